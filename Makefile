@@ -1,0 +1,46 @@
+# Two commands: `make reproduce` runs the paper on the built-in clips, `make test` checks everything that is quick.
+# Each sets up .venv by itself, at the versions in constraints.txt; a stamp remembers that it is done.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# the stamp's name carries a hash of what it depends on, so a checkout that changes nothing installs nothing
+STAMP := $(VENV)/.ready-$(shell cat settings.ini constraints.txt pyproject.toml setup.py | cksum | cut -d' ' -f1)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help reproduce test test-all test-notebooks check lab bench setup clean
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## make .venv with the exact versions last tested
+$(STAMP): 
+	@$(PYTHON) -c 'import sys; v=sys.version_info; sys.exit(None if v>=(3,11) else f"interpvid needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@echo "setting up $(VENV) (once; two to four minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@rm -f $(VENV)/.ready-* && touch $@
+
+reproduce: $(STAMP) ## the main job: train, explain, tables, figures, results/index.html
+	@interpvid reproduce $(ARGS)
+
+test: $(STAMP) check test-notebooks ## all that is quick: notebooks, pytest, notebooks clean and in step
+	pytest -q -m "not slow"
+
+test-all: $(STAMP) check ## `make test` with the slow cells and tests
+	nbdev-test --n-workers 2 --flags "slow"
+	pytest -q
+
+test-notebooks: $(STAMP)
+	nbdev-test --n-workers 2
+
+check: $(STAMP) ## modules equal notebooks, notebooks are clean, README equals index
+	@python tools/check.py
+
+lab: $(STAMP) ## JupyterLab on the notebooks
+	jupyter lab nbs
+
+bench: $(STAMP) ## measure, as ratios against named baselines, into benchmarks/latest.json
+	@python benchmarks/run.py $(ARGS)
+
+clean: ## remove what was made (results/, .venv/)
+	rm -rf results $(VENV)

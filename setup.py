@@ -1,0 +1,10 @@
+"Reads the requirements out of settings.ini; everything else about the package stands in pyproject.toml."
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import setup
+
+cfg = ConfigParser()
+cfg.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
+need = cfg['DEFAULT']
+setup(install_requires=need['requirements'].split(), extras_require={'dev': need['dev_requirements'].split()})
