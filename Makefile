@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready-$(shell cat settings.ini constraints.txt pyproject.toml 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help reproduce test test-all test-notebooks check lab bench setup clean
+.PHONY: help setup reproduce test test-all check readme lab bench clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -23,18 +23,19 @@ $(STAMP):
 reproduce: $(STAMP) ## the main job: train, explain, tables, figures, results/index.html
 	@interpvid reproduce $(ARGS)
 
-test: $(STAMP) check test-notebooks ## all that is quick: notebooks, pytest, notebooks clean and in step
-	pytest -q -m "not slow"
+test: $(STAMP) check ## all that is quick: notebooks in step and clean, every notebook, pytest
+	nbdev-test --n-workers 2
+	pytest -q -m "not slow" --ignore tests/test_sync.py
 
 test-all: $(STAMP) check ## `make test` with the slow cells and tests
-	nbdev-test --n-workers 2 --flags "slow"
-	pytest -q
-
-test-notebooks: $(STAMP)
-	nbdev-test --n-workers 2
+	nbdev-test --n-workers 2 --flags slow
+	pytest -q --ignore tests/test_sync.py
 
 check: $(STAMP) ## modules equal notebooks, notebooks are clean, README equals index
-	@python tools/check.py
+	@pytest -q tests/test_sync.py
+
+readme: $(STAMP) ## README.md from nbs/index.ipynb
+	@python tools/readme.py $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on the notebooks
 	jupyter lab nbs

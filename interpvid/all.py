@@ -24,3 +24,6 @@ from .metrics import *
 from .tables import *
 from .figures import *
 from .reproduce import reproduce
+
+__all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself
+

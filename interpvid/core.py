@@ -9,7 +9,7 @@ __all__ = ['STATS', 'to_batch', 'to_frames', 'seed_everything', 'best_device', '
            'writing', 'write_json', 'key_of', 'versions']
 
 # %% ../nbs/00_core.ipynb #c3c4821d
-import hashlib, json, os, platform, random, shutil, tempfile
+import glob, hashlib, json, os, platform, random, shutil, tempfile
 from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
@@ -107,13 +107,28 @@ def writing(
     "A temporary path beside `path`, renamed to it when all went well and removed when not"
     path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
+    for p in path.parent.glob(f'.{glob.escape(path.stem)}.*{glob.escape(path.suffix)}'): # of processes that were killed here
+        if _maker(p, path) not in (None, os.getpid()) and not _alive(_maker(p, path)): _remove(p)
     try:
         yield tmp
         if path.is_dir(): shutil.rmtree(path)
         os.replace(tmp, path)
-    finally:
-        if tmp.is_dir(): shutil.rmtree(tmp)
-        else: tmp.unlink(missing_ok=True)
+    finally: _remove(tmp)
+
+def _maker(tmp, path):
+    "The number of the process whose temporary file this is, if it is one"
+    n = tmp.name[len(path.stem)+2:len(tmp.name)-len(path.suffix)]
+    return int(n) if n.isdigit() else None
+
+def _alive(pid):
+    try: os.kill(pid, 0)
+    except ProcessLookupError: return False
+    except OSError: pass # it is there, and somebody else's
+    return True
+
+def _remove(path):
+    if path.is_dir(): shutil.rmtree(path)
+    else: path.unlink(missing_ok=True)
 
 def write_json(path, obj):
     "Write `obj` as JSON, whole or not at all"

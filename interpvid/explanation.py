@@ -33,7 +33,7 @@ class Explanation:
     guess:int                # class with the highest score
     label:int|None           # true class, if known
     scores:dict              # OS, FS, RS; CS where the guess is wrong
-    loss:dict                # of the mask: length, tv, score, loss
+    loss:dict                # of the mask, by the paper's Eq. 1: length, tv, score and their sum loss
     classes:list             # names of the classes
     model:str                # name of the network
     settings:dict = field(default_factory=dict)
@@ -106,7 +106,8 @@ def explain(
     stats=None,               # normalisation; None: the model's
     bs=24,                    # clips at a time
     desc=None,                # name of the progress bar; None: no bar
-    cam={},                   # further arguments of `gradcam`
+    layer=None,               # for Grad-CAM: name or module; None: the model's `cam_layer`
+    cam=None,                 # dict of further arguments of `gradcam`
     **kwargs,                 # further arguments of `learn_masks`
 )->list:                      # of `Explanation`
     "Grad-CAM, a learned freeze mask, its reversal, and their scores"
@@ -125,14 +126,16 @@ def explain(
     for b,t,mb in zip(x.split(bs), target.split(bs), m.split(bs)):
         with at_rest(model), torch.no_grad():
             FS.append(scores_of(model, freeze(b, mb), t)); RS.append(scores_of(model, reverse(b, mb), t))
-        maps.append(gradcam(model, b, t, **cam).half().cpu())
+        maps.append(gradcam(model, b, t, layer, **(cam or {})).half().cpu())
     FS,RS,maps = torch.cat(FS).tolist(),torch.cat(RS).tolist(),torch.cat(maps).numpy()
+    where = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
+    settings = dict(mask=masks.settings, cam={'layer':where, 'weights':'frame', 'of':'logit', 'normalize':'clip', **(cam or {})})
     frames,out = to_frames(x, stats),[]
     for i in range(len(x)):
         label = None if labels is None else int(labels[i])
         s = dict(OS=probs[i,target[i]].item(), FS=FS[i], RS=RS[i])
         if label is not None and guess[i]!=label: s['CS'] = probs[i,label].item()
         out.append(Explanation(frames[i], masks.mask[i], masks.start[i], maps[i], int(target[i]), int(guess[i]), label, s,
-            {k: float(v[-1,i]) for k,v in masks.curve.items()}, classes, name or type(model).__name__,
-            dict(mask=masks.settings, cam={'weights':'frame','of':'logit','normalize':'clip', **cam}), dict(truth[i]) if truth else {}))
+            {k: float(v[i]) for k,v in masks.loss.items()}, classes, name or type(model).__name__,
+            settings, dict(truth[i]) if truth else {}))
     return out

@@ -67,7 +67,7 @@ class OneBar(Callback):
     def __init__(self, desc): self.desc = desc
     def before_fit(self): self.bar = tqdm(total=self.n_epoch*len(self.dls.train), desc=self.desc, leave=False)
     def after_batch(self):
-        if self.training: self.bar.update(); self.bar.set_postfix(loss=f'{self.smooth_loss:.2f}', refresh=False)
+        if self.training: self.bar.update(); self.bar.set_postfix(loss=f'{self.smooth_loss.item():.2f}', refresh=False)
     def after_fit(self): self.bar.close()
 
 def _last_linear(model): return [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv3d))][-1]

@@ -16,7 +16,7 @@ from .core import versions, writing
 
 # %% ../nbs/67_pages.ipynb #72b4c21b
 _CSS = '''body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
-table{border-collapse:collapse;font-size:.88rem;margin:.6rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid #8884;text-align:left}
+table{border-collapse:collapse;font-size:.88rem;margin:.6rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid #8884;text-align:left}td{white-space:nowrap}
 .wide{overflow-x:auto}.pair{display:flex;flex-wrap:wrap;gap:1.5rem}h1{line-height:1.2}summary{cursor:pointer;font-weight:600;padding:.3rem 0}
 .note{color:#555}code,pre{font-size:.85rem}pre{white-space:pre-wrap;overflow-wrap:anywhere}
 @media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#161616}.note{color:#aaa}a{color:#8ab4f8}}'''
@@ -26,7 +26,9 @@ def html_table(
     digits=2,  # decimals of numbers
 )->str:
     "A table as HTML, scrolling by itself where the screen is narrow"
-    return f'<div class="wide">{df.to_html(float_format=lambda v: f"{v:.{digits}f}", na_rep="–", border=0)}</div>'
+    flat = df.index.nlevels==1
+    if flat: df = df.reset_index()
+    return f'<div class="wide">{df.to_html(index=not flat, float_format=lambda v: f"{v:.{digits}f}", na_rep="–", border=0)}</div>'
 
 def page(
     title, # text

@@ -74,6 +74,8 @@ def read_frames(
     if not path.exists(): raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir(): raise VideoError(f"{path}: is a folder, not a video file")
     if path.stat().st_size==0: raise VideoError(f"{path}: is empty (0 bytes)")
+    if path.suffix.lower()=='.gif' and not path.read_bytes().rstrip(b'\0').endswith(b';'):
+        raise VideoError(f"{path}: is truncated: a GIF ends in the byte 3B, this one does not")
     total,end = 0,0.
     for f in _decode(path):
         if isinstance(f, tuple): claimed,seconds = f

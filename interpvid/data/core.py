@@ -8,16 +8,20 @@ Docs: https://interpvid.github.io/interpvid/data.core.html.md"""
 __all__ = ['ClipDataset', 'ClipNorm', 'ClipDL', 'show_clips', 'clip_dls']
 
 # %% ../../nbs/11_data.core.ipynb #cf9b26b5
+import warnings
+
 import numpy as np, torch
-import matplotlib.pyplot as plt
-from fastai.data.core import DataLoaders, TfmdDL
-from fastai.data.transforms import CategoryMap
-from fasttransform import DisplayedTransform
-from fastcore.all import L
+from IPython.display import display
 from torch import Tensor
 
+with warnings.catch_warnings(): # importing fastai warns about torch.jit
+    warnings.simplefilter('ignore', FutureWarning)
+    from fastai.data.core import DataLoaders, TfmdDL
+    from fastai.data.transforms import CategoryMap
+    from fasttransform import DisplayedTransform
+
 from ..core import STATS, best_device, to_batch, to_frames
-from ..viz import film_strip
+from ..viz import film_strip, picture, stack, text_row
 
 # %% ../../nbs/11_data.core.ipynb #27c0db58
 class ClipDataset:
@@ -70,9 +74,8 @@ def show_clips(
     px=64,  # pixels of each
 ):
     "Film strips with a title above each"
-    fig,axs = plt.subplots(len(clips), 1, figsize=(n*px/90, len(clips)*(px+26)/90), squeeze=False)
-    for a,c,t in zip(axs[:,0], clips, titles): a.imshow(film_strip(c, n=n, px=px)); a.set_title(t, fontsize=8, loc='left', pad=2); a.axis('off')
-    fig.tight_layout(pad=.3)
+    strips = [film_strip(c, n=n, px=px) for c in clips]
+    display(picture(stack(*(i for s,t in zip(strips, titles) for i in (text_row([t], [s.shape[1]]), s))), 75))
 
 def clip_dls(
     train,       # a `ClipDataset`

@@ -29,6 +29,8 @@ def tv_norm(
     if not ends: return d.sum(1)
     return 2*d.sum(1)-d[:,0]-d[:,-1]
 
+_TERMS = 'length','tv','score','loss'
+
 def mask_loss(
     m:Tensor,    # (B,T) in [0,1]
     score:Tensor,# (B,) probability of the class on the perturbed clip
@@ -78,7 +80,8 @@ class Masks:
     mask:np.ndarray    # (B,T) in [0,1]
     target:np.ndarray  # (B,) class whose score was taken away
     start:np.ndarray   # (B,T) the mask that learning started from
-    curve:dict         # 'length','tv','score','loss': (iterations,B), before each step
+    curve:dict         # 'length','tv','score','loss' on the way: (iterations,B), before each step, as the preset counts them
+    loss:dict          # the same of `mask` by the paper's loss, whatever the preset: (B,), in float32
     settings:dict      # preset, learning rate, …
     @property
     def binary(self): return self.mask>.5
@@ -116,11 +119,13 @@ def learn_masks(
                 L = mask_loss(m, score, lam1, lam2, beta, p['ends'])
                 logits.grad, = torch.autograd.grad(L['loss'].sum(), logits)
                 opt.step(); bar.update()
-                curve.append(torch.stack([L[k].detach() for k in ('length','tv','score','loss')]))
-            out.append((logits.detach().sigmoid(), s, torch.stack(curve)))
+                curve.append(torch.stack([L[k].detach() for k in _TERMS]))
+            m = logits.detach().sigmoid()
+            with torch.no_grad(): L = mask_loss(m, scores_of(model, perturb(b, m), t), lam1, lam2, beta)
+            out.append((m, s, torch.stack(curve), torch.stack([L[k] for k in _TERMS])))
     mask,s = (torch.cat([o[i] for o in out]).cpu().numpy() for i in (0,1))
-    curve = torch.cat([o[2] for o in out], -1).cpu().numpy()
-    return Masks(mask, target.cpu().numpy(), s, {k: curve[:,j] for j,k in enumerate(('length','tv','score','loss'))},
+    curve,loss = (torch.cat([o[i] for o in out], -1).cpu().numpy() for i in (2,3))
+    return Masks(mask, target.cpu().numpy(), s, {k: curve[:,j] for j,k in enumerate(_TERMS)}, dict(zip(_TERMS, loss)),
                  dict(preset=preset, lam1=lam1, lam2=lam2, beta=beta, start=start if isinstance(start, str) else 'given', **p))
 
 # %% ../../nbs/51_masks.learn.ipynb #c8727271
@@ -138,9 +143,9 @@ def search_windows(
     perturb=freeze,
     lam1=.01, lam2=.02, beta=3, # as in `learn_masks`
     bs=48,           # perturbed clips at a time
-    half=True,       # bfloat16 where it is fast
+    half=True,       # search in bfloat16 where it is fast; False: float32 throughout
     desc=None,       # name of the progress bar; None: no bar
-)->tuple:            # best window (B,T) of 0 and 1, its loss (B,), losses of all windows (B,T(T+1)/2)
+)->tuple:            # best window (B,T) of 0 and 1; its loss (B,), in float32; losses of all windows as searched (B,T(T+1)/2)
     "The window with the lowest loss for each clip, by trying all"
     ws = torch.from_numpy(windows(x.shape[2])).to(x.device)
     with at_rest(model), torch.no_grad():
@@ -153,6 +158,7 @@ def search_windows(
                 with fast(x.device, half): s = scores_of(model, perturb(c[None].expand(len(w),-1,-1,-1,-1), w), t.expand(len(w)))
                 row.append(mask_loss(w, s, lam1, lam2, beta)['loss'])
             losses.append(torch.cat(row))
-    losses = torch.stack(losses)
-    i = losses.argmin(1)
-    return ws[i].cpu().numpy(), losses.gather(1, i[:,None])[:,0].cpu().numpy(), losses.cpu().numpy()
+        losses = torch.stack(losses)
+        best = ws[losses.argmin(1)]
+        s = torch.cat([scores_of(model, perturb(*b[:2]), b[2]) for b in zip(x.split(bs), best.split(bs), target.split(bs))])
+    return best.cpu().numpy(), mask_loss(best, s, lam1, lam2, beta)['loss'].cpu().numpy(), losses.cpu().numpy()

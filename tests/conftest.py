@@ -1,0 +1,29 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from interpvid.reproduce import reproduce
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = dict(scenes=2, valid=12, epochs=1, per_class=1, iterations=2)
+
+@pytest.fixture(scope='session')
+def reference():
+    "The folder of real clips that INTERPVID_REFERENCE names"
+    at = os.environ.get('INTERPVID_REFERENCE')
+    if not at: pytest.skip('INTERPVID_REFERENCE is not set: it should name the folder that holds the real clips (kth/, site/, ssv2/)')
+    if not Path(at).is_dir(): pytest.fail(f'INTERPVID_REFERENCE names {at}, which is no folder')
+    return Path(at)
+
+@pytest.fixture(scope='session')
+def tiny(tmp_path_factory):
+    "A folder of results as `interpvid reproduce` makes them, far too small to have learned anything"
+    out = tmp_path_factory.mktemp('tiny')
+    reproduce(out, **TINY, say=lambda line: None)
+    return out
+
+@pytest.fixture(scope='session')
+def full():
+    "What `make reproduce` makes, at its own size and in its own folder: stages that are there already are reused"
+    return reproduce(ROOT/'results')

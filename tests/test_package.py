@@ -1,0 +1,45 @@
+"What a stranger gets who installs it."
+import configparser, subprocess, sys, zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+
+def settings(key):
+    c = configparser.ConfigParser(); c.read(ROOT/'settings.ini', encoding='utf-8')
+    return c['DEFAULT'][key].split()
+
+def test_requirements_come_from_settings_ini():
+    said = {Requirement(r).name for r in metadata.requires('interpvid') if 'extra ==' not in r}
+    assert said=={Requirement(r).name for r in settings('requirements')}
+
+def test_constraints_cover_requirements():
+    pins = {Requirement(l).name.lower() for l in (ROOT/'constraints.txt').read_text().split()}
+    assert {Requirement(r).name.lower() for r in settings('requirements')+settings('dev_requirements')} <= pins
+
+def test_wheel_holds_the_package_alone(tmp_path):
+    subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', tmp_path, '.'], cwd=ROOT, check=True)
+    whl, = tmp_path.glob('*.whl')
+    tops = {n.split('/')[0] for n in zipfile.ZipFile(whl).namelist()}
+    assert tops=={'interpvid', f"interpvid-{metadata.version('interpvid')}.dist-info"}
+
+def test_public_names():
+    space = {}
+    exec('from interpvid.all import *', space)
+    promised = '''read_frames sample_indices write_video synthetic_dls make_clips SYNTHETIC_CLASSES I3D CLSTM i3d_learner clstm_learner freeze reverse
+        learn_masks search_windows gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce'''.split()
+    assert not [n for n in promised if n not in space]
+
+def test_help_explains_every_option():
+    from interpvid.cli import parser
+    for sub in parser()._subparsers._group_actions[0].choices.values():
+        assert not [a.dest for a in sub._actions if not a.help]
+
+def test_help_answers_without_torch():
+    code = "import sys; from interpvid.cli import main\ntry: main(['--help'])\nexcept SystemExit as e: assert e.code==0\nassert 'torch' not in sys.modules and 'fastai' not in sys.modules"
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert r.returncode==0, r.stderr
+    assert 'reproduce' in r.stdout and 'explain' in r.stdout

@@ -1,0 +1,59 @@
+"The main job: the same twice, resumable after any death, quick when all is there."
+import contextlib, os, random, re, shutil, signal, subprocess, sys, time
+from pathlib import Path
+
+import pandas as pd
+
+from conftest import TINY
+from interpvid.reproduce import reproduce
+
+TABLES = 'table1.csv','table2.csv','overlap.csv','heat.csv'
+tables = lambda d: {t: (d/t).read_text() for t in TABLES}
+
+def command(out): return [sys.executable, '-c', 'import sys; from interpvid.cli import main; sys.exit(main())', 'reproduce', '--out', str(out), *sum(([f'--{k.replace("_","-")}', str(v)] for k,v in TINY.items()), [])]
+
+def test_what_it_makes(tiny):
+    for f in *TABLES,'scores.parquet','settings.json','index.html','models/i3d.safetensors','models/clstm.safetensors': assert (tiny/f).is_file(), f
+    figs = sorted((tiny/'figures').iterdir())
+    assert len(figs)==24 and {f.suffix for f in figs}=={'.gif','.mp4'}
+    s = pd.read_parquet(tiny/'scores.parquet')
+    assert len(s)==24 and s.groupby('model')['label'].nunique().tolist()==[12,12]
+    assert s[['OS','FS','RS']].to_numpy().min()>=0 and s[['OS','FS','RS']].to_numpy().max()<=1
+
+def test_page_stands_alone(tiny):
+    page = (tiny/'index.html').read_text(encoding='utf-8')
+    assert not re.search(r'(?:src|href)="(?!data:|figures/|#)', page)
+    assert page.count('type="range"')==24 and '"seed": 0' in page and '"torch"' in page
+    for link in re.findall(r'(?:src|href)="(figures/[^"]+)"', page): assert (tiny/link).is_file(), link
+
+def test_same_seed_same_tables(tiny, tmp_path):
+    reproduce(tmp_path, **TINY, say=lambda l: None)
+    assert tables(tmp_path)==tables(tiny)
+
+def test_another_seed_reuses_nothing(tiny, tmp_path):
+    lines = []
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    reproduce(tmp_path, **TINY, seed=1, say=lines.append)
+    assert not [l for l in lines if 'reused' in l]
+
+def test_killed_at_any_moment_it_ends_with_the_same_tables(tiny, tmp_path):
+    "Six times SIGKILL, a little later each time, then once to the end"
+    chance = random.Random(0); died = 0
+    for i in range(6):
+        p = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(4+3*i+chance.random()*3)
+        died += p.poll() is None
+        with contextlib.suppress(ProcessLookupError): os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+    assert died>=2, 'the run was over before it could be killed: nothing was tried'
+    r = subprocess.run(command(tmp_path), capture_output=True, text=True)
+    assert r.returncode==0, r.stderr
+    assert tables(tmp_path)==tables(tiny)
+    assert not list(tmp_path.rglob('.*')), 'half-made files of the runs that were killed are still there'
+
+def test_bad_stage_is_not_kept(tmp_path):
+    from interpvid.reproduce import Stages
+    def half(path): path.write_text('half'); raise KeyboardInterrupt
+    try: Stages(tmp_path, 1, say=lambda l: None)('x', 'x', half, 'core', end='.txt')
+    except KeyboardInterrupt: pass
+    assert not [p for p in tmp_path.rglob('*') if p.is_file()]
