@@ -21,27 +21,28 @@ $(STAMP):
 	@rm -f $(VENV)/.ready-* && touch $@
 
 reproduce: $(STAMP) ## the main job: train, explain, tables, figures, results/index.html
-	@interpvid reproduce $(ARGS)
+	@$(BIN)/interpvid reproduce $(ARGS)
 
 test: $(STAMP) check ## all that is quick: notebooks in step and clean, every notebook, pytest
-	nbdev-test --n-workers 2
-	pytest -q -m "not slow" --ignore tests/test_sync.py
+	$(BIN)/nbdev-test --n-workers 2
+	$(BIN)/pytest -q -m "not slow" --ignore tests/test_sync.py
 
-test-all: $(STAMP) check ## `make test` with the slow cells and tests
-	nbdev-test --n-workers 2 --flags slow
-	pytest -q --ignore tests/test_sync.py
+test-all: $(STAMP) check ## `make test` with the slow cells and tests, after the main job that they look at
+	@$(BIN)/interpvid reproduce
+	$(BIN)/nbdev-test --n-workers 2 --flags slow
+	$(BIN)/pytest -q --ignore tests/test_sync.py
 
 check: $(STAMP) ## modules equal notebooks, notebooks are clean, README equals index
-	@pytest -q tests/test_sync.py
+	@$(BIN)/pytest -q tests/test_sync.py
 
 readme: $(STAMP) ## README.md from nbs/index.ipynb
-	@python tools/readme.py $(ARGS)
+	@$(BIN)/python tools/readme.py $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on the notebooks
-	jupyter lab nbs
+	$(BIN)/jupyter lab nbs
 
 bench: $(STAMP) ## measure, as ratios against named baselines, into benchmarks/latest.json
-	@python benchmarks/run.py $(ARGS)
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## remove what was made (results/, .venv/)
 	rm -rf results $(VENV)

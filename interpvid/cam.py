@@ -11,7 +11,7 @@ __all__ = ['find_layer', 'acts_and_grads', 'gradcam']
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import at_rest
+from .core import as_clips, as_target, at_rest
 
 # %% ../nbs/40_cam.ipynb #8c975154
 def find_layer(
@@ -38,7 +38,7 @@ def acts_and_grads(
 )->tuple:            # acts (B,F,T',H',W'), grads of the same shape, target (B,)
     "Activations of a layer and the gradient of the class score there"
     if of not in ('logit','prob'): raise ValueError(f"of={of!r}; Grad-CAM is of the 'logit' or of the 'prob'")
-    kept = []
+    x,kept = as_clips(x),[]
     def hook(m, i, o):
         if not isinstance(o, Tensor) or o.ndim!=5:
             raise ValueError(f"the layer's output has to be (B,F,T,H,W); it is {tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__}")
@@ -48,8 +48,7 @@ def acts_and_grads(
         try:
             with torch.enable_grad():
                 scores = model(x.detach()).float()
-                if target is None: target = scores.argmax(1)
-                target = torch.as_tensor(target, device=scores.device).expand(len(x))
+                target = scores.argmax(1) if target is None else as_target(target, *scores.shape, scores.device)
                 s = (scores if of=='logit' else scores.softmax(1)).gather(1, target[:,None]).sum()
                 grads, = torch.autograd.grad(s, kept[-1])
         finally: handle.remove()

@@ -21,14 +21,14 @@ def parser()->argparse.ArgumentParser:
     r = sub.add_parser('reproduce', formatter_class=A, help='the whole paper on built-in clips: train, explain, tables, figures, a page',
         description='Trains I3D and C-LSTM on built-in clips, explains them, and writes tables, figures and index.html. Each stage is kept, and reused when its settings have not changed.')
     r.add_argument('--out', default='results', metavar='DIR', help='folder for all that is made')
-    r.add_argument('--seed', type=int, default=0, metavar='N', help='of clips, weights and batches; any whole number from 0')
+    r.add_argument('--seed', type=int, default=0, metavar='N', help='of clips, weights and batches: a whole number, 0 or more')
     r.add_argument('--scenes', type=int, default=240, metavar='N', help='training scenes; each makes twelve clips, one per class')
     r.add_argument('--valid', type=int, default=240, metavar='N', help='validation clips')
     r.add_argument('--epochs', type=int, default=3, metavar='N', help='passes over the training clips')
     r.add_argument('--per-class', type=int, default=3, metavar='N', help='validation clips of each class that are explained')
     r.add_argument('--preset', default='released-pytorch', choices=['released-pytorch','paper'], help="settings of the learned masks: those of the authors' I3D program, or those of the paper (which leave every mask where it started)")
     r.add_argument('--iterations', type=int, default=None, metavar='N', help="steps of mask learning; None: the preset's")
-    r.add_argument('--fresh', action='store_true', help='make everything anew')
+    r.add_argument('--fresh', action='store_true', help='make everything anew, reuse nothing')
     e = sub.add_parser('explain', formatter_class=A, help='explain video files with the networks that reproduce trained',
         description='Makes a page (.html) and a moving picture (.gif) for each video file: AVI, WebM, MP4, GIF. Exit code 1 if a file could not be explained.')
     e.add_argument('files', nargs='+', metavar='FILE', help='video files')
@@ -62,6 +62,7 @@ def explain_files(
     nets = {n: load_model(Path(models)/f'{n}.safetensors') for n in want}
     classes = next(iter(nets.values())).classes
     say(f"These networks know {len(classes)} classes, from drawn clips; whatever a video shows, they name the nearest of: {'; '.join(classes)}.")
+    if iterations<1: raise ValueError(f'a mask takes at least 1 iteration, not {iterations}')
     taken,failed = set(),0
     for f in map(Path, files):
         try:
@@ -70,7 +71,7 @@ def explain_files(
                 T,H,W = m.clip_shape
                 es += explain(m, read_frames(f, T, (H,W)), name=names[n], iterations=iterations, desc=f'{f.name}: {names[n]}')
             stem = f.stem
-            while stem in taken: stem += '_' # two files of one name from two folders
+            while stem in taken or (Path(out)/f'{stem}.gif').resolve()==f.resolve(): stem += '_' # two files of one name, or a GIF explained in its own folder
             taken.add(stem)
             about = dict(file=f.name, iterations=iterations, **{n: m.info for n,m in nets.items()})
             write_page(Path(out)/f'{stem}.html', f'What {" and ".join(names[n] for n in nets)} saw in {f.name}',
@@ -97,4 +98,4 @@ def main(argv=None)->int:
         reproduce(a.out, a.seed, a.scenes, a.valid, a.epochs, a.per_class, a.preset, a.iterations, a.fresh)
         return 0
     except (OSError, ValueError) as err: print(f'interpvid {a.command}: {err}', file=sys.stderr); return 1
-    except KeyboardInterrupt: print('stopped; what was finished is kept, and the next run goes on from there', file=sys.stderr); return 130
+    except KeyboardInterrupt: print('stopped; what was finished is kept'+(', and the next run goes on from there' if a.command=='reproduce' else ''), file=sys.stderr); return 130

@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/core.html.md"""
 
 # %% auto #0
 __all__ = ['STATS', 'to_batch', 'to_frames', 'seed_everything', 'best_device', 'has_bf16', 'fast', 'fast_layout', 'at_rest',
-           'writing', 'write_json', 'key_of', 'versions']
+           'as_clips', 'as_target', 'writing', 'write_json', 'key_of', 'versions']
 
 # %% ../nbs/00_core.ipynb #c3c4821d
 import glob, hashlib, json, os, platform, random, shutil, tempfile
@@ -19,11 +19,13 @@ import torch
 from torch import Tensor, nn
 
 # %% ../nbs/00_core.ipynb #cd3fc4cf
-STATS = (.65, .2) # mean and standard deviation of the built-in clips, in [0,1]
+STATS = (.65, .2) # near the mean and standard deviation of the built-in clips, in [0,1]
+
+def _stats(stats, device): return (torch.as_tensor(s, dtype=torch.float32, device=device).view(-1,1,1,1) for s in stats)
 
 def to_batch(
     frames,      # frames (T,H,W,3) or clips of frames (B,T,H,W,3), uint8, RGB
-    stats=STATS, # (mean, standard deviation) in [0,1] of the data that the model was trained on
+    stats=STATS, # (mean, standard deviation) of what the model was trained on, in [0,1]; numbers, or one for each channel
     device=None, # where the batch goes
 )->Tensor:       # (B,C,T,H,W) float32, in the memory format that 3D convolutions like
     "Frames as a normalised batch for a model"
@@ -32,7 +34,7 @@ def to_batch(
     if x.ndim!=5 or x.shape[-1]!=3:
         raise ValueError(f"to_batch: expected frames (T,H,W,3) or (B,T,H,W,3), got {tuple(x.shape)}")
     if x.dtype!=torch.uint8: raise ValueError(f"to_batch: frames are bytes (uint8, 0 to 255), got {x.dtype}")
-    mean,std = stats
+    mean,std = _stats(stats, device)
     return x.to(device).permute(0,4,1,2,3).float().div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last_3d)
 
 def to_frames(
@@ -40,7 +42,7 @@ def to_frames(
     stats=STATS, # what it was normalised by
 )->np.ndarray:   # (B,T,H,W,3) or (T,H,W,3) uint8
     "A normalised batch as frames that can be looked at"
-    mean,std = stats
+    mean,std = _stats(stats, x.device)
     y = (x.detach().float()*std+mean).mul(255).round().clamp(0,255).byte()
     return y.movedim(-4,-1).cpu().numpy()
 
@@ -62,7 +64,7 @@ def has_bf16(
     "Whether bfloat16 is fast there"
     device = torch.device(device or best_device())
     if device.type=='cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type=='cpu' and torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
+    return device.type=='cpu' and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
 
 @contextmanager
 def fast(
@@ -99,28 +101,59 @@ def at_rest(
         for m,t in modes: m.training = t
         for p,g in grads: p.requires_grad_(g)
 
+# %% ../nbs/00_core.ipynb #bc9391c8
+def as_clips(
+    x, # clips, (B,C,T,H,W)
+)->Tensor:
+    "`x`, if it is a batch of clips that can be explained; else a ValueError that says why not"
+    if not isinstance(x, Tensor): raise ValueError(f"clips have to be a tensor (B,C,T,H,W), got {type(x).__name__}; `to_batch` makes one of frames")
+    if x.ndim!=5 or not len(x): raise ValueError(f"clips have to be (B,C,T,H,W), got {tuple(x.shape)}")
+    if not x.is_floating_point(): raise ValueError(f"clips have to be floats, got {x.dtype}; `to_batch` makes them of bytes")
+    if not bool(torch.isfinite(x).all()): raise ValueError("the clips hold values that are not finite")
+    return x
+
+def as_target(
+    target, # a class index, or (B,) of them
+    B:int,  # clips
+    K:int,  # classes
+    device=None,
+)->Tensor:  # (B,) int64
+    "One class for each clip; a ValueError where there is no such class"
+    t = torch.as_tensor(target, device=device)
+    if t.is_floating_point() or t.ndim>1 or (t.ndim==1 and len(t) not in (1,B)): raise ValueError(f"target has to be a class index or one for each of {B} clips, got {target!r}")
+    t = t.long().expand(B)
+    if not bool(((t>=0)&(t<K)).all()): raise ValueError(f"target {sorted(set(t.tolist()))}: the classes run from 0 to {K-1}")
+    return t
+
 # %% ../nbs/00_core.ipynb #d3045b36
+_open = set() # temporary paths of this process
+
 @contextmanager
 def writing(
     path, # where the finished file (or folder) will be
 ):
     "A temporary path beside `path`, renamed to it when all went well and removed when not"
-    path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
-    for p in path.parent.glob(f'.{glob.escape(path.stem)}.*{glob.escape(path.suffix)}'): # of processes that were killed here
-        if _maker(p, path) not in (None, os.getpid()) and not _alive(_maker(p, path)): _remove(p)
+    path = Path(path)
+    if path in _open: yield path; return # somebody further out sees to it
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for p in path.parent.glob(f'.{glob.escape(path.stem)}.*{glob.escape(path.suffix)}'): # left by processes that were killed here
+        if not _alive(_maker(p, path)): _remove(p)
+    tmp,old = (path.with_name(f'.{path.stem}.{os.getpid()}{k}{path.suffix}') for k in ('','.old'))
+    _open.add(tmp)
     try:
         yield tmp
-        if path.is_dir(): shutil.rmtree(path)
+        if path.is_dir(): os.replace(path, old)
         os.replace(tmp, path)
-    finally: _remove(tmp)
+    finally:
+        _open.discard(tmp); _remove(tmp); _remove(old)
 
 def _maker(tmp, path):
-    "The number of the process whose temporary file this is, if it is one"
-    n = tmp.name[len(path.stem)+2:len(tmp.name)-len(path.suffix)]
-    return int(n) if n.isdigit() else None
+    "The number of the process whose temporary file this is; None if it is none"
+    pid = tmp.name[len(path.stem)+2:].split('.')[0]
+    return int(pid) if pid.isdigit() else None
 
 def _alive(pid):
+    if pid is None: return True
     try: os.kill(pid, 0)
     except ProcessLookupError: return False
     except OSError: pass # it is there, and somebody else's
@@ -130,7 +163,10 @@ def _remove(path):
     if path.is_dir(): shutil.rmtree(path)
     else: path.unlink(missing_ok=True)
 
-def write_json(path, obj):
+def write_json(
+    path, # of the file
+    obj,  # anything that JSON can hold
+):
     "Write `obj` as JSON, whole or not at all"
     with writing(path) as tmp: tmp.write_text(json.dumps(obj, indent=1, sort_keys=True)+'\n', encoding='utf-8')
 

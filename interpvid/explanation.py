@@ -8,15 +8,16 @@ Docs: https://interpvid.github.io/interpvid/explanation.html.md"""
 __all__ = ['Explanation', 'save_explanations', 'load_explanations', 'explain']
 
 # %% ../nbs/60_explanation.ipynb #a066989f
-import json
+import json, zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np, torch
 from torch import Tensor, nn
 
-from .cam import gradcam
-from .core import STATS, at_rest, to_batch, to_frames, writing
+from .cam import find_layer, gradcam
+from .core import STATS, as_clips, as_target, at_rest, to_batch, to_frames, writing
 from .masks.learn import learn_masks, scores_of
 from .masks.perturb import freeze, reverse
 from .viz import HTML, columns, overlay, scrub_html
@@ -91,7 +92,7 @@ def load_explanations(
             about,a = json.loads(str(z['about'])),{k: z[k] for k in _ARRAYS}
             return [Explanation(**{k: a[k][i] for k in _ARRAYS}, **{k: d[k] for k in _PLAIN}, truth={k: z[f'truth/{i}/{k}'] for k in d['truth']})
                     for i,d in enumerate(about)]
-    except (ValueError, KeyError, OSError) as e: raise ValueError(f"{path}: holds no explanations ({e})") from None
+    except (ValueError, KeyError, OSError, BadZipFile, zlib.error) as e: raise ValueError(f"{path}: holds no explanations ({e})") from None
 
 # %% ../nbs/60_explanation.ipynb #2b78ed77
 def explain(
@@ -114,12 +115,14 @@ def explain(
     stats = stats or getattr(model, 'stats', STATS)
     dev = next((p.device for p in model.parameters()), torch.device('cpu'))
     x = x.to(dev) if isinstance(x, Tensor) and x.is_floating_point() else to_batch(x, stats, dev)
-    if not torch.isfinite(x).all(): raise ValueError("explain: the clips hold values that are not finite")
+    as_clips(x); find_layer(model, layer) # before the long work
+    for k,v in dict(labels=labels, truth=truth).items():
+        if v is not None and len(v)<len(x): raise ValueError(f"explain: {len(v)} {k} for {len(x)} clips")
     with at_rest(model), torch.no_grad(): probs = torch.cat([model(b).float().softmax(1) for b in x.split(bs)])
     guess = probs.argmax(1); K = probs.shape[1]
     classes = list(classes or getattr(model, 'classes', range(K)))
-    target = guess if target is None else torch.as_tensor(target, device=dev).expand(len(x))
-    if not bool(((target>=0)&(target<K)).all()): raise ValueError(f"explain: target {target.tolist()} outside the {K} classes")
+    if len(classes)!=K: raise ValueError(f"explain: {len(classes)} names for {K} classes")
+    target = guess if target is None else as_target(target, len(x), K, dev)
     masks = learn_masks(model, x, target, preset=preset, bs=bs, desc=desc, **kwargs)
     m = torch.from_numpy(masks.mask).to(dev)
     FS,RS,maps = [],[],[]

@@ -44,7 +44,10 @@ PRESETS = {
     'clstm-small':     dict(opt='adam', lr=2e-3, wd=1e-2, epochs=3,  clip=1., flat_start=True, model=dict(stride=(4,1,1), shared_norm=False)),
 }
 
-def preset_of(arch, name):
+def preset_of(
+    arch, # 'i3d' or 'clstm'
+    name, # 'something', 'kth' or 'small'
+)->dict:
     "The preset `name` of the network `arch`"
     if f'{arch}-{name}' not in PRESETS:
         raise ValueError(f"no preset {name!r} for {arch}; there are {', '.join(k.split('-')[1] for k in PRESETS if k.startswith(arch+'-'))}")

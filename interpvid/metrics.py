@@ -20,7 +20,9 @@ def drop_ratio(
     ok = (f>least)&(r>least)
     return np.where(ok, f/np.where(ok, r, 1), np.nan)
 
-def drop_difference(OS, FS, RS):
+def drop_difference(
+    OS, FS, RS, # scores, numbers or arrays, in [0,1]
+):
     "(OS-FS)-(OS-RS): positive where freezing hurts more than reversing"
     return np.asarray(RS, float)-FS
 
@@ -98,7 +100,7 @@ def boot_ci(
     values,    # (N,), NaN left out
     level=.95, # of the interval
     n=2000,    # draws
-    seed=0,
+    seed=0,    # of the draws
 )->tuple:      # mean, lower and upper end
     "Mean with a bootstrap confidence interval"
     v = np.asarray(values, float); v = v[~np.isnan(v)]

@@ -40,7 +40,11 @@ def page(
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
             f'<title>{html.escape(title)}</title><style>{_CSS}</style></head><body><h1>{html.escape(title)}</h1>{"".join(body)}{about}</body></html>\n')
 
-def write_page(path, *args, **kwargs):
+def write_page(
+    path,     # of the file
+    *args,    # as for `page`
+    **kwargs,
+):
     "`page` into a file"
     with writing(path) as tmp: tmp.write_text(page(*args, **kwargs), encoding='utf-8')
 

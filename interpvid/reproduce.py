@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 
-from .core import key_of, seed_everything, to_batch, write_json, writing
+from .core import key_of, seed_everything, to_batch, versions, write_json, writing
 from .data.core import clip_dls
 from .data.synthetic import SYNTHETIC_CLASSES, Clips, make_clips
 from .explanation import explain, load_explanations, save_explanations
 from .figures import write_figure
 from .learner import OneBar, clstm_learner, i3d_learner, load_model, save_model
-from .masks.learn import search_windows
+from .masks.learn import MASK_PRESETS, search_windows
 from .pages import explanation_pairs, html_table, write_page
 from .tables import PAPER_TABLE1, PAPER_TABLE2, clip_stats, heat_table, overlap_table, table1, table2
 
@@ -44,11 +44,10 @@ class Stages:
     def __init__(self,
         folder,       # where what they make is kept
         n,            # how many stages there will be
-        fresh=False,  # make everything anew
+        fresh=False,  # make everything anew, reuse nothing
         say=partial(print, flush=True), # where the lines go
     ):
-        self.dir,self.n,self.i,self.say = Path(folder),n,0,say
-        if fresh and self.dir.exists(): shutil.rmtree(self.dir)
+        self.dir,self.n,self.i,self.say,self.fresh = Path(folder),n,0,say,fresh
     def __call__(self,
         name,     # of the stage, part of the file's name
         what,     # one line for people
@@ -60,8 +59,8 @@ class Stages:
     )->Path:
         "The stage's file or folder, made now or reused"
         self.i += 1; t = time.time()
-        path = self.dir/f'{name}-{key_of([settings, code_of(module), inspect.getsource(make), [p.name for p in after]])}{end}'
-        reused = path.exists()
+        path = self.dir/f'{name}-{key_of([settings, code_of(module), inspect.getsource(make), [p.name for p in after], versions()])}{end}'
+        reused = path.exists() and not self.fresh
         if not reused:
             with writing(path) as tmp: make(tmp)
         self.say(f"[{self.i}/{self.n}] {what}: {'reused' if reused else f'done in {time.time()-t:.0f} s'} → {path}")
@@ -91,22 +90,24 @@ def pick_per_class(
 
 def reproduce(
     out='results',   # folder for all that is made
-    seed=0,          # of clips, weights and batches
+    seed=0,          # of clips, weights and batches; 0 or more
     scenes=240,      # training scenes, each under twelve labels
     valid=240,       # validation clips, each a scene of its own
     epochs=3,        # of training
     per_class=3,     # validation clips of each class that are explained
     preset='released-pytorch', # of the masks: 'released-pytorch' or 'paper'
     iterations=None, # of mask learning; None: the preset's
-    fresh=False,     # make everything anew
+    fresh=False,     # make everything anew, reuse nothing
     cache=None,      # folder of the kept stages; None: `out`/cache. Runs that share it share clips and networks
     say=partial(print, flush=True), # where the lines go
     progress=True,   # show progress bars
 )->dict:             # 'table1', 'table2', 'overlap', 'heat', 'scores' (DataFrames), 'explanations', 'page' (path)
     "Train both networks on built-in clips, explain them, and write tables, figures and a page"
-    for k,v in dict(scenes=scenes, valid=valid, epochs=epochs, per_class=per_class).items():
+    for k,v in dict(scenes=scenes, valid=valid, epochs=epochs, per_class=per_class, iterations=1 if iterations is None else iterations).items():
         if v<1: raise ValueError(f"{k} has to be at least 1, not {v}")
     if valid<12*per_class: raise ValueError(f"{per_class} clips of each of 12 classes need at least {12*per_class} validation clips, not {valid}")
+    if seed<0: raise ValueError(f"seed has to be 0 or more, not {seed}")
+    if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r} for masks; there are {', '.join(MASK_PRESETS)}")
     t0,out = time.time(),Path(out)
     stage = Stages(cache or out/'cache', 11, fresh, say)
     S = dict(seed=seed, scenes=scenes, valid=valid, epochs=epochs, per_class=per_class, preset=preset, iterations=iterations)
@@ -145,9 +146,10 @@ def reproduce(
 
     def figures(p):
         p.mkdir()
-        for j in range(0, len(ii), per_class): write_figure(p/f'{int(clips.labels[ii[j]]):02d}-{_slug(clips.labels[ii[j]])}', *pairs[j])
+        for j in range(0, len(ii), per_class): write_figure(p/_stem(clips.labels[ii[j]]), *pairs[j])
     figs = stage('figures', f'{len(ii)//per_class} figures as GIF and MP4', figures, 'figures', found)
-    with writing(out/'figures') as tmp: shutil.copytree(figs, tmp)
+    for f in figs.iterdir():
+        with writing(out/'figures'/f.name) as tmp: shutil.copy(f, tmp)
     for n,t in ('table1',t1),('table2',t2),('overlap',t3),('heat',t4):
         with writing(out/f'{n}.csv') as tmp: t.to_csv(tmp)
     with writing(out/'scores.parquet') as tmp: scores.to_parquet(tmp)
@@ -156,7 +158,7 @@ def reproduce(
     say(f"all done in {time.time()-t0:.0f} s: tables, figures/ and the page are in {out}; open {out/'index.html'}")
     return dict(table1=t1, table2=t2, overlap=t3, heat=t4, scores=scores, explanations=es, page=out/'index.html')
 
-def _slug(label): return '-'.join(w for w in SYNTHETIC_CLASSES[label].lower().split() if w not in ('something','and','so','they'))
+def _stem(label): return f'{label:02d}-'+'-'.join(w for w in SYNTHETIC_CLASSES[label].lower().split() if w not in ('something','and','so','they'))
 
 def _write_index(path, t1, t2, t3, t4, scores, pairs, labels, S, n):
     groups = [(f"{SYNTHETIC_CLASSES[l]} ({', '.join('I3D' if i==0 else 'C-LSTM' for i,e in enumerate(p) if e.wrong)+' wrong' if any(e.wrong for e in p) else 'both right'})", p) for l,p in zip(labels, pairs)]
@@ -168,5 +170,5 @@ def _write_index(path, t1, t2, t3, t4, scores, pairs, labels, S, n):
         '<h2>Do masks find what happened?</h2>', '<p>Overlap (IoU over frames) with the event frames, mean and 95 % bootstrap interval. A network may decide by other frames than those in which something happens, so a low overlap is not an error in itself.</p>', html_table(t3),
         '<p>Loss (paper, Eq. 1) of the learned masks beside that of the best contiguous window, mean over clips. (A learned mask need not be contiguous or binary, so it can be the better one.)</p>', html_table(gap, 3),
         '<h2>Do heat maps point at what moves?</h2>', '<p>Share of the heat of Grad-CAM that lies on the acting things in the event frames, beside the share of the picture that these cover, which is what heat spread evenly would have. Mean and 95 % bootstrap interval; clips in which the camera turns are left out.</p>', html_table(t4, 3),
-        '<h2>Clips</h2>', '<p class="note">OS: probability of the guessed class; FS: with the masked frames frozen; RS: with them reversed; CS: of the true class and P: number of the class guessed, where the guess is wrong. Red squares: frames that the mask holds. Each of these clips by class is also a GIF and an MP4 in <code>figures/</code>.</p>',
+        '<h2>Clips</h2>', '<p class="note">OS: probability of the guessed class; FS: with the masked frames frozen; RS: with them reversed; CS: of the true class and P: number of the class guessed, where the guess is wrong. Red squares: frames that the mask holds. The first clip of each class is also a file that moves: ' + ', '.join(f'{SYNTHETIC_CLASSES[l]} (<a href="figures/{f}.gif">GIF</a>, <a href="figures/{f}.mp4">MP4</a>)' for l,f in ((l, _stem(l)) for l in sorted(set(labels.tolist())))) + '.</p>',
         explanation_pairs(groups, 2), settings=S)

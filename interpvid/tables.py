@@ -66,7 +66,7 @@ def table2(
     s = stats[~stats['class'].isin(without)]
     rows = {}
     for m,g in s.groupby('model', sort=False):
-        rows[m] = {c: f'{g[c].mean():.2f} ± {g[c].std():.2f}' for c in TABLE2} | {'clips':len(g), 'in the drop ratio':int(g['drop ratio'].notna().sum())}
+        rows[m] = {c: f'{g[c].mean():.2f} ± {g[c].std():.2f}'.replace('nan','–') for c in TABLE2} | {'clips':len(g), 'in the drop ratio':int(g['drop ratio'].notna().sum())}
     return pd.DataFrame(rows).T.rename_axis('model')
 
 # %% ../nbs/65_tables.ipynb #0048df83

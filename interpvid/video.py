@@ -8,6 +8,7 @@ Docs: https://interpvid.github.io/interpvid/video.html.md"""
 __all__ = ['sample_indices', 'write_video', 'VideoError', 'read_frames']
 
 # %% ../nbs/10_video.ipynb #825c3737
+from fractions import Fraction
 from pathlib import Path
 
 import av, imageio.v3 as iio, numpy as np
@@ -30,10 +31,11 @@ def write_video(
     frames, # (T,H,W,3) uint8, RGB
     fps=6,  # frames per second
 ):
-    "Write frames as a GIF that loops, or as MP4 (H.264) or WebM (VP9)"
+    "Write frames as a GIF that loops, or as MP4 (H.264) or WebM (VP9). A GIF holds a picture that repeats once, for longer"
     path,frames = Path(path),np.asarray(frames)
     if frames.ndim!=4 or frames.shape[-1]!=3 or frames.dtype!=np.uint8 or not len(frames):
         raise ValueError(f"{path}: frames have to be (T,H,W,3) uint8, got {frames.shape} {frames.dtype}")
+    if not fps>0: raise ValueError(f"{path}: {fps} frames per second; it has to be more than 0")
     with writing(path) as tmp:
         if path.suffix.lower()=='.gif':
             # GIF keeps time in hundredths of a second
@@ -43,7 +45,7 @@ def write_video(
         if codec is None: raise ValueError(f"{path}: cannot write {path.suffix or 'a file without ending'}; use .gif, .mp4 or .webm")
         f = np.pad(frames, ((0,0),(0,frames.shape[1]%2),(0,frames.shape[2]%2),(0,0)), mode='edge') # these codecs want even sizes
         with av.open(str(tmp), 'w') as c:
-            s = c.add_stream(codec[0], rate=fps, options=codec[1])
+            s = c.add_stream(codec[0], rate=Fraction(fps).limit_denominator(1000), options=codec[1])
             s.height,s.width,s.pix_fmt = *f.shape[1:3],'yuv420p'
             for a in f: c.mux(s.encode(av.VideoFrame.from_ndarray(a, format='rgb24')))
             c.mux(s.encode())
@@ -54,15 +56,53 @@ class VideoError(ValueError):
     "A file that is not a video, or not a whole one; the message names the file"
 
 def _decode(path):
-    "The frames of the first video stream, one by one, then what the container says of its own length: (frames, seconds), 0 if it does not"
+    "The frames of the first video stream, one by one, then the number of packets that are missing of those that an AVI or MP4 lists"
     try:
         with av.open(str(path)) as c:
             if not c.streams.video: raise VideoError(f"{path}: holds no video stream")
             s = c.streams.video[0]; s.thread_type = 'AUTO'
-            yield from c.decode(s)
-            kind = c.format.name.split(',')[0]
-            yield (s.frames if kind in ('avi','mov') else 0), ((c.duration or 0)/1e6 if kind=='matroska' else 0)
+            packets = 0
+            for p in c.demux(s):
+                packets += p.size>0
+                yield from p.decode()
+            yield s.frames-packets if c.format.name.split(',')[0] in ('avi','mov') else 0
     except av.FFmpegError as e: raise VideoError(f"{path}: cannot be decoded as a video ({e.strerror})") from None
+
+def _lacks(path):
+    "How many bytes a file is shorter than its own container says (AVI, Matroska, MP4); 0 where it says nothing"
+    size = path.stat().st_size
+    with open(path, 'rb') as f:
+        head = f.read(4096)
+        if head[:4]==b'RIFF': return max(0, int.from_bytes(head[4:8], 'little')+8-size)
+        if head[:4]==b'\x1aE\xdf\xa3': # EBML: the size of the segment, a number of one to eight bytes
+            i = head.find(b'\x18\x53\x80\x67')+4
+            if i<4 or i>=len(head) or not head[i]: return 0
+            n = 9-head[i].bit_length()
+            says = int.from_bytes(head[i:i+n], 'big')-(1<<7*n)
+            return 0 if says==(1<<7*n)-1 else max(0, i+n+says-size) # all ones: it does not know
+        if head[4:8]==b'ftyp': # boxes, one after the other
+            i = 0
+            while i+16<=size:
+                f.seek(i); b = f.read(16); n = int.from_bytes(b[:4], 'big')
+                if n==1: n = int.from_bytes(b[8:], 'big') # a long one
+                if n<8: return 0 # to the end of the file
+                i += n
+            return max(0, i-size)
+    return 0
+
+def _gif_ends(b):
+    "Does a GIF reach its trailer, block by block?"
+    table = lambda flags: 3<<(flags&7)+1 if flags&128 else 0
+    try:
+        i = 13+table(b[10])
+        while b[i]!=0x3b:
+            if b[i]==0x2c: i += 11+table(b[i+9])
+            elif b[i]==0x21: i += 2
+            else: return False
+            while b[i]: i += b[i]+1
+            i += 1
+        return True
+    except IndexError: return False
 
 def read_frames(
     path,      # a video file: AVI, MP4, WebM, GIF, …
@@ -74,15 +114,14 @@ def read_frames(
     if not path.exists(): raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir(): raise VideoError(f"{path}: is a folder, not a video file")
     if path.stat().st_size==0: raise VideoError(f"{path}: is empty (0 bytes)")
-    if path.suffix.lower()=='.gif' and not path.read_bytes().rstrip(b'\0').endswith(b';'):
-        raise VideoError(f"{path}: is truncated: a GIF ends in the byte 3B, this one does not")
-    total,end = 0,0.
+    total = 0
     for f in _decode(path):
-        if isinstance(f, tuple): claimed,seconds = f
-        else: total,end = total+1, f.time or 0.
+        if isinstance(f, int): missing = f
+        else: total += 1
     if not total: raise VideoError(f"{path}: holds no frame that can be decoded")
-    if total<claimed: raise VideoError(f"{path}: is truncated: its index lists {claimed} frames, {total} can be decoded")
-    if end<.9*seconds-.5: raise VideoError(f"{path}: is truncated: it should last {seconds:.1f} s, its pictures end at {end:.1f} s")
+    if missing>0: raise VideoError(f"{path}: is truncated: {missing} of the {total+missing} frames that its index lists are not there")
+    if lacks := _lacks(path): raise VideoError(f"{path}: is truncated: {lacks} bytes are missing at its end")
+    if path.open('rb').read(4)==b'GIF8' and not _gif_ends(path.read_bytes()): raise VideoError(f"{path}: is truncated: it stops before the end mark of a GIF")
     want = np.arange(total) if n is None else sample_indices(total, n)
     kw = dict(format='rgb24') if size is None else dict(format='rgb24', height=size[0], width=size[1], interpolation='AREA')
     keep,got = set(want.tolist()),{}
@@ -91,3 +130,4 @@ def read_frames(
         if len(got)==len(keep): break
     if len({a.shape for a in got.values()})>1: raise VideoError(f"{path}: its picture size changes within the file")
     return np.stack([got[i] for i in want.tolist()])
+

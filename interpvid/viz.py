@@ -73,6 +73,7 @@ def film_strip(
     gap=2,     # white pixels between them
 )->np.ndarray: # (h,w,3) uint8
     "Frames side by side"
+    _fits(mask, len(frames))
     i = np.arange(len(frames)) if n is None or n>=len(frames) else np.linspace(0, len(frames)-1, n).round().astype(int)
     f = np.pad(resize(frames[i], px), ((0,0),(0,0),(0,gap),(0,0)), constant_values=255)
     strip = np.concatenate(list(f), 1)
@@ -122,7 +123,7 @@ def columns(
     px=128,    # the longer side of each frame
 )->np.ndarray: # (T,h,w,3) uint8
     "Several versions of a clip side by side, frame by frame, with names, title and mask row"
-    T = _same_length(cols)
+    T = _same_length(cols); _fits(mask, T)
     fs = [np.pad(resize(np.asarray(f), px), ((0,0),(0,0),(2,2),(0,0)), constant_values=255) for f in cols.values()]
     body = np.concatenate(fs, 2); W = body.shape[2]
     top = [text_row([title],[W])] if title else []
@@ -130,6 +131,9 @@ def columns(
     rows = [np.stack([mask_row(mask, t, W, 20) for t in range(T)])] if mask is not None else []
     head = np.broadcast_to(np.concatenate(top), (T, sum(i.shape[0] for i in top), W, 3))
     return np.concatenate([head, body, *rows], 1)
+
+def _fits(mask, T):
+    if mask is not None and len(mask)!=T: raise ValueError(f"a mask of {len(mask)} for {T} frames")
 
 def _same_length(cols):
     n = {k: len(f) for k,f in cols.items()}
@@ -142,7 +146,7 @@ def _same_length(cols):
 _SCRUB = '''(function(){const d=document.getElementById("%s"),o=%s;if(!d||d.dataset.on)return;d.dataset.on=1;
 const s=d.querySelector("img"),r=d.querySelector("input"),b=d.querySelector("button"),n=d.querySelector("output"),
 k=[...d.querySelectorAll(".ivk i")],c=[...d.querySelectorAll("canvas")];let t=0,p=0;
-function draw(){c.forEach((e,i)=>{const g=e.getContext("2d");g.imageSmoothingQuality="high";g.drawImage(s,t*o.w,i*o.h,o.w,o.h,0,0,e.width,e.height)});
+function draw(){c.forEach((e,i)=>{const g=e.getContext("2d");g.imageSmoothingQuality="high";g.drawImage(s,t*o.w,i*o.h,o.v,o.u,0,0,e.width,e.height)});
 r.value=t;n.value=(t+1)+"/"+o.T;k.forEach((e,i)=>e.classList.toggle("ivh",i==t))}
 function go(u){t=(u+o.T)%%o.T;draw()}
 function play(){if(p){clearInterval(p);p=0}else p=setInterval(()=>go(t+1),1000/o.fps);b.textContent=p?"Pause":"Play"}
@@ -172,18 +176,18 @@ def scrub_html(
     T = _same_length(cols)
     arrs = [np.asarray(f) for f in cols.values()]
     if len({a.shape for a in arrs})>1: raise ValueError(f"scrub_html: columns differ in shape: {[a.shape for a in arrs]}")
-    if mask is not None and len(mask)!=T: raise ValueError(f"scrub_html: a mask of {len(mask)} for {T} frames")
+    _fits(mask, T)
     if max(arrs[0].shape[1:3])>px: arrs = [resize(a, px) for a in arrs]
     h,w = arrs[0].shape[1:3]
     H,W = -(-h//16)*16, -(-w//16)*16 # JPEG codes blocks of 16: no column bleeds into its neighbour
     sheet = jpeg(np.concatenate([np.concatenate(list(np.pad(a, ((0,0),(0,H-h),(0,W-w),(0,0)), mode='edge')), 1) for a in arrs]), quality)
     src = base64.b64encode(sheet).decode()
     sw,sh = px, round(px*h/w)
-    opts = dict(T=T, w=W, h=H, fps=fps)
+    opts = dict(T=T, w=W, h=H, v=w, u=h, fps=fps)
     ident = 'iv'+hashlib.sha256((src+json.dumps([opts, title, caption, None if mask is None else np.asarray(mask).tolist()])).encode()).hexdigest()[:10]
     E = html.escape
-    figs = ''.join(f'<figure><canvas width="{sw*W//w}" height="{sh*H//h}" style="width:{sw*W//w}px"></canvas><figcaption>{E(str(n))}</figcaption></figure>' for n in cols)
-    wide = len(arrs)*(sw*W//w)+4*(len(arrs)-1)
+    figs = ''.join(f'<figure><canvas width="{sw}" height="{sh}" style="width:{sw}px"></canvas><figcaption>{E(str(n))}</figcaption></figure>' for n in cols)
+    wide = len(arrs)*sw+4*(len(arrs)-1)
     row = ''
     if mask is not None:
         marks = ''.join(f'<i class="{"on" if m>.5 else "off"}" title="frame {i+1}: mask {"on" if m>.5 else "off"}"></i>' for i,m in enumerate(mask))

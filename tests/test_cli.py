@@ -43,6 +43,15 @@ def test_bad_files_do_not_stop_the_others(run, tmp_path):
     for f in bad: assert len([l for l in err if str(f) in l])==1, (f, err)
     assert len(err)==len(bad)+1 # and the folder
 
+def test_a_gif_in_its_own_folder_is_not_overwritten(tiny, tmp_path):
+    f = made(tmp_path/'a.gif'); before = f.read_bytes()
+    assert main(['explain', str(f), '--models', str(tiny/'models'), '--out', str(tmp_path), '--iterations', '1', '--model', 'i3d'])==0
+    assert f.read_bytes()==before and len(list(tmp_path.glob('*.gif')))==2
+
+def test_no_iterations_is_refused(tiny, tmp_path, capsys):
+    assert main(['explain', str(made(tmp_path/'a.gif')), '--models', str(tiny/'models'), '--iterations', '0'])==1
+    assert 'at least 1 iteration' in capsys.readouterr().err
+
 def test_without_networks_it_says_how_to_get_them(tmp_path, capsys):
     assert main(['explain', 'a.mp4', '--models', str(tmp_path)])==1
     assert 'interpvid reproduce' in capsys.readouterr().err
@@ -53,7 +62,7 @@ def test_broken_network_is_one_line(tiny, tmp_path, capsys):
     err = capsys.readouterr().err
     assert 'i3d.safetensors' in err and 'Traceback' not in err and len(err.strip().split('\n'))==1
 
-@pytest.mark.parametrize('args', [['--scenes','0'], ['--per-class','30','--valid','24'], ['--epochs','-1']])
+@pytest.mark.parametrize('args', [['--scenes','0'], ['--per-class','30','--valid','24'], ['--epochs','-1'], ['--iterations','0'], ['--seed','-1']])
 def test_settings_that_cannot_work_are_refused_at_once(tmp_path, capsys, args):
     assert main(['reproduce', '--out', str(tmp_path), *args])==1
     assert not list(tmp_path.iterdir()) and len(capsys.readouterr().err.strip().split('\n'))==1

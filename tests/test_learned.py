@@ -1,14 +1,22 @@
 "What the networks of `make reproduce` can do, on clips that they have never seen. Slow: trains them if they are not there."
+import time
+
 import numpy as np, pytest
 
 from interpvid.data.synthetic import REVERSED, make_clips
 from interpvid.learner import load_model, predict
+from interpvid.reproduce import reproduce
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope='module')
 def fresh(): return make_clips(240, 987_654, progress=False)
+
+def test_second_call_is_quick(full):
+    lines,t = [],time.time()
+    reproduce(ROOT/'results', say=lines.append)
+    assert all('reused' in l for l in lines[:-1]) and len(lines)==12 and time.time()-t<=30
 
 @pytest.mark.parametrize('name,least', [('i3d',.95), ('clstm',.90)])
 def test_right_forwards_lost_backwards(full, fresh, name, least):

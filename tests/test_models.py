@@ -57,6 +57,17 @@ def test_checkpoints_come_back(make, tmp_path):
     with torch.no_grad(): torch.testing.assert_close(net(x), again(x), atol=1e-5, rtol=1e-4)
     assert again.classes==list('abcde') and again.info=={'seed':3}
 
+@pytest.mark.parametrize('call', [gradcam, lambda net,x,t=None: learn_masks(net, x, t, iterations=1), search_windows])
+def test_what_cannot_be_explained_is_refused(call):
+    net = I3D(5, **SMALL).eval(); x = torch.randn(2,3,4,16,16)
+    for bad,t,why in (x,5,'0 to 4'),(x,-1,'0 to 4'),(x,[0,1,2],'each of 2'),(x[0],None,'B,C,T,H,W'),(x.numpy(),None,'tensor'),(x.byte(),None,'floats'),(x*float('nan'),None,'finite'):
+        with pytest.raises(ValueError, match=why): call(net, bad, t)
+
+def test_masks_of_one_frame_and_unknown_starts_are_refused():
+    net = I3D(5, **SMALL).eval()
+    with pytest.raises(ValueError, match='one frame'): learn_masks(net, torch.randn(1,3,1,16,16))
+    with pytest.raises(ValueError, match='random'): learn_masks(net, torch.randn(1,3,4,16,16), start='random')
+
 def test_a_file_that_is_no_checkpoint_says_so(tmp_path):
     torch.save(nn.Linear(2,2).state_dict(), tmp_path/'pickle.safetensors')
     with pytest.raises(ValueError, match='pickle.safetensors'): load_model(tmp_path/'pickle.safetensors')

@@ -1,9 +1,8 @@
 "What a stranger gets who installs it."
-import configparser, subprocess, sys, zipfile
+import configparser, shutil, subprocess, sys, tarfile, zipfile
 from importlib import metadata
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,8 +19,12 @@ def test_constraints_cover_requirements():
     pins = {Requirement(l).name.lower() for l in (ROOT/'constraints.txt').read_text().split()}
     assert {Requirement(r).name.lower() for r in settings('requirements')+settings('dev_requirements')} <= pins
 
-def test_wheel_holds_the_package_alone(tmp_path):
-    subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', tmp_path, '.'], cwd=ROOT, check=True)
+def test_sdist_can_be_built_and_wheel_holds_the_package_alone(tmp_path):
+    src = tmp_path/'src' # a copy: builds leave folders behind
+    src.mkdir(); shutil.copytree(ROOT/'interpvid', src/'interpvid', ignore=shutil.ignore_patterns('__pycache__'))
+    for f in 'settings.ini','setup.py','pyproject.toml','MANIFEST.in','README.md','LICENSE': shutil.copy(ROOT/f, src)
+    for kind in 'sdist','bdist_wheel': subprocess.run([sys.executable, 'setup.py', '-q', kind, '--dist-dir', tmp_path], cwd=src, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob('*.tar.gz'))) as t: assert 'settings.ini' in {Path(n).name for n in t.getnames()} # setup.py reads it
     whl, = tmp_path.glob('*.whl')
     tops = {n.split('/')[0] for n in zipfile.ZipFile(whl).namelist()}
     assert tops=={'interpvid', f"interpvid-{metadata.version('interpvid')}.dist-info"}

@@ -2,7 +2,6 @@
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 
-from interpvid.core import to_frames
 from interpvid.masks.perturb import freeze, reverse, reverse_index
 
 soft = lambda T: st.lists(st.floats(0, 1, width=32), min_size=T, max_size=T)
@@ -50,10 +49,15 @@ def test_bad_masks_are_refused(mask, why):
     for f in freeze,reverse:
         with pytest.raises(ValueError, match=why): f(clip(2,8), mask)
 
+def test_bytes_are_refused():
+    for f in freeze,reverse:
+        with pytest.raises(ValueError, match='floats'): f(clip(2,8).byte(), np.zeros(8))
+
 @pytest.mark.reference
 def test_freeze_gives_the_authors_frozen_clips(reference):
     "Every clip of the paper's web site, both models. The last rows of the authors' frozen frames hold the row of dots: they stay out"
     files = sorted((reference/'site').glob('*.npz')); assert len(files)==15
+    tried = 0
     for f in files:
         with np.load(f) as z: z = dict(z)
         frames = z['frames']; T,H = frames.shape[:2]
@@ -61,9 +65,11 @@ def test_freeze_gives_the_authors_frozen_clips(reference):
         for model in 'i3d','clstm':
             m = z[f'{model}_mask']; m = m & (np.arange(T)>0) # frame 0 has none before it
             if not m.any(): continue
+            tried += 1
             keep = slice(0, H*94//100) # the row of dots takes the last 5 %
             theirs = z[f'{model}_frozen'][m][:,keep].astype(float)
             ours = freeze(x, m)[0].permute(1,2,3,0).numpy()[m][:,keep]
             err,none = np.abs(ours-theirs).mean(),np.abs(frames[m][:,keep]-theirs).mean()
             assert err<=7, (f.name, model, err)
             assert err<none/2, (f.name, model, err, none)
+    assert tried==30

@@ -37,15 +37,18 @@ def test_another_seed_reuses_nothing(tiny, tmp_path):
     assert not [l for l in lines if 'reused' in l]
 
 def test_killed_at_any_moment_it_ends_with_the_same_tables(tiny, tmp_path):
-    "Six times SIGKILL, a little later each time, then once to the end"
-    chance = random.Random(0); died = 0
-    for i in range(6):
+    "SIGKILL in the middle of one stage after the other, then once to the end"
+    chance,hit = random.Random(0),set()
+    half_made = lambda: {p.name.split('.')[1] for p in (tmp_path/'cache').glob('.*')}-hit
+    for _ in range(20):
         p = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(4+3*i+chance.random()*3)
-        died += p.poll() is None
-        with contextlib.suppress(ProcessLookupError): os.killpg(p.pid, signal.SIGKILL)
-        p.wait()
-    assert died>=2, 'the run was over before it could be killed: nothing was tried'
+        while p.poll() is None and not half_made(): time.sleep(.005)
+        time.sleep(.3*chance.random()**2)
+        if p.poll() is None:
+            hit |= half_made()
+            with contextlib.suppress(ProcessLookupError): os.killpg(p.pid, signal.SIGKILL)
+        if p.wait()==0: break
+    assert len(hit)>=4, f'killed in {hit} only: too little was tried'
     r = subprocess.run(command(tmp_path), capture_output=True, text=True)
     assert r.returncode==0, r.stderr
     assert tables(tmp_path)==tables(tiny)
@@ -57,3 +60,17 @@ def test_bad_stage_is_not_kept(tmp_path):
     try: Stages(tmp_path, 1, say=lambda l: None)('x', 'x', half, 'core', end='.txt')
     except KeyboardInterrupt: pass
     assert not [p for p in tmp_path.rglob('*') if p.is_file()]
+
+def test_fresh_reuses_nothing(tmp_path):
+    from interpvid.reproduce import Stages
+    made = []
+    def make(path): made.append(1); path.mkdir(); (path/f'{len(made)}.txt').touch()
+    (tmp_path/'mine').touch()
+    for fresh in False,False,True: at = Stages(tmp_path, 1, fresh, say=lambda l: None)('x', 'x', make, 'core')
+    assert len(made)==2 and [p.name for p in at.iterdir()]==['2.txt'] and (tmp_path/'mine').exists()
+
+def test_what_stages_rest_on_changes_their_name(tmp_path):
+    from interpvid.reproduce import Stages
+    def make(path): path.touch()
+    at = lambda module='core', after=(), **kw: Stages(tmp_path, 1, say=lambda l: None)('x', 'x', make, module, after, **kw)
+    assert len({at(), at('viz'), at(a=1), at(a=2), at(after=(Path('y'),))})==5 and at(a=1)==at(a=1)

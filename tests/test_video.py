@@ -40,18 +40,28 @@ def test_writing_is_whole_or_not_at_all(tmp_path):
     with pytest.raises(ValueError, match=r'\.mov'): write_video(tmp_path/'x.mov', numbered(4))
     assert not list(tmp_path.iterdir())
 
+def test_bytes_after_the_end_of_a_gif_do_no_harm(tmp_path):
+    f = write_video(tmp_path/'x.gif', numbered(5)); f.write_bytes(f.read_bytes()+b'\n')
+    assert number(read_frames(f, None)).tolist()==list(range(5))
+
+def test_odd_paces(tmp_path):
+    assert len(read_frames(write_video(tmp_path/'x.mp4', numbered(5), fps=12.5), None))==5
+    with pytest.raises(ValueError, match='more than 0'): write_video(tmp_path/'x.gif', numbered(5), fps=0)
+
 def test_gif_loops_and_keeps_its_pace(tmp_path):
     about = iio.immeta(write_video(tmp_path/'x.gif', numbered(4), fps=5))
     assert about['loop']==0 and about['duration']==200
 
 @pytest.mark.parametrize('ending', ['.mp4','.avi','.webm','.gif'])
-def test_a_cut_file_is_an_error_that_names_it(tmp_path, ending):
-    noise = np.random.default_rng(0).integers(0, 255, (200,48,64,3), dtype=np.uint8)
+@pytest.mark.parametrize('T,fps', [(12,12), (24,24), (200,6)])
+def test_a_cut_file_is_an_error_that_names_it(tmp_path, ending, T, fps):
+    noise = np.random.default_rng(0).integers(0, 255, (T,48,64,3), dtype=np.uint8)
     f = tmp_path/f'x{ending}'
     if ending=='.avi': by_opencv(f, noise, 'MJPG')
-    else: write_video(f, noise)
+    else: write_video(f, noise, fps)
+    assert len(read_frames(f, None))==T
     whole = f.read_bytes()
-    for share in .02,.3,.6:
+    for share in .02,.3,.5,.7,.9,.98:
         cut = tmp_path/f'cut{share}{ending}'; cut.write_bytes(whole[:int(share*len(whole))])
         with pytest.raises(VideoError, match=f'cut{share}'): read_frames(cut)
 

@@ -109,10 +109,10 @@ def draw_scene(
     length = int(rng.integers(5, 11))
     start = int(rng.integers(1, T-length+1))
     travel = np.stack([ways[l][rng.integers(len(ways[l]))] for l in range(12)])
-    looks = []
+    looks,shapes = [],rng.permutation(SHAPES) # no two movers alike
     for i in range(n):
         idle = IDLE[rng.integers(3)] if i>=movers else None
-        looks.append(dict(shape=int(rng.integers(SHAPES)), angle=rng.uniform(0,2*np.pi), stripe=rng.uniform(6,10)*u,
+        looks.append(dict(shape=int(shapes[i%SHAPES]), angle=rng.uniform(0,2*np.pi), stripe=rng.uniform(6,10)*u,
             a=_hsv(rng,(.7,1),(.3,.9)), b=_hsv(rng,(.2,1),(.1,.6)), idle=idle, phase=rng.uniform(0,2*np.pi), pace=rng.uniform(.6,1.4)*rng.choice([-1,1])))
     margin = int(24*u); N = size+2*margin
     bg = sum(a*cv2.resize(rng.standard_normal((g,g,3)).astype(np.float32), (N,N), interpolation=cv2.INTER_CUBIC) for g,a in ((3,1.),(7,.7),(18,.5),(44,.35)))
@@ -123,7 +123,7 @@ def draw_scene(
 NOISE,SHAKE = 3.,.18 # sensor noise (of 255), push of the hand per frame (pixels)
 
 def progress(
-    scene:Scene,
+    scene:Scene,   # from `draw_scene`
 )->np.ndarray: # (T,) from 0 to 1
     "How much of the event has happened"
     return np.clip((np.arange(scene.T)-scene.start+1)/scene.length, 0, 1)
@@ -148,7 +148,7 @@ def _thing(look, radius, fx, fy, T, reach):
     return np.clip(.5-d, 0, 1)[...,None], np.where(stripes, look['a'], look['b'])*f(light)[...,None]
 
 def render(
-    scene:Scene,
+    scene:Scene,# from `draw_scene`
     label:int,  # what happens, an index into `SYNTHETIC_CLASSES`
     rng,        # for the noise and the hand
 )->np.ndarray:  # (T,H,W,3) uint8
@@ -174,8 +174,8 @@ def render(
 MAX_THINGS = 5
 
 def truth(
-    scene:Scene,
-    label:int,
+    scene:Scene, # from `draw_scene`
+    label:int,   # what happens, an index into `SYNTHETIC_CLASSES`
 )->dict: # event (T,) bool, boxes (T,5,4) x0,y0,x1,y1 in pixels (NaN: no such thing), acting (5,) bool, camera bool
     "What is known about `scene` when `label` happens to it"
     k = progress(scene); n = len(scene.radii)
@@ -236,7 +236,7 @@ def _make(args):
 
 def make_clips(
     n,               # how many scenes
-    seed=0,          # with the scene's number it fixes a clip
+    seed=0,          # 0 or more; with the scene's number it fixes a clip
     siblings=False,  # True: each scene under all labels (12·n clips); False: scene i under label i mod 12
     T=16,            # frames
     size=64,         # pixels
@@ -245,10 +245,12 @@ def make_clips(
     progress=True,   # show a progress bar
 )->Clips:
     "Built-in clips"
+    if n<1: raise ValueError(f"make_clips: {n} scenes asked for; at least 1")
+    if seed<0: raise ValueError(f"make_clips: the seed has to be 0 or more, not {seed}")
     if kind!='something': raise ValueError(f"make_clips: kind {kind!r} is not known; there is 'something'")
     jobs = [(seed, i, range(12) if siblings else [i%12], T, size) for i in range(n)]
     bar = lambda it: tqdm(it, total=n, desc='making clips', disable=not progress, leave=False)
-    workers = os.cpu_count() if workers is None else workers
+    if workers is None: workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     if workers and n>=48:
         with ProcessPoolExecutor(workers) as pool: made = list(bar(pool.map(_make, jobs, chunksize=4)))
     else: made = list(bar(map(_make, jobs)))

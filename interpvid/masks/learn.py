@@ -15,7 +15,7 @@ import numpy as np, torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core import at_rest, fast
+from ..core import as_clips, as_target, at_rest, fast
 from .perturb import freeze
 
 # %% ../../nbs/51_masks.learn.ipynb #b7c97c26
@@ -42,24 +42,29 @@ def mask_loss(
     return {**terms, 'loss':sum(terms.values())}
 
 # %% ../../nbs/51_masks.learn.ipynb #ed2217c2
-def scores_of(model, x, target):
-    "Probability of `target` (B,) on clips `x`, (B,) float32"
+def scores_of(
+    model:nn.Module, # (B,C,T,H,W) -> (B,K)
+    x:Tensor,        # clips (B,C,T,H,W)
+    target:Tensor,   # (B,) class indices
+)->Tensor:           # (B,) float32 in [0,1]
+    "Softmax probability of a class of each clip"
     return model(x).float().softmax(1).gather(1, target[:,None])[:,0]
 
 def central_window(
-    model:nn.Module,
-    x:Tensor,        # (B,C,T,H,W)
-    target:Tensor,   # (B,)
-    perturb=freeze,
+    model:nn.Module, # (B,C,T,H,W) -> (B,K)
+    x:Tensor,        # clips (B,C,T,H,W)
+    target:Tensor,   # (B,) class indices
+    perturb=freeze,  # (x, mask) -> x
     keep=.9,         # share of the score above which a window is too short
-)->Tensor:           # (B,T) of 0 and 1
+    half=True,       # bfloat16 where it is fast
+)->Tensor:           # (B,T) of 0 and 1; all 1 where no window is long enough
     "For each clip the shortest centred window, of two frames at least, under which its score falls below `keep` of what it was"
     B,T = len(x),x.shape[2]
     lengths = list(range(2, T+1, 2))
     c = torch.zeros(len(lengths), T, device=x.device)
     for i,n in enumerate(lengths): c[i,T//2-n//2:T//2-n//2+n] = 1
     best = c[-1].repeat(B,1); open_ = torch.ones(B, dtype=torch.bool, device=x.device)
-    with at_rest(model), torch.no_grad(), fast(x.device):
+    with at_rest(model), torch.no_grad(), fast(x.device, half):
         full = scores_of(model, x, target)
         for m in c:
             if not open_.any(): break
@@ -86,6 +91,13 @@ class Masks:
     @property
     def binary(self): return self.mask>.5
 
+def _target(model, x, target, bs):
+    "(B,) class indices; None: the guessed classes"
+    if as_clips(x).shape[2]<2: raise ValueError("a clip of one frame has nothing that could be masked")
+    with at_rest(model), torch.no_grad():
+        if target is None: return torch.cat([model(b).argmax(1) for b in x.split(bs)])
+        return as_target(target, len(x), model(x[:1]).shape[1], x.device)
+
 def learn_masks(
     model:nn.Module,  # (B,C,T,H,W) -> (B,K)
     x:Tensor,         # clips (B,C,T,H,W)
@@ -101,15 +113,15 @@ def learn_masks(
 )->Masks:
     "Learn for each clip the mask that takes its class score away (paper, Eq. 1)"
     if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r}; there are {', '.join(MASK_PRESETS)}")
+    if isinstance(start, str) and start!='central': raise ValueError(f"start={start!r}; there is 'central', or give a mask (T,) or (B,T) of 0 and 1")
     p = dict(MASK_PRESETS[preset]); p.update({k: v for k,v in dict(lr=lr, iterations=iterations).items() if v is not None})
-    with at_rest(model), torch.no_grad():
-        if target is None: target = torch.cat([model(b).argmax(1) for b in x.split(bs)])
-        target = torch.as_tensor(target, device=x.device).expand(len(x))
+    if p['iterations']<1: raise ValueError(f"a mask takes at least 1 iteration, not {p['iterations']}")
+    target = _target(model, x, target, bs)
     bar = tqdm(total=-(-len(x)//bs)*p['iterations'], desc=desc, disable=desc is None, leave=False)
     out = []
     with at_rest(model), bar:
         for b,t,i in zip(x.split(bs), target.split(bs), torch.arange(len(x)).split(bs)):
-            s = central_window(model, b, t, perturb) if isinstance(start, str) else torch.as_tensor(start, dtype=torch.float32, device=x.device).expand(len(x),-1)[i]
+            s = central_window(model, b, t, perturb, half=half) if isinstance(start, str) else torch.as_tensor(start, dtype=torch.float32, device=x.device).expand(len(x),-1)[i]
             logits = (10*s-5).requires_grad_()
             opt = torch.optim.Adam([logits], p['lr'])
             curve = []
@@ -140,18 +152,16 @@ def search_windows(
     model:nn.Module, # (B,C,T,H,W) -> (B,K)
     x:Tensor,        # clips (B,C,T,H,W)
     target=None,     # class index or (B,); None: the guessed class
-    perturb=freeze,
+    perturb=freeze,  # (x, mask) -> x
     lam1=.01, lam2=.02, beta=3, # as in `learn_masks`
     bs=48,           # perturbed clips at a time
     half=True,       # search in bfloat16 where it is fast; False: float32 throughout
     desc=None,       # name of the progress bar; None: no bar
 )->tuple:            # best window (B,T) of 0 and 1; its loss (B,), in float32; losses of all windows as searched (B,T(T+1)/2)
     "The window with the lowest loss for each clip, by trying all"
+    target,losses = _target(model, x, target, bs),[]
     ws = torch.from_numpy(windows(x.shape[2])).to(x.device)
     with at_rest(model), torch.no_grad():
-        if target is None: target = torch.cat([model(b).argmax(1) for b in x.split(24)])
-        target = torch.as_tensor(target, device=x.device).expand(len(x))
-        losses = []
         for c,t in zip(tqdm(x, desc=desc, disable=desc is None, leave=False), target):
             row = []
             for w in ws.split(bs):

@@ -17,9 +17,8 @@ def as_mask(
     x:Tensor, # (B,C,T,H,W)
 )->Tensor:    # (B,T), of the type and on the device of `x`
     "`mask` for each clip of the batch"
-    if x.ndim!=5: raise ValueError(f"clips have to be (B,C,T,H,W), got {tuple(x.shape)}")
-    m = torch.as_tensor(mask, device=x.device)
-    m = m.to(x.dtype if x.is_floating_point() else torch.float32)
+    if x.ndim!=5 or not x.is_floating_point(): raise ValueError(f"clips have to be floats (B,C,T,H,W), got {x.dtype} {tuple(x.shape)}; `to_batch` makes them of frames")
+    m = torch.as_tensor(mask, device=x.device).to(x.dtype)
     if m.ndim==1: m = m[None]
     if m.ndim!=2 or m.shape[1]!=x.shape[2] or m.shape[0] not in (1,len(x)):
         raise ValueError(f"a mask of shape {tuple(torch.as_tensor(mask).shape)} does not fit clips {tuple(x.shape)}: it has to be (T,) or (B,T) with T={x.shape[2]}, B={len(x)}")
@@ -50,7 +49,7 @@ def mix_frames(
     return torch.matmul(W[:,None], x.flatten(3)).view(x.shape)
 
 def freeze(
-    x:Tensor, # clips (B,C,T,H,W), any range
+    x:Tensor, # clips (B,C,T,H,W), floats of any range
     mask,     # (T,) or (B,T) in [0,1]; 1 repeats the frame before, frame 0 stays
 )->Tensor:    # perturbed clips (B,C,T,H,W)
     "Hold frames still where `mask` is on (paper, 3.1); differentiable in the mask"

@@ -57,7 +57,7 @@ class _Layer(nn.Module):
 class CLSTM(nn.Module):
     "Convolutional LSTM network: (B,C,T,H,W) to scores (B,K), before the softmax"
     def __init__(self,
-        n_classes:int,
+        n_classes:int,         # K
         size=224,              # H or (H,W) of the input, in pixels
         T:int=16,              # frames of the input
         hidden=(32,32,32),     # channels of memory of each layer
@@ -67,7 +67,7 @@ class CLSTM(nn.Module):
         shared_norm:bool=True, # one batch norm for all layers, as in the released PyTorch program
         dropout:float=0.,      # between the layers and before the classifier
         last_only:bool=False,  # only the last state goes to the classifier, as in the released KTH configuration
-        in_channels:int=3,
+        in_channels:int=3,     # C
     ):
         super().__init__()
         if not len(hidden)==len(stride)==len(pool): raise ValueError(f"CLSTM: one stride and one pool per layer; got hidden={hidden}, stride={stride}, pool={pool}")

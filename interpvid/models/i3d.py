@@ -31,7 +31,7 @@ class UnitConv(nn.Module):
     def __init__(self,
         i:int, o:int,       # channels in and out
         kernel=(1,1,1),     # over (T,H,W)
-        stride=(1,1,1),
+        stride=(1,1,1),     # over (T,H,W)
     ):
         super().__init__()
         self.kernel,self.stride = kernel,stride
@@ -78,12 +78,12 @@ class I3D(nn.Module):
     "Inflated Inception-v1: (B,C,T,H,W) to scores (B,K), before the softmax"
     cam_layer = 'features.Mixed_5c' # where the paper takes Grad-CAM
     def __init__(self,
-        n_classes:int,
+        n_classes:int,         # K
         t_strides=PAPER_T,     # strides in time of Conv3d_1a, MaxPool3d_2a, 3a, 4a, 5a; `ORIGINAL_T`: as published
         s_strides=(2,2,2,2,2), # strides in space of the same; less for small pictures
         width:float=1.,        # share of the channels that each layer keeps
         dropout:float=.5,      # before the classifier
-        in_channels:int=3,
+        in_channels:int=3,     # C
     ):
         super().__init__()
         if len(t_strides)!=5 or len(s_strides)!=5: raise ValueError(f"I3D: five strides each, got t_strides={t_strides}, s_strides={s_strides}")
