@@ -24,7 +24,7 @@ def parser()->argparse.ArgumentParser:
     r.add_argument('--seed', type=int, default=0, metavar='N', help='of clips, weights and batches: a whole number, 0 or more')
     r.add_argument('--scenes', type=int, default=240, metavar='N', help='training scenes; each makes twelve clips, one per class')
     r.add_argument('--valid', type=int, default=240, metavar='N', help='validation clips')
-    r.add_argument('--epochs', type=int, default=3, metavar='N', help='passes over the training clips')
+    r.add_argument('--epochs', type=int, default=None, metavar='N', help="passes over the training clips; None: the presets' (3 for I3D, 4 for C-LSTM)")
     r.add_argument('--per-class', type=int, default=3, metavar='N', help='validation clips of each class that are explained')
     r.add_argument('--preset', default='released-pytorch', choices=['released-pytorch','paper'], help="settings of the learned masks: those of the authors' I3D program, or those of the paper (which leave every mask where it started)")
     r.add_argument('--iterations', type=int, default=None, metavar='N', help="steps of mask learning; None: the preset's")

@@ -14,6 +14,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np, torch
+from fastcore.all import patch
 from torch import Tensor, nn
 
 from .cam import find_layer, gradcam
@@ -93,6 +94,22 @@ def load_explanations(
             return [Explanation(**{k: a[k][i] for k in _ARRAYS}, **{k: d[k] for k in _PLAIN}, truth={k: z[f'truth/{i}/{k}'] for k in d['truth']})
                     for i,d in enumerate(about)]
     except (ValueError, KeyError, OSError, BadZipFile, zlib.error) as e: raise ValueError(f"{path}: holds no explanations ({e})") from None
+
+@patch
+def save(self:Explanation,
+    path, # ends in .npz
+):
+    "Keep this one explanation in a file"
+    save_explanations([self], path)
+
+@patch(cls_method=True)
+def load(cls:Explanation,
+    path, # what `Explanation.save` wrote
+)->Explanation:
+    "The explanation that a file holds"
+    es = load_explanations(path)
+    if len(es)!=1: raise ValueError(f"{path}: holds {len(es)} explanations; `load_explanations` gives them all")
+    return es[0]
 
 # %% ../nbs/60_explanation.ipynb #2b78ed77
 def explain(

@@ -41,7 +41,7 @@ PRESETS = {
     'clstm-something': dict(opt='sgd',  lr=.001, wd=0.,   epochs=105, momentum=.2, plateau=2, model=dict(dropout=0.)),
     'clstm-kth':       dict(opt='sgd',  lr=.001, wd=1e-4, epochs=21,  momentum=.2, plateau=2,
                             model=dict(hidden=(32,32), kernel=(3,5), stride=(2,2), pool=(2,2), shared_norm=False, dropout=.5, last_only=True)),
-    'clstm-small':     dict(opt='adam', lr=2e-3, wd=1e-2, epochs=3,  clip=1., flat_start=True, model=dict(stride=(4,1,1), shared_norm=False)),
+    'clstm-small':     dict(opt='adam', lr=2e-3, wd=1e-2, epochs=4,  clip=1., flat_start=True, model=dict(stride=(4,1,1), shared_norm=False)),
 }
 
 def preset_of(

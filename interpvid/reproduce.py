@@ -20,7 +20,7 @@ from .data.core import clip_dls
 from .data.synthetic import SYNTHETIC_CLASSES, Clips, make_clips
 from .explanation import explain, load_explanations, save_explanations
 from .figures import write_figure
-from .learner import OneBar, clstm_learner, i3d_learner, load_model, save_model
+from .learner import OneBar, clstm_learner, i3d_learner, load_model, preset_of, save_model
 from .masks.learn import MASK_PRESETS, search_windows
 from .pages import explanation_pairs, html_table, write_page
 from .tables import PAPER_TABLE1, PAPER_TABLE2, clip_stats, heat_table, overlap_table, table1, table2
@@ -69,6 +69,8 @@ class Stages:
 # %% ../nbs/90_reproduce.ipynb #e8b67fb3
 MODELS = {'I3D':i3d_learner, 'C-LSTM':clstm_learner}
 
+def _file(name): return name.lower().replace('-','')
+
 def _train(name, learner, clips, valid, seed, epochs, progress):
     def make(path):
         seed_everything(seed)
@@ -93,7 +95,7 @@ def reproduce(
     seed=0,          # of clips, weights and batches; 0 or more
     scenes=240,      # training scenes, each under twelve labels
     valid=240,       # validation clips, each a scene of its own
-    epochs=3,        # of training
+    epochs=None,     # of training; None: the preset's
     per_class=3,     # validation clips of each class that are explained
     preset='released-pytorch', # of the masks: 'released-pytorch' or 'paper'
     iterations=None, # of mask learning; None: the preset's
@@ -103,8 +105,8 @@ def reproduce(
     progress=True,   # show progress bars
 )->dict:             # 'table1', 'table2', 'overlap', 'heat', 'scores' (DataFrames), 'explanations', 'page' (path)
     "Train both networks on built-in clips, explain them, and write tables, figures and a page"
-    for k,v in dict(scenes=scenes, valid=valid, epochs=epochs, per_class=per_class, iterations=1 if iterations is None else iterations).items():
-        if v<1: raise ValueError(f"{k} has to be at least 1, not {v}")
+    for k,v in dict(scenes=scenes, valid=valid, epochs=epochs, per_class=per_class, iterations=iterations).items():
+        if v is not None and v<1: raise ValueError(f"{k} has to be at least 1, not {v}")
     if valid<12*per_class: raise ValueError(f"{per_class} clips of each of 12 classes need at least {12*per_class} validation clips, not {valid}")
     if seed<0: raise ValueError(f"seed has to be 0 or more, not {seed}")
     if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r} for masks; there are {', '.join(MASK_PRESETS)}")
@@ -113,10 +115,13 @@ def reproduce(
     S = dict(seed=seed, scenes=scenes, valid=valid, epochs=epochs, per_class=per_class, preset=preset, iterations=iterations)
     tr = stage('train', f'{12*scenes} training clips', lambda p: make_clips(scenes, 2*seed, siblings=True, progress=progress).save(p), 'data.synthetic', seed=seed, scenes=scenes)
     va = stage('valid', f'{valid} validation clips', lambda p: make_clips(valid, 2*seed+1, progress=progress).save(p), 'data.synthetic', seed=seed, valid=valid)
-    files = {n: stage(n, f'{n} trained for {epochs} epochs', _train(n, f, tr, va, seed, epochs, progress), 'learner', (tr,va), '.safetensors', seed=seed, epochs=epochs) for n,f in MODELS.items()}
+    def trained(n, learner):
+        e = epochs or preset_of(_file(n), 'small')['epochs']
+        return stage(n, f'{n} trained for {e} epochs', _train(n, learner, tr, va, seed, e, progress), 'learner', (tr,va), '.safetensors', seed=seed, epochs=e)
+    files = {n: trained(n, f) for n,f in MODELS.items()}
     models = {n: load_model(f) for n,f in files.items()}
     for n,f in files.items():
-        with writing(out/'models'/f'{n.lower().replace("-","")}.safetensors') as tmp: shutil.copy(f, tmp)
+        with writing(out/'models'/f'{_file(n)}.safetensors') as tmp: shutil.copy(f, tmp)
 
     clips = Clips.load(va)
     def both_ways(p): table1(models, clips.frames, clips.labels, clips.reversed_labels, progress).to_parquet(p)
