@@ -29,14 +29,14 @@ from .tables import PAPER_TABLE1, PAPER_TABLE2, clip_stats, heat_table, overlap_
 def code_of(
     module, # dotted name within the package
 )->dict:    # name -> source, of the module and of all that it imports from the package
-    "The code that a stage rests on"
+    "The code that a stage rests on; what is imported within a function, such as drawing, does not count"
     todo,seen = [module],{}
     while todo:
         name = todo.pop()
         if name in seen: continue
         found = find_spec(f'interpvid.{name}')
         seen[name] = Path(found.origin).read_text(encoding='utf-8')
-        todo += [resolve_name('.'*i.level+i.module, found.parent)[len('interpvid.'):] for i in ast.walk(ast.parse(seen[name])) if isinstance(i, ast.ImportFrom) and i.level]
+        todo += [resolve_name('.'*i.level+i.module, found.parent)[len('interpvid.'):] for i in ast.parse(seen[name]).body if isinstance(i, ast.ImportFrom) and i.level]
     return seen
 
 class Stages:

@@ -65,6 +65,9 @@ def mask_row(
     return cv2.resize(img, (width,height), interpolation=cv2.INTER_AREA)
 
 # %% ../nbs/05_viz.ipynb #b02c82f4
+def _fits(mask, T):
+    if mask is not None and len(mask)!=T: raise ValueError(f"a mask of {len(mask)} for {T} frames")
+
 def film_strip(
     frames,    # (T,H,W,3) uint8
     mask=None, # (T,) drawn beneath, or None
@@ -131,9 +134,6 @@ def columns(
     rows = [np.stack([mask_row(mask, t, W, 20) for t in range(T)])] if mask is not None else []
     head = np.broadcast_to(np.concatenate(top), (T, sum(i.shape[0] for i in top), W, 3))
     return np.concatenate([head, body, *rows], 1)
-
-def _fits(mask, T):
-    if mask is not None and len(mask)!=T: raise ValueError(f"a mask of {len(mask)} for {T} frames")
 
 def _same_length(cols):
     n = {k: len(f) for k,f in cols.items()}

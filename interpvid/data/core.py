@@ -21,7 +21,6 @@ with warnings.catch_warnings(): # importing fastai warns about torch.jit
     from fasttransform import DisplayedTransform
 
 from ..core import STATS, best_device, to_batch, to_frames
-from ..viz import film_strip, picture, stack, text_row
 
 # %% ../../nbs/11_data.core.ipynb #27c0db58
 class ClipDataset:
@@ -74,6 +73,7 @@ def show_clips(
     px=64,  # pixels of each
 ):
     "Film strips with a title above each"
+    from interpvid.viz import film_strip, picture, stack, text_row
     strips = [film_strip(c, n=n, px=px) for c in clips]
     display(picture(stack(*(i for s,t in zip(strips, titles) for i in (text_row([t], [s.shape[1]]), s))), 75))
 
