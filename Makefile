@@ -29,7 +29,7 @@ test: $(STAMP) check ## all that is quick: notebooks in step and clean, every no
 
 test-all: $(STAMP) check ## `make test` with the slow cells and tests, after the main job that they look at
 	@$(BIN)/interpvid reproduce
-	$(BIN)/nbdev-test --n-workers 2 --flags slow
+	$(BIN)/nbdev-test --n-workers 1 --flags slow
 	$(BIN)/pytest -q --ignore tests/test_sync.py
 
 check: $(STAMP) ## modules equal notebooks, notebooks are clean, README equals index

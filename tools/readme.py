@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def readme(index=ROOT/'nbs'/'index.ipynb')->str:
     "The text of README.md"
     nb = nbformat.read(index, 4)
+    nb.metadata['language_info'] = {'name':'python'} # colours the code
     nb.cells = [c for c in nb.cells if not re.search(r'^#\|\s*(hide|default_exp)', c.source, re.M)]
     for c in nb.cells:
         c.source = re.sub(r'^#\|.*\n', '', c.source, flags=re.M)
