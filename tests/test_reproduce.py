@@ -2,7 +2,7 @@
 import contextlib, os, random, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
-import pandas as pd
+import pandas as pd, pytest
 
 from conftest import TINY
 from interpvid.reproduce import reproduce
@@ -36,23 +36,47 @@ def test_another_seed_reuses_nothing(tiny, tmp_path):
     reproduce(tmp_path, **TINY, seed=1, say=lines.append)
     assert not [l for l in lines if 'reused' in l]
 
-def test_killed_at_any_moment_it_ends_with_the_same_tables(tiny, tmp_path):
+def test_killed_in_any_stage_it_ends_with_the_same_tables(tiny, tmp_path):
     "SIGKILL in the middle of one stage after the other, then once to the end"
-    chance,hit = random.Random(0),set()
-    half_made = lambda: {p.name.split('.')[1] for p in (tmp_path/'cache').glob('.*')}-hit
-    for _ in range(20):
+    chance,died = random.Random(0),0
+    kept = lambda: len(list((tmp_path/'cache').glob('[!.]*')))
+    for k in range(8):
         p = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        while p.poll() is None and not half_made(): time.sleep(.005)
-        time.sleep(.3*chance.random()**2)
-        if p.poll() is None:
-            hit |= half_made()
-            with contextlib.suppress(ProcessLookupError): os.killpg(p.pid, signal.SIGKILL)
-        if p.wait()==0: break
-    assert len(hit)>=4, f'killed in {hit} only: too little was tried'
+        while p.poll() is None and kept()<=k: time.sleep(.005)
+        time.sleep(.8*chance.random()**2)
+        if p.poll() is None: died += 1
+        with contextlib.suppress(ProcessLookupError): os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+    assert died>=5, 'the run was over before it could be killed: too little was tried'
     r = subprocess.run(command(tmp_path), capture_output=True, text=True)
     assert r.returncode==0, r.stderr
     assert tables(tmp_path)==tables(tiny)
     assert not list(tmp_path.rglob('.*')), 'half-made files of the runs that were killed are still there'
+
+HALF = '''
+import os, sys; from interpvid.core import writing
+with writing(sys.argv[1]) as tmp:
+    if sys.argv[2]=='folder': tmp.mkdir(); (tmp/'a').write_text('half')
+    else:
+        with writing(tmp) as inner: inner.write_text('half'); os._exit(9)
+    os._exit(9)
+'''
+
+@pytest.mark.parametrize('kind', ['file','folder'])
+@pytest.mark.parametrize('before', [False,True])
+def test_killed_while_writing_what_was_there_stays_and_the_rest_is_swept(tmp_path, kind, before):
+    from interpvid.core import writing
+    path = tmp_path/'x.npz'
+    def write(text):
+        with writing(path) as tmp:
+            if kind=='folder': tmp.mkdir()
+            (tmp/'a' if kind=='folder' else tmp).write_text(text)
+    read = lambda: (path/'a' if kind=='folder' else path).read_text()
+    if before: write('old')
+    assert subprocess.run([sys.executable, '-c', HALF, str(path), kind]).returncode==9
+    assert len(list(tmp_path.glob('.*')))==1 and (read()=='old' if before else not path.exists())
+    write('new')
+    assert read()=='new' and [p.name for p in tmp_path.iterdir()]==['x.npz']
 
 def test_bad_stage_is_not_kept(tmp_path):
     from interpvid.reproduce import Stages
