@@ -11,8 +11,14 @@ __all__ = []
 from .core import *
 from .viz import *
 from .video import *
-from .data.core import *
+from .data.cache import FrameCache
+from .data.core import (ClipDataset, ClipDL, ClipNorm, Item, Items, VideoDataset, check_items, clip_dls, folder_dls, folder_items,
+    show_clips, video_dls)
+from .data.actors import KTH_CLASSES, cycle_starts, draw_act, subject
+from .data.augment import clip_augment, mirror_labels
 from .data.synthetic import *
+from .data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items, ssv2_label, ssv2_paper_classes, ssv2_paper_clips
+from .data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences
 from .models.i3d import I3D, ORIGINAL_T, PAPER_T
 from .models.clstm import CLSTM, ConvLSTM
 from .learner import *
@@ -26,4 +32,3 @@ from .figures import *
 from .reproduce import reproduce
 
 __all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself
-

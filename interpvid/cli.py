@@ -1,4 +1,4 @@
-"""`interpvid reproduce` runs the paper; `interpvid explain FILE…` explains videos of one's own.
+"""`interpvid reproduce` runs the paper; `interpvid explain FILE…` explains videos of one's own; `interpvid data check ROOT` looks over a dataset.
 
 Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
@@ -31,11 +31,17 @@ def parser()->argparse.ArgumentParser:
     r.add_argument('--fresh', action='store_true', help='make everything anew, reuse nothing')
     e = sub.add_parser('explain', formatter_class=A, help='explain video files with the networks that reproduce trained',
         description='Makes a page (.html) and a moving picture (.gif) for each video file: AVI, WebM, MP4, GIF. Exit code 1 if a file could not be explained.')
-    e.add_argument('files', nargs='+', metavar='FILE', help='video files')
+    e.add_argument('files', nargs='+', metavar='FILE', help='video files, or folders of pictures')
     e.add_argument('--model', default='both', choices=['i3d','clstm','both'], help='which network')
     e.add_argument('--models', default='results/models', metavar='DIR', help='folder of the trained networks')
     e.add_argument('--out', default='results/explained', metavar='DIR', help='folder for pages and pictures')
     e.add_argument('--iterations', type=int, default=100, metavar='N', help='steps of mask learning')
+    d = sub.add_parser('data', help='look over a folder of clips', description='What a folder of clips holds.').add_subparsers(dest='action', metavar='ACTION', required=True)
+    c = d.add_parser('check', formatter_class=A, help='clips per class and split, and what is missing, unreadable, too short or twice there',
+        description='Looks over Something-something-V2 or KTH as they are downloaded, a folder with a folder of videos for each class, or a CSV file with columns path and label. Exit code 1 if something would stop training.')
+    c.add_argument('root', metavar='ROOT', help='the folder, or the CSV file')
+    c.add_argument('--frames', type=int, default=None, metavar='N', help='a clip with fewer frames is short; None: 32 for KTH, 16 for others')
+    c.add_argument('--decode', action='store_true', help='decode every frame, which finds damage in the middle of a file and takes longer')
     return p
 
 # %% ../nbs/95_cli.ipynb #1582e138
@@ -93,6 +99,11 @@ def main(argv=None)->int:
     if not a.command: p.print_help(); return 2
     warnings.filterwarnings('ignore', category=FutureWarning); warnings.filterwarnings('ignore', category=DeprecationWarning)
     try:
+        if a.command=='data':
+            from interpvid.data.check import check_folder
+            if a.frames is not None and a.frames<1: raise ValueError(f'clips have at least 1 frame, not {a.frames}')
+            report = check_folder(a.root, a.frames, a.decode)
+            print(report); return 0 if report.ok else 1
         if a.command=='explain': return explain_files(a.files, a.models, a.model, a.out, a.iterations)
         from interpvid.reproduce import reproduce
         reproduce(a.out, a.seed, a.scenes, a.valid, a.epochs, a.per_class, a.preset, a.iterations, a.fresh)

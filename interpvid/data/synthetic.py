@@ -7,19 +7,20 @@ Docs: https://interpvid.github.io/interpvid/data.synthetic.html.md"""
 # %% auto #0
 __all__ = ['SYNTHETIC_CLASSES', 'HOLDING', 'AWAY', 'CLOSER', 'PASS', 'DOWN', 'UP', 'RIGHT', 'LEFT', 'CAM_DOWN', 'CAM_LEFT',
            'CAM_RIGHT', 'CAM_UP', 'REVERSED', 'R_MIN', 'R_MAX', 'TRAVEL', 'HALF', 'SHAPES', 'IDLE', 'NOISE', 'SHAKE',
-           'MAX_THINGS', 'Scene', 'draw_scene', 'progress', 'render', 'truth', 'box_mask', 'Clips', 'make_clips',
-           'synthetic_dls']
+           'MAX_THINGS', 'KINDS', 'Scene', 'draw_scene', 'progress', 'render', 'truth', 'box_mask', 'Clips',
+           'make_clips', 'synthetic_dls']
 
 # %% ../../nbs/12_data.synthetic.ipynb #003abe9a
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2, numpy as np
 from tqdm.auto import tqdm
 
 from ..core import writing
+from .actors import KTH_CLASSES, SUBJECTS, cycle_starts, draw_act
 from .core import ClipDataset, clip_dls
 
 # %% ../../nbs/12_data.synthetic.ipynb #40f7e121
@@ -198,57 +199,84 @@ def box_mask(
     return inside(b[...,1,:], b[...,3,:])[...,:,None] & inside(b[...,0,:], b[...,2,:])[...,None,:]
 
 # %% ../../nbs/12_data.synthetic.ipynb #a9d55537
+KINDS = {'something':(SYNTHETIC_CLASSES,16,(64,64)), 'kth':(KTH_CLASSES,32,(120,160))} # classes, frames, size
+
 @dataclass
 class Clips:
     "Built-in clips and the truth about them"
-    frames:np.ndarray  # (N,T,H,W,3) uint8
-    labels:np.ndarray  # (N,) index into `SYNTHETIC_CLASSES`
-    scenes:np.ndarray  # (N,) clips of one number show the same scene
-    event:np.ndarray   # (N,T) bool
-    boxes:np.ndarray   # (N,T,5,4) pixels
-    acting:np.ndarray  # (N,5) bool
-    camera:np.ndarray  # (N,) bool: the camera moves
+    frames:np.ndarray   # (N,T,H,W,3) uint8
+    labels:np.ndarray   # (N,) index into `classes`
+    scenes:np.ndarray   # (N,) clips of one number show the same scene
+    event:np.ndarray    # (N,T) bool: something happens; for 'kth': somebody is in the picture
+    boxes:np.ndarray    # (N,T,n,4) pixels; NaN: no such thing
+    acting:np.ndarray   # (N,n) bool: these things act
+    camera:np.ndarray   # (N,) bool: the camera moves
+    phase:np.ndarray    # (N,T) cycles of the movement that have passed; NaN for 'something', where nothing is repeated
+    subjects:np.ndarray # (N,) 1 to 25: who acts; 0 for 'something'
+    settings:np.ndarray # (N,) 1 to 4: where; 0 for 'something'
+    kind:str='something'
     def __len__(self): return len(self.labels)
     @property
-    def reversed_labels(self): return REVERSED[self.labels]
+    def classes(self): return KINDS[self.kind][0]
     @property
-    def dataset(self): return ClipDataset(self.frames, self.labels, SYNTHETIC_CLASSES, self.scenes)
-    def truth(self, i): return dict(event=self.event[i], boxes=self.boxes[i], acting=self.acting[i], camera=bool(self.camera[i]))
+    def reversed_labels(self):
+        "Labels of the clips played backwards; an act of KTH stays itself"
+        return REVERSED[self.labels] if self.kind=='something' else self.labels
+    @property
+    def dataset(self): return ClipDataset(self.frames, self.labels, self.classes, self.scenes)
+    def truth(self, i):
+        "What is known about clip `i`"
+        out = dict(event=self.event[i], boxes=self.boxes[i], acting=self.acting[i], camera=bool(self.camera[i]))
+        return out if self.kind=='something' else {**out, 'phase':self.phase[i], 'cycles':cycle_starts(self.phase[i])}
 
     def save(self, path):
         "Write into a folder: frames.npy, truth.npz"
         with writing(path) as tmp:
             tmp.mkdir(); np.save(tmp/'frames.npy', self.frames)
-            np.savez(tmp/'truth.npz', **{k: getattr(self, k) for k in _TRUTH})
+            np.savez(tmp/'truth.npz', **{f.name: getattr(self, f.name) for f in fields(self)[1:]})
     @classmethod
     def load(cls, path):
         "Clips from a folder; the frames stay on disk and are mapped"
-        with np.load(Path(path)/'truth.npz') as z: rest = {k: z[k] for k in _TRUTH}
-        return cls(np.load(Path(path)/'frames.npy', mmap_mode='r'), **rest)
+        with np.load(Path(path)/'truth.npz') as z: rest = {f.name: z[f.name] for f in fields(cls)[1:]}
+        return cls(np.load(Path(path)/'frames.npy', mmap_mode='r'), **{**rest, 'kind':str(rest['kind'])})
 
-_TRUTH = 'labels','scenes','event','boxes','acting','camera'
+def _something(seed, i, labels, T, size):
+    scene = draw_scene(np.random.default_rng([seed,i]), T, size[0])
+    return [(render(scene, l, np.random.default_rng([seed,i,l+1])), l, i, truth(scene, l)) for l in labels]
+
+def _kth(seed, i, labels, T, size, people):
+    who = np.random.default_rng([seed,i]); number,setting = int(who.choice(people)),int(who.integers(1,5))
+    out = []
+    for l in labels:
+        f,t = draw_act(l, number, setting, np.random.default_rng([seed,i,1]), T, size)
+        out.append((f, l, i, dict(event=t['visible'], boxes=t['box'][:,None], acting=np.ones(1,bool), camera=setting==2, phase=t['phase'], subjects=number, settings=setting)))
+    return out
 
 def _make(args):
-    seed,i,labels,T,size = args
     cv2.setNumThreads(1)
-    scene = draw_scene(np.random.default_rng([seed,i]), T, size)
-    return [(render(scene, l, np.random.default_rng([seed,i,l+1])), l, i, truth(scene, l)) for l in labels]
+    kind,*rest,people = args
+    return _something(*rest) if kind=='something' else _kth(*rest, people)
 
 def make_clips(
     n,               # how many scenes
     seed=0,          # 0 or more; with the scene's number it fixes a clip
-    siblings=False,  # True: each scene under all labels (12·n clips); False: scene i under label i mod 12
-    T=16,            # frames
-    size=64,         # pixels
-    kind='something',# what kind of clips; more kinds are to come
+    siblings=False,  # True: each scene under all K labels (K·n clips); False: scene i under label i mod K
+    T=None,          # frames; None: 16, and 32 for 'kth'
+    size=None,       # pixels, or (height, width); None: 64, and (120,160) for 'kth'
+    kind='something',# twelve events, or 'kth': people who do one of six things
+    people=SUBJECTS, # for 'kth': who may act, some of 1 to 25
     workers=None,    # processes; None: one a core, 0: this one
     progress=True,   # show a progress bar
 )->Clips:
     "Built-in clips"
     if n<1: raise ValueError(f"make_clips: {n} scenes asked for; at least 1")
     if seed<0: raise ValueError(f"make_clips: the seed has to be 0 or more, not {seed}")
-    if kind!='something': raise ValueError(f"make_clips: kind {kind!r} is not known; there is 'something'")
-    jobs = [(seed, i, range(12) if siblings else [i%12], T, size) for i in range(n)]
+    if kind not in KINDS: raise ValueError(f"make_clips: kind {kind!r} is not known; there are {' and '.join(map(repr, KINDS))}")
+    classes,T_,size_ = KINDS[kind]; K = len(classes)
+    size = size_ if size is None else (size,size) if np.ndim(size)==0 else tuple(size)
+    if kind=='something' and size[0]!=size[1]: raise ValueError(f"make_clips: clips of kind 'something' are square, not {size[0]}×{size[1]}")
+    if not len(people): raise ValueError("make_clips: nobody may act; `people` is empty")
+    jobs = [(kind, seed, i, range(K) if siblings else [i%K], T or T_, size, list(people)) for i in range(n)]
     bar = lambda it: tqdm(it, total=n, desc='making clips', disable=not progress, leave=False)
     if workers is None: workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     if workers and n>=48:
@@ -256,14 +284,20 @@ def make_clips(
     else: made = list(bar(map(_make, jobs)))
     made = [m for ms in made for m in ms]
     frames,labels,scenes,tr = zip(*made)
-    return Clips(np.stack(frames), np.array(labels), np.array(scenes), *(np.stack([t[k] for t in tr]) for k in ('event','boxes','acting','camera')))
+    known = {k: np.stack([t[k] for t in tr]) for k in tr[0]}
+    if kind=='something': known |= dict(phase=np.full(known['event'].shape, np.nan), subjects=np.zeros(len(made), int), settings=np.zeros(len(made), int))
+    return Clips(np.stack(frames), np.array(labels), np.array(scenes), **known, kind=kind)
 
 def synthetic_dls(
-    n_train=20,      # scenes to train on, each under twelve labels
+    n_train=20,      # scenes to train on, each under every label
     n_valid=48,      # clips to validate on
     seed=0,          # training clips; validation clips take the next
-    bs=24,           # clips per batch: a multiple of 12 keeps scenes whole
+    bs=24,           # clips per batch: a multiple of the number of classes keeps scenes whole
+    kind='something',# or 'kth': subjects 1 to 16 train, 17 to 25 validate, as in the paper
     **kwargs,        # for `make_clips`
 ):
     "fastai `DataLoaders` of built-in clips"
-    return clip_dls(make_clips(n_train, seed, siblings=True, **kwargs).dataset, make_clips(n_valid, seed+1, **kwargs).dataset, bs=bs)
+    who = lambda people: dict(people=people) if kind=='kth' else {}
+    train = make_clips(n_train, seed, siblings=True, kind=kind, **who(range(1,17)), **kwargs)
+    valid = make_clips(n_valid, seed+1, kind=kind, **who(range(17,26)), **kwargs)
+    return clip_dls(train.dataset, valid.dataset, bs=bs)
