@@ -12,11 +12,11 @@ from interpvid.data.core import Item, Items, VideoDataset, clip_dls
 from interpvid.data.synthetic import make_clips
 from interpvid.video import sample_indices
 
-N,T,SIZE,BS,WORKERS = 24,16,(224,224),8,2
+N,T,SIZE,BS,WORKERS = 48,16,(224,224),8,2
 HOME = Path(tempfile.mkdtemp(prefix='interpvid-bench-'))
 
 def _videos():
-    "24 clips as Something-something has them: VP9 in WebM, 427×240, 49 frames, 12 a second; drawn things with texture and noise"
+    "48 clips as Something-something has them: VP9 in WebM, 427×240, 49 frames, 12 a second; drawn things with texture and noise"
     rng = np.random.default_rng(0)
     for i,f in enumerate(make_clips(N, seed=1, progress=False).frames):
         path = HOME/f'{i}.webm'

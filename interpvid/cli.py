@@ -36,7 +36,7 @@ def parser()->argparse.ArgumentParser:
     e.add_argument('--models', default='results/models', metavar='DIR', help='folder of the trained networks')
     e.add_argument('--out', default='results/explained', metavar='DIR', help='folder for pages and pictures')
     e.add_argument('--iterations', type=int, default=100, metavar='N', help='steps of mask learning')
-    d = sub.add_parser('data', help='look over a folder of clips', description='What a folder of clips holds.').add_subparsers(dest='action', metavar='ACTION', required=True)
+    d = sub.add_parser('data', help='look over a folder of clips', description='What a folder of clips holds.').add_subparsers(dest='action', metavar='ACTION', required=True, help='what to do')
     c = d.add_parser('check', formatter_class=A, help='clips per class and split, and what is missing, unreadable, too short or twice there',
         description='Looks over Something-something-V2 or KTH as they are downloaded, a folder with a folder of videos for each class, or a CSV file with columns path and label. Exit code 1 if something would stop training.')
     c.add_argument('root', metavar='ROOT', help='the folder, or the CSV file')

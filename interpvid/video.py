@@ -134,8 +134,8 @@ class _Video:
         if s is None: raise VideoError(f"{self.path}: holds no video stream")
         if s.codec_context is None: raise VideoError(f"{self.path}: its codec is not known")
         s.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
-        # a worker of a DataLoader is one of several: it keeps to one core
-        if get_worker_info() is None: s.thread_type = 'AUTO'
+        # a worker of a DataLoader is one of several and keeps to one core; with small pictures more would only cost
+        if get_worker_info() is None and s.width*s.height>=1<<16: s.thread_type = 'AUTO'
         else: s.codec_context.thread_count = 1
         return c,s
 

@@ -375,3 +375,7 @@ def test_check_of_ssv2_and_kth(tmp_path, clip):
     k = tmp_path/'k'; k.mkdir(); (k/'00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 5-40\nperson02_boxing_d1 frames 1-50\n'); shutil.copy(clip, k/'person01_boxing_d1_uncomp.avi')
     r = check_folder(k, progress=False)
     assert r.layout=='kth' and r.missing==['person02_boxing_d1'] and 'holds 20' in r.short[1][1] and r.ok
+
+def test_a_slice_of_items_is_items(own):
+    items = folder_items(own)
+    assert items[:3].classes==items.classes and len(VideoDataset(items[:3], 4, (8,8)))==3

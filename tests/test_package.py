@@ -32,7 +32,8 @@ def test_sdist_can_be_built_and_wheel_holds_the_package_alone(tmp_path):
 def test_public_names():
     space = {}
     exec('from interpvid.all import *', space)
-    promised = '''read_frames sample_indices write_video synthetic_dls make_clips SYNTHETIC_CLASSES I3D CLSTM i3d_learner clstm_learner freeze reverse
+    promised = '''read_frames sample_indices write_video synthetic_dls make_clips SYNTHETIC_CLASSES ssv2_items ssv2_dls SSV2_CLASSES kth_items kth_dls KTH_CLASSES
+        folder_items folder_dls I3D CLSTM i3d_learner clstm_learner freeze reverse
         learn_masks search_windows gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce'''.split()
     assert not [n for n in promised if n not in space]
 

@@ -136,7 +136,11 @@ class Items(list):
         left_out=(), # pairs of a clip's or a file's name, and the reason
     ):
         super().__init__(items); self.classes,self.left_out = list(classes),list(left_out)
-    def only(self, split): return Items((i for i in self if i.split==split), self.classes, self.left_out)
+    def like(self, items): return type(self)(items, self.classes, self.left_out)
+    def only(self, split):
+        "Those of one split"
+        return self.like(i for i in self if i.split==split)
+    def __getitem__(self, i): return self.like(super().__getitem__(i)) if isinstance(i, slice) else super().__getitem__(i)
     def counts(self)->pd.DataFrame:
         "Clips of each class (rows) in each split (columns)"
         if not len(self): return pd.DataFrame(index=pd.Index([], name='class'))
@@ -340,13 +344,13 @@ def video_dls(
 )->DataLoaders:
     "fastai `DataLoaders` of videos in files; `dls.left_out` tells what is not in them and why"
     left_out = list(items.left_out)
-    items = Items([i for i in items if i.split in (train,valid)], items.classes)
+    items = Items((i for i in items if i.split in (train,valid)), items.classes)
     if cache is True: cache = FrameCache()
     elif cache is not None and not isinstance(cache, FrameCache): cache = FrameCache(cache)
     if check:
         bad = check_items(items, cache, progress=progress)
         left_out += leave_out([(i.name, why) for i,why in bad], f'of {len(items)} clips', on_error)
-        gone = {i for i,_ in bad}; items = Items([i for i in items if i not in gone], items.classes)
+        gone = {i for i,_ in bad}; items = items.like(i for i in items if i not in gone)
     if not items: raise ValueError(f"video_dls: no clips are left in the splits {train!r} and {valid!r}; {len(left_out)} were left out: {left_out[:3]}")
     for s in train,valid:
         if not items.only(s): warnings.warn(f"no clips to {'train' if s==train else 'validate'} on: there are none in split {s!r}")

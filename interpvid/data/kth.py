@@ -80,7 +80,7 @@ class KTHItems(Items):
     "Sequences of KTH whose files are there; `known` are all that the list names, `missing` the files that are not there"
     def __init__(self, items, known, missing, left_out=()):
         super().__init__(items, KTH_CLASSES, left_out); self.known,self.missing = known,missing
-    def only(self, split): return KTHItems((i for i in self if i.split==split), self.known, self.missing, self.left_out)
+    def like(self, items): return KTHItems(items, self.known, self.missing, self.left_out)
     def __repr__(self):
         few = f"; {len(self.missing)} files are not there: {', '.join(self.missing[:3])}{' …' if len(self.missing)>3 else ''}" if self.missing else ''
         return f"{super().__repr__()}, of {len(self.known)} that the list names{few}"

@@ -172,7 +172,7 @@ def ssv2_paper_clips(
     "The selection of Table 2: up to 150 validation clips of each of the seven classes, 791 of the whole dataset"
     of = {k: [i for i in items if i.label==k and i.split=='validation'][:per_class] for k in ssv2_paper_classes(7)}
     chosen = {id(i) for k in of for i in of[k]}
-    return Items([i for i in items if id(i) in chosen], items.classes, items.left_out)
+    return items.like(i for i in items if id(i) in chosen)
 
 # %% ../../nbs/13_data.ssv2.ipynb #4842cbcf
 def ssv2_dls(
@@ -188,6 +188,6 @@ def ssv2_dls(
 ):
     "fastai `DataLoaders` of Something-something-V2 with its official split"
     items = ssv2_items(root, on_error=on_error, videos=videos)
-    if classes is not None: items = Items([i for i in items if i.label in set(classes)], items.classes, items.left_out)
+    if classes is not None: items = items.like(i for i in items if i.label in set(classes))
     if augment: kwargs['item_tfms'] = [*clip_augment(SSV2_CLASSES), *(kwargs.get('item_tfms') or [])]
     return video_dls(items, n, size, resize, on_error=on_error, **kwargs)
