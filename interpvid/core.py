@@ -34,8 +34,11 @@ def to_batch(
     if x.ndim!=5 or x.shape[-1]!=3:
         raise ValueError(f"to_batch: expected frames (T,H,W,3) or (B,T,H,W,3), got {tuple(x.shape)}")
     if x.dtype!=torch.uint8: raise ValueError(f"to_batch: frames are bytes (uint8, 0 to 255), got {x.dtype}")
-    mean,std = _stats(stats, device)
-    return x.to(device).permute(0,4,1,2,3).float().div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last_3d)
+    x = x.to(device).contiguous()
+    y = x.float(); row = y.flatten(3)
+    mean,std = (s.flatten() if s.numel()==1 else s.flatten().repeat(x.shape[3]) for s in _stats(stats, x.device)) # for a row of pixels
+    torch.addcmul(-mean/std, row, 1/(255*std), out=row) # in one pass
+    return y.permute(0,4,1,2,3) # channels last: as the bytes lie
 
 def to_frames(
     x:Tensor,    # (B,C,T,H,W) or (C,T,H,W), normalised

@@ -221,7 +221,7 @@ def test_batches_are_the_files_frames_in_the_models_format(own):
     dls = folder_dls(own, n=8, size=(48,64), bs=4, **QUIET)
     x,y = dls.valid.one_batch()
     assert x.is_contiguous(memory_format=torch.channels_last_3d) and x.dtype==torch.float32
-    assert torch.equal(x[0], ((torch.from_numpy(dls.valid_ds.frames(0)).float()/255-.5)/.5).permute(3,0,1,2))
+    assert torch.allclose(x[0], ((torch.from_numpy(dls.valid_ds.frames(0)).float()/255-.5)/.5).permute(3,0,1,2), atol=1e-6)
 
 def test_transforms_change_training_clips_only(own):
     from interpvid.data.augment import clip_augment

@@ -107,8 +107,8 @@ def clip_dls(
 )->DataLoaders:
     "fastai `DataLoaders` of clips: bytes until the device, then normalised (B,C,T,H,W)"
     if train.classes!=valid.classes: raise ValueError(f"clip_dls: training and validation clips have different classes: {train.classes} and {valid.classes}")
-    device = device or best_device()
-    kw = {'num_workers':0, 'pin_memory':torch.device(device).type=='cuda', **kwargs}
+    device = torch.device(device or best_device())
+    kw = {'num_workers':0, 'pin_memory':device.type=='cuda', **kwargs}
     mk = lambda ds,shuffle: ClipDL(ds, bs=bs, shuffle=shuffle, drop_last=shuffle and len(ds)>=bs, device=device,
                                    after_item=item_tfms, after_batch=[*(batch_tfms or []), ClipNorm(stats)], **kw)
     dls = DataLoaders(mk(train, True), mk(valid, False), device=device)
