@@ -379,3 +379,9 @@ def test_check_of_ssv2_and_kth(tmp_path, clip):
 def test_a_slice_of_items_is_items(own):
     items = folder_items(own)
     assert items[:3].classes==items.classes and len(VideoDataset(items[:3], 4, (8,8)))==3
+
+def test_workers_are_left_out_when_nothing_is_left_to_decode(own, tmp_path):
+    dls = folder_dls(own, valid_pct=.4, n=4, size=(32,32), bs=2, cache=tmp_path/'cache', num_workers=2, progress=False, device='cpu')
+    first = torch.cat([x for x,_ in dls.valid]); assert dls.valid.fake_l.num_workers==2 and dls.valid_ds.all_kept
+    second = torch.cat([x for x,_ in dls.valid]); assert dls.valid.fake_l.num_workers==0 and torch.equal(first, second)
+    assert not dls.train_ds.all_kept

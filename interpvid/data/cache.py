@@ -121,12 +121,13 @@ class FrameCache:
             return True
 
     def read(self, path, **sampling)->np.ndarray:
-        "What `read_frames` gives, decoded at most once"
+        "What `read_frames` gives, decoded at most once; a memory map, if it is kept"
         try: key = clip_key(path, **sampling)
         except FileNotFoundError: return read_frames(path, **sampling) # which says so
         a = self.get(key)
-        if a is None: a = read_frames(path, **sampling); self.put(key, a)
-        return a
+        if a is not None: return a
+        a = read_frames(path, **sampling)
+        return self.get(key) if self.put(key, a) else a
 
     def __len__(self): return len(self._look())
     @property

@@ -69,8 +69,11 @@ class ClipDL(TfmdDL):
         return [i for k in keys for i in by[k]]
 
     split_idx = None # 0: transforms for training are applied
+    cpu_workers = 0  # workers, where the network runs on a CPU too
     def before_iter(self):
         super().before_iter()
+        if self.cpu_workers: # they take cores from the network: when nothing is left to decode, this process does better alone
+            self.fake_l.num_workers = 0 if getattr(self.dataset, 'all_kept', False) and not self.after_item.fs else self.cpu_workers
         for pipe in self.after_item,self.before_batch,self.after_batch: pipe.split_idx = self.split_idx
 
     def create_item(self, i):
@@ -113,6 +116,7 @@ def clip_dls(
                                    after_item=item_tfms, after_batch=[*(batch_tfms or []), ClipNorm(stats)], **kw)
     dls = DataLoaders(mk(train, True), mk(valid, False), device=device)
     dls.train.split_idx,dls.valid.split_idx = 0,1
+    if device.type=='cpu': dls.train.cpu_workers = dls.valid.cpu_workers = kw['num_workers']
     dls.vocab,dls.c,dls.stats = train.vocab,len(train.classes),stats
     return dls
 
@@ -267,16 +271,22 @@ class VideoDataset:
         names = {}
         self.groups = np.array([names.setdefault(i.group or k, len(names)) for k,i in enumerate(items)], int)
         self.n_inp,self.vocab = 1,CategoryMap(self.classes, sort=False)
-        self.broken = torch.zeros(len(items), dtype=torch.uint8).share_memory_() # seen by all workers
+        self.broken,self.kept = (torch.zeros(len(items), dtype=torch.uint8).share_memory_() for _ in range(2)) # seen by all workers
     def __len__(self): return len(self.items)
     def new_empty(self): return VideoDataset(Items([], self.classes), **self.sampling)
 
     def frames(self, i)->np.ndarray:
         "Clip `i` as (T,H,W,3) uint8"
         it = self.items[i]
-        return (read_frames if self.cache is None else self.cache.read)(it.path, **self.sampling, start=it.start, stop=it.stop)
+        a = (read_frames if self.cache is None else self.cache.read)(it.path, **self.sampling, start=it.start, stop=it.stop)
+        self.kept[i] = isinstance(a, np.memmap)
+        return a
     def __getitem__(self, i): return torch.from_numpy(self.frames(i)), torch.tensor(int(self.labels[i]))
 
+    @property
+    def all_kept(self)->bool:
+        "Whether every clip has been seen in the cache"
+        return bool(self.kept.all())
     def skip(self, i, why):
         "Note that clip `i` could not be read, and say so once"
         if not self.broken[i]: warnings.warn(f"left out: {why}")
