@@ -65,7 +65,7 @@ def _lacks(path):
     size = path.stat().st_size
     with open(path, 'rb') as f:
         head = f.read(4096)
-        if head[:4]==b'RIFF': return max(0, int.from_bytes(head[4:8], 'little')+8-size)
+        if head[:4]==b'RIFF': return 0 if head[4:8] in (b'\0'*4, b'\xff'*4) else max(0, int.from_bytes(head[4:8], 'little')+8-size) # these: it did not know
         if head[:4]==b'\x1aE\xdf\xa3': # EBML: the size of the segment, a number of one to eight bytes
             i = head.find(b'\x18\x53\x80\x67')+4
             if i<4 or i>=len(head) or not head[i]: return 0

@@ -153,7 +153,7 @@ def test_kth_folders_that_are_wrong(tmp_path, clip):
     with pytest.raises(FileNotFoundError, match='holds no KTH files'): kth_items(tmp_path)
     shutil.copy(clip, tmp_path/'person01_boxing_d1_uncomp.avi')
     items = kth_items(tmp_path) # its twenty frames end within the second sequence, before the third
-    with pytest.raises(ValueError, match='starts at frame 29'): kth_dls(tmp_path, size=(48,64), **QUIET)
+    with pytest.raises(ValueError, match='frames 29 to 60'): kth_dls(tmp_path, size=(48,64), **QUIET)
     with pytest.warns(UserWarning, match='validate'): dls = kth_dls(tmp_path, size=(48,64), on_error='skip', **QUIET)
     assert len(dls.train_ds)==2 and number(dls.train_ds.frames(1))==[4+k for k in sample_indices(16, 32)] and len(items)==3
     with pytest.raises(ValueError, match="'paper' or 'official'"): kth_items(tmp_path, splits='mine')
@@ -287,7 +287,7 @@ def test_many_processes_share_one_cache_and_its_bound(tmp_path):
     for p in ps: p.start()
     for p in ps: p.join(60); assert p.exitcode==0
     cache = FrameCache(tmp_path/'c', max_bytes=bound)
-    assert 8<=len(cache)<=12 and cache.bytes==len(cache)*(128+6*48*64*3) and not list((tmp_path/'c').rglob('.*.tmp'))
+    assert 8<=len(cache)<=12 and int((tmp_path/'c'/'.bytes').read_text())==cache.bytes==len(cache)*(128+6*48*64*3) and not list((tmp_path/'c').rglob('.*.tmp'))
 
 T_KILL,SIZE_KILL = 8,(480,640) # 7 MB a clip, so that much of the time is spent writing
 def _write(folder, clips, part, go):
@@ -385,3 +385,81 @@ def test_workers_are_left_out_when_nothing_is_left_to_decode(own, tmp_path):
     first = torch.cat([x for x,_ in dls.valid]); assert dls.valid.fake_l.num_workers==2 and dls.valid_ds.all_kept
     second = torch.cat([x for x,_ in dls.valid]); assert dls.valid.fake_l.num_workers==0 and torch.equal(first, second)
     assert not dls.train_ds.all_kept
+
+def test_kth_batches_are_mixed(tmp_path):
+    "Sequences of one person stay in one split, and are shuffled like any others"
+    ds = VideoDataset(Items([Item(Path('x'), k//40, 'train', str(k), f'person{k//10}') for k in range(240)], list('abcdef')), 4, (8,8))
+    from interpvid.data.core import ClipDL
+    idxs = ClipDL(ds, bs=8, shuffle=True).get_idxs()
+    assert np.mean([len(set(ds.labels[idxs[i:i+8]])) for i in range(0, 240, 8)])>3
+
+def test_training_goes_on_at_full_size_over_broken_videos(own):
+    dls = folder_dls(own, size=(32,32), bs=8, **QUIET)
+    (own/dls.train_ds.items[0].name).write_bytes(b'gone')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        assert [len(y) for _,y in dls.train]==[8] and len(dls.train_ds.skipped)==1
+    assert 0 not in dls.train.get_idxs() and 0 in folder_dls(own, valid_pct=.4, size=(32,32), on_error='skip', **QUIET).valid.get_idxs()
+
+def test_files_that_are_not_the_caches_stay(tmp_path, clip):
+    c = tmp_path/'c'; (c/'up').mkdir(parents=True); (c/'ab').mkdir(); mine = [c/'up'/'mine.mp4', c/'ab'/'mine.npy', c/'xy', c/'ab'/'x.tmp']
+    for f in mine: f.write_bytes(b'mine')
+    cache = FrameCache(c, max_bytes=30000); cache.read(clip, n=4, size=(32,32)); cache.read(clip, n=5, size=(32,32)); cache.clear()
+    assert all(f.exists() for f in mine) and len(cache)==0
+
+@pytest.mark.parametrize('harm', ['touch','unreadable','folder','zip','shape'])
+def test_read_always_gives_frames(tmp_path, clip, monkeypatch, harm):
+    cache = FrameCache(tmp_path/'c'); right = np.array(cache.read(clip, n=4, size=(32,32))); p = cache.path(clip_key(clip, n=4, size=(32,32)))
+    def no(*a, **k): raise PermissionError(1, 'not yours')
+    if harm=='touch': os.utime(p, (0,0)); monkeypatch.setattr(os, 'utime', no)
+    if harm=='unreadable': monkeypatch.setattr(np.lib.format, 'open_memmap', no)
+    if harm=='folder': p.unlink(); p.mkdir()
+    if harm=='zip': p.write_bytes(b'PK\3\4'+p.read_bytes())
+    if harm=='shape': np.save(p, np.zeros((1,2,2,3), np.uint8))
+    assert np.array_equal(cache.read(clip, n=4, size=(32,32)), right)
+
+def test_a_cache_that_cannot_be_written_is_read(tmp_path, clip, monkeypatch):
+    cache = FrameCache(tmp_path/'c'); cache.read(clip, n=4)
+    real = os.open
+    def no(path, flags, *a, **k):
+        if flags&os.O_RDWR: raise PermissionError(13, 'Permission denied')
+        return real(path, flags, *a, **k)
+    monkeypatch.setattr(os, 'open', no)
+    with pytest.warns(UserWarning, match='frames cannot be kept there'): other = FrameCache(tmp_path/'c')
+    assert isinstance(other.read(clip, n=4), np.memmap) and number(other.read(clip, n=5))==sample_indices(20, 5).tolist()
+    other.remember(['x'])
+
+@pytest.mark.parametrize('row,why', [('cat/0.webm,a,,-5,','are none'), ('cat/0.webm,a,,10,5','are none'), ('cat/0.webm,a,,x,5','invalid literal')])
+def test_csv_ranges_that_are_none(own, row, why):
+    (own/'l.csv').write_text('path,label,split,start,stop\n'+row+'\n')
+    with pytest.raises(ValueError, match=f'l.csv, line 2: .*{why}'): folder_items(own/'l.csv')
+
+@pytest.mark.parametrize('template', [None, ['Closing something'], 5, {}])
+def test_ssv2_templates_that_are_none(tmp_path, clip, template):
+    root = ssv2(tmp_path, clip, [('1',CLOSE)], [('2',CLOSE)])
+    (root/'something-something-v2-train.json').write_text(json.dumps([dict(id=1, template=template)]))
+    with pytest.raises(ValueError, match='id 1: has no template'): ssv2_items(root)
+
+def test_ssv2_validates_on_its_test_split_and_mirrors_among_chosen_classes(tmp_path, clip):
+    root = ssv2(tmp_path, clip, [('1','Pushing [something] from left to right'),('2',CLOSE)], [])
+    (root/'something-something-v2-test.json').write_text(json.dumps([dict(id='1')])); (root/'something-something-v2-train.json').write_text(json.dumps([dict(id=2, template=CLOSE)]))
+    (root/'test-answers.csv').write_text('1;Pushing something from left to right\n')
+    assert len(ssv2_dls(root, size=(8,8), valid='test', **QUIET).valid_ds)==1
+    from interpvid.data.augment import ClipMirror
+    x = torch.arange(48, dtype=torch.uint8).view(1,4,4,3)
+    for among,label,out in (None,93,94),([93],93,93),(None,5,5),(None,-1,-1):
+        y = ClipMirror(SSV2_CLASSES, p=1, among=among)((x, torch.tensor(label)), split_idx=0)
+        assert int(y[1])==out and torch.equal(y[0], x.flip(2) if label in (5,93) and among is None else x)
+
+def test_links_among_pictures_do_not_lead_out(tmp_path, clip):
+    root = ssv2(tmp_path/'d', clip, [('1',CLOSE)], [('2',CLOSE)]); jpegs(tmp_path/'secret', numbered(3))
+    (root/'20bn-something-something-v2'/'2.webm').unlink(); d = jpegs(root/'20bn-something-something-v2'/'2', numbered(3)); (d/'00004.jpg').symlink_to(tmp_path/'secret'/'00001.jpg')
+    with pytest.raises(ValueError, match='id 2: .*leads out of'): ssv2_items(root)
+
+def test_check_agrees_with_the_loaders(tmp_path, clip):
+    root = ssv2(tmp_path/'s', clip, [('1',CLOSE)], [('1',CLOSE)])
+    assert 'listed twice' in str(check_folder(root, progress=False)) and not check_folder(root, progress=False).ok
+    (root/'something-something-v2-validation.json').unlink(); assert 'validation.json: this list is not there' in str(check_folder(root, progress=False))
+    (tmp_path/'o').mkdir(); (tmp_path/'o'/'cat').symlink_to(clip.parent); assert check_folder(tmp_path/'o', progress=False).ok
+    k = tmp_path/'k'; k.mkdir(); (k/'00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 30-60\n'); shutil.copy(clip, k/'person01_boxing_d1_uncomp.AVI')
+    r = check_folder(k, progress=False); assert not r.ok and 'starts at frame 30' in str(r)

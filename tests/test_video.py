@@ -214,3 +214,9 @@ def test_real_files(reference):
         while (ok:=cap.read())[0]: assert np.array_equal(every[n], ok[1][...,::-1]), f'{f.name}, frame {n}'; n += 1
         assert len(every)==n==probe(f)['frames'], f.name
         assert np.array_equal(read_frames(f, 16), every[sample_indices(n, 16)]), f.name
+
+@pytest.mark.parametrize('says', [0, 2**32-1])
+def test_an_avi_that_does_not_know_its_size(tmp_path, says):
+    "As encoders write it into a pipe"
+    f = patched(by_opencv(tmp_path/'x.avi', numbered(9), 'XVID'), b'RIFF', 4, says)
+    assert number(read_frames(f, None))==list(range(9))

@@ -32,12 +32,14 @@ class ClipMirror(ItemTransform):
     "Mirror a clip and its label, where the mirrored label exists"
     split_idx,order = 0,10
     def __init__(self,
-        classes, # the names
-        p=.5,    # how often
+        classes,   # the names
+        p=.5,      # how often
+        among=None,# labels that may come out; None: all
     ):
-        super().__init__(); self.labels,self.p = torch.as_tensor(mirror_labels(classes)),p
+        super().__init__(); m = mirror_labels(classes)
+        self.labels,self.p = torch.as_tensor(m if among is None else np.where(np.isin(m, list(among)), m, -1)),p
     def encodes(self, xy):
-        x,y = xy; other = self.labels[y]
+        x,y = xy; other = self.labels[y] if y>=0 else y
         return (x.flip(2), other.to(y)) if other>=0 and torch.rand(())<self.p else (x,y)
 
 class ClipCrop(ItemTransform):
@@ -60,7 +62,8 @@ class ClipLight(ItemTransform):
     def encodes(self, xy): x,y = xy; return self.jitter(x.permute(0,3,1,2)).permute(0,2,3,1).contiguous(),y
 
 def clip_augment(
-    classes, # the names
+    classes,   # the names
+    among=None,# labels that may come out of mirroring; None: all
 )->list:
     "Mirror, crop and light, for `item_tfms`"
-    return [ClipMirror(classes), ClipCrop(), ClipLight()]
+    return [ClipMirror(classes, among=among), ClipCrop(), ClipLight()]

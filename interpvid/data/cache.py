@@ -8,7 +8,7 @@ Docs: https://interpvid.github.io/interpvid/data.cache.html.md"""
 __all__ = ['clip_key', 'cache_folder', 'FrameCache']
 
 # %% ../../nbs/11_data.cache.ipynb #198394d9
-import hashlib, json, os, shutil, threading, warnings
+import hashlib, json, os, platform, re, shutil, threading, time, warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,13 +29,16 @@ def clip_key(
     stamp = lambda p: (p.name, (s := p.stat()).st_size, s.st_mtime_ns)
     files = [stamp(p) for p in _pictures(path)] if path.is_dir() else [stamp(path)]
     about = dict(path=str(path), files=files, decoder=f'PyAV {av.__version__}', form=1, **sampling)
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=int).encode()).hexdigest()[:32]
 
 # %% ../../nbs/11_data.cache.ipynb #3495d65d
 def cache_folder()->Path:
     "Where frames are kept: the folder named by INTERPVID_CACHE, else `interpvid/frames` in the user's cache"
     named = os.environ.get('INTERPVID_CACHE')
     return Path(named) if named else Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'interpvid'/'frames'
+
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_SHARD,_ENTRY,_TEMPORARY = (re.compile(p) for p in (r'[0-9a-f]{2}', r'[0-9a-f]{32}\.npy', r'\.[0-9a-f]{32}\.\d+\.([0-9a-f]{8})\.(\d+)\.tmp'))
 
 class FrameCache:
     "Sampled frames on disk, safe with several workers and processes at once"
@@ -44,34 +47,39 @@ class FrameCache:
         max_bytes=None, # None: 50 GB, but at most four fifths of the free space
     ):
         self.folder = Path(folder) if folder is not None else cache_folder()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.full = False
-        with self._locked() as total:
-            self.old = self._look() # (last use, bytes, path), the longest unused first
-            total[0] = sum(b for _,b,_ in self.old)
-            probe = self.folder/'.now'; probe.touch(); self.born = probe.stat().st_mtime_ns # the clock of this file system
-            self.max_bytes = int(max_bytes) if max_bytes is not None else min(50*10**9, int(.8*(shutil.disk_usage(self.folder).free+total[0])))
-        self.used = None # paths used by this process
+        self.full,self.old,self.max_bytes,self.born = False,[],0,time.time_ns()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._locked() as total:
+                self.old,total[0] = self._look(),self._sum() # (last use, bytes, path), the longest unused first
+                self.max_bytes = int(max_bytes) if max_bytes is not None else min(50*10**9, int(.8*(shutil.disk_usage(self.folder).free+total[0])))
+            self.writable = True
+        except OSError as e: # a folder of somebody else's, a disk that is full: what is there can still be used
+            warnings.warn(f"{self.folder}: frames cannot be kept there ({e.strerror}); what is not there already will be decoded each time. `cache=` names another folder, None turns the cache off")
+            self.writable = False
 
     @contextmanager
     def _locked(self):
         "The number of bytes that are kept, as a list of one that may be changed"
         with open(os.open(self.folder/'.bytes', os.O_RDWR|os.O_CREAT, 0o666), 'r+') as f:
             if fcntl: fcntl.flock(f, fcntl.LOCK_EX)
-            text = f.read(); total = [int(text) if text.strip().isdigit() else sum(b for _,b,_ in self._look())]
+            text = f.read(); total = [int(text) if text.strip().isdigit() else self._sum()]
             yield total
-            f.seek(0); f.write(f'{total[0]:020d}'); f.flush() # of one length: never a mixture
+            f.seek(0); f.write(f'{max(0,total[0]):020d}'); f.flush() # of one length: never a mixture
 
-    def _look(self):
+    def _sum(self): return sum(b for _,b,_ in self._look(pending=True))
+    def _look(self, pending=False):
+        "What is kept (or also what is being written); files that are not the cache's own are left alone"
         found = []
-        for shard in self.folder.iterdir():
-            if len(shard.name)!=2: continue
+        for shard in os.scandir(self.folder):
+            if not (_SHARD.fullmatch(shard.name) and shard.is_dir()): continue
             for e in os.scandir(shard):
-                try: s = e.stat()
-                except FileNotFoundError: continue
-                if e.name.endswith('.tmp'):
-                    if not _alive(int(e.name.split('.')[-2])): Path(e.path).unlink(missing_ok=True) # left by a process that was killed
-                else: found.append((s.st_mtime_ns, s.st_size, e.path))
+                m = _TEMPORARY.fullmatch(e.name)
+                try:
+                    s = e.stat()
+                    if m and (not _alive(int(m[2])) if m[1]==_HOST else time.time()-s.st_mtime>86400): os.unlink(e.path) # of a process that was killed
+                    elif _ENTRY.fullmatch(e.name) or m and pending: found.append((s.st_mtime_ns, s.st_size, e.path))
+                except OSError: continue # somebody else was faster
         return sorted(found)
 
     def path(self, key): return self.folder/key[:2]/f'{key}.npy'
@@ -79,44 +87,60 @@ class FrameCache:
     def get(self, key)->np.ndarray|None:
         "The frames of that key, mapped from disk (who writes to them writes to a copy); None if they are not there"
         path = self.path(key)
-        try:
-            a = np.load(path, mmap_mode='c')
-            if a.dtype!=np.uint8 or a.ndim!=4: raise ValueError(path)
-            if path.stat().st_mtime_ns<self.born: os.utime(path) # used in this run
-            return a
-        except FileNotFoundError: return None
-        except (ValueError, EOFError, SyntaxError, TypeError): path.unlink(missing_ok=True); return None # half of a file, after a power cut
+        try: a = np.lib.format.open_memmap(path, mode='c')
         except OSError: return None
+        except Exception: a = None # half of a file, after a power cut: numpy's reader raises many kinds
+        if a is None or a.dtype!=np.uint8 or a.ndim!=4: self._drop(path); return None
+        try:
+            if time.time_ns()-path.stat().st_mtime_ns>600*10**9: os.utime(path) # in use
+        except OSError: pass
+        return a
+
+    def _drop(self, path):
+        try:
+            with self._locked() as total: size = path.stat().st_size; path.unlink(); total[0] -= size
+        except OSError: pass
 
     def put(self, key, frames)->bool:
         "Keep frames (T,H,W,3) uint8; False if there is no room for them"
-        path = self.path(key)
+        path,size = self.path(key),128+frames.nbytes
+        if not self.writable: return False
         if path.exists(): return True
-        size = 128+frames.nbytes
-        if not self._room(size): return False
-        tmp = path.with_name(f'.{key}.{threading.get_ident()}.{os.getpid()}.tmp')
+        tmp = path.with_name(f'.{key}.{threading.get_ident()}.{_HOST}.{os.getpid()}.tmp')
+        taken = False
         try:
             path.parent.mkdir(exist_ok=True)
-            with open(tmp, 'wb') as f: np.save(f, np.ascontiguousarray(frames))
+            if not (taken := self._room(size, tmp)): return False
+            with open(tmp, 'r+b') as f: np.save(f, np.ascontiguousarray(frames)); f.truncate()
+            twice = path.exists() # another process was faster: its bytes are counted already
             os.replace(tmp, path)
+            if twice: self._give_back(size)
             return True
         except OSError as e: # the disk is full or gone: go on without
-            with self._locked() as total: total[0] = max(0, total[0]-size)
+            if taken: self._give_back(size)
             if not self.full: warnings.warn(f"{self.folder}: cannot keep more frames ({e.strerror}); the rest will be decoded each time")
             self.full = True
             return False
-        finally: tmp.unlink(missing_ok=True)
+        finally:
+            try: tmp.unlink(missing_ok=True)
+            except OSError: pass
 
-    def _room(self, size):
-        "Take `size` bytes of what is allowed, if need be from clips that this run does not use"
+    def _give_back(self, size):
+        try:
+            with self._locked() as total: total[0] -= size
+        except OSError: pass
+
+    def _room(self, size, tmp):
+        "Take `size` bytes for the file `tmp` of what is allowed, if need be from clips that nobody has used since this cache was opened"
         with self._locked() as total:
             while total[0]+size>self.max_bytes and self.old:
                 _,b,p = self.old.pop(0)
                 try:
                     if os.stat(p).st_mtime_ns>=self.born: continue
                     os.unlink(p); total[0] -= b
-                except FileNotFoundError: pass # another process was faster
+                except OSError: pass # another process was faster
             if total[0]+size>self.max_bytes: self.full = True; return False
+            with open(tmp, 'wb') as f: f.truncate(size)
             total[0] += size
             return True
 
@@ -124,15 +148,17 @@ class FrameCache:
         "What `read_frames` gives, decoded at most once; a memory map, if it is kept"
         try: key = clip_key(path, **sampling)
         except FileNotFoundError: return read_frames(path, **sampling) # which says so
-        a = self.get(key)
-        if a is not None: return a
+        n,size = sampling.get('n', 16),sampling.get('size')
+        fits = lambda a: a is not None and len(a)==(n or len(a)) and (size is None or a.shape[1:3]==tuple(size))
+        if fits(a := self.get(key)): return a
+        if a is not None: self._drop(self.path(key))
         a = read_frames(path, **sampling)
-        return self.get(key) if self.put(key, a) else a
+        if self.put(key, a) and fits(b := self.get(key)): return b
+        return a
 
-    def __len__(self): return len(self._look())
+    def __len__(self): return len(self._look()) if self.folder.is_dir() else 0
     @property
-    def bytes(self):
-        with self._locked() as total: return total[0]
+    def bytes(self): return self._sum() if self.folder.is_dir() else 0
     def clear(self):
         "Remove every clip, and what is remembered of files"
         with self._locked() as total:
@@ -143,9 +169,11 @@ class FrameCache:
 
     def checked(self)->set:
         "Keys of files that were looked over and found good"
-        try: return set((self.folder/'checked.txt').read_text().split())
+        try: return set((self.folder/'checked.txt').read_text(errors='replace').split())
         except OSError: return set()
     def remember(self, keys):
         "Add to `checked`"
-        if keys:
+        if not (keys and self.writable): return
+        try:
             with self._locked(), open(self.folder/'checked.txt', 'a') as f: f.write('\n'.join(keys)+'\n')
+        except OSError: pass # they will be looked over again

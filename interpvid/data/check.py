@@ -32,7 +32,7 @@ def layout_of(
     if root.is_file(): return 'csv'
     if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
     if any(_list_file(root, w) for w in ('labels','train','validation','test')): return 'ssv2'
-    if (root/'00sequences.txt').is_file() or _find(root): return 'kth'
+    if (root/'00sequences.txt').is_file() or _find(root, strict=False): return 'kth'
     return 'folder'
 
 # %% ../../nbs/16_data.check.ipynb #5be7b4b6
@@ -79,9 +79,10 @@ def _same_bytes(paths, progress):
 
 def _items(root, layout):
     if layout=='ssv2':
-        parts = [ssv2_items(root, s, on_error='skip') for s in ('train','validation','test') if _list_file(root, s)]
-        if not parts: ssv2_items(root) # which says what is missing
-        return Items([i for p in parts for i in p], parts[0].classes, [o for p in parts for o in p.left_out])
+        there = [s for s in ('train','validation','test') if _list_file(root, s)]
+        items = ssv2_items(root, there or None, on_error='skip') # None: which says what is missing
+        items.left_out += [(f'{s}.json', 'this list is not there') for s in ('train','validation') if s not in there]
+        return items
     return kth_items(root) if layout=='kth' else folder_items(root, on_error='skip')
 
 def check_folder(
@@ -110,6 +111,7 @@ def check_folder(
     for i in items:
         n = found[i.path]
         if isinstance(n, str): continue
-        if i.start>=n or (i.stop or 0)>n: short.append((i.name, f'frames {i.start+1} to {i.stop} are listed, but {rel(i.path)} holds {n}'))
+        if i.start>=n: left_out.append((i.name, f'starts at frame {i.start+1}, but {rel(i.path)} holds {n}'))
+        elif (i.stop or 0)>n: short.append((i.name, f'frames {i.start+1} to {i.stop} are listed, but {rel(i.path)} holds {n}'))
         elif (k := (i.stop or n)-i.start)<frames: short.append((i.name, f'{k} frames'))
-    return Report(str(root), layout, items.counts(), missing, left_out, unreadable, short, [tuple(map(rel, g)) for g in _same_bytes(files, progress)], frames)
+    return Report(str(root), layout, items.counts(), missing, left_out, unreadable, short, [tuple(map(rel, g)) for g in _same_bytes([p for p in files if not isinstance(found[p], str)], progress)], frames)

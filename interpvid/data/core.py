@@ -9,7 +9,7 @@ __all__ = ['VIDEOS', 'SPLITS', 'ClipDataset', 'ClipNorm', 'ClipDL', 'show_clips'
            'inside', 'find_clips', 'folder_items', 'VideoDataset', 'check_items', 'video_dls', 'folder_dls']
 
 # %% ../../nbs/11_data.core.ipynb #cf9b26b5
-import os, warnings
+import os, random, warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,16 +76,26 @@ class ClipDL(TfmdDL):
             self.fake_l.num_workers = 0 if getattr(self.dataset, 'all_kept', False) and not self.after_item.fs else self.cpu_workers
         for pipe in self.after_item,self.before_batch,self.after_batch: pipe.split_idx = self.split_idx
 
+    def get_idxs(self):
+        idxs,broken = super().get_idxs(),getattr(self.dataset, 'broken', None)
+        return idxs if broken is None or not broken.any() else [i for i in idxs if not broken[i]]
+
     def create_item(self, i):
-        "A video that breaks in the middle of an epoch is left out of its batch; the dataset's `skipped` names it"
-        try: return super().create_item(i)
-        except (VideoError, OSError) as e: self.dataset.skip(i, e); raise SkipItemException
+        "A video that breaks in the middle of an epoch is named by the dataset's `skipped`; another stands in for it in training, and validation goes on without it"
+        if not hasattr(self.dataset, 'broken'): return super().create_item(i)
+        for _ in range(20):
+            try: return super().create_item(i)
+            except (VideoError, OSError) as e: self.dataset.skip(i, e)
+            good = (self.dataset.broken==0).nonzero().flatten().tolist()
+            if self.split_idx!=0 or not good: break
+            i = random.choice(good)
+        raise SkipItemException
 
     def show_batch(self, b=None, max_n=4, n=8, px=64, **kwargs):
         "Labelled film strips of the first `max_n` clips, `n` frames of each"
         x,y = self.one_batch() if b is None else b
         stats = next(t for t in self.after_batch.fs if isinstance(t, ClipNorm)).stats
-        show_clips(to_frames(x[:max_n], stats), [self.dataset.classes[int(i)] for i in y[:max_n]], n, px)
+        show_clips(to_frames(x[:max_n], stats), [self.dataset.classes[int(i)] if i>=0 else 'not known' for i in y[:max_n]], n, px)
 
 def show_clips(
     clips,  # frames (B,T,H,W,3) uint8
@@ -128,7 +138,7 @@ class Item:
     label:int|None      # an index into the classes; None: not known
     split:str='train'   # 'train', 'validation' or 'test'
     name:str=''         # what people call it: an id, a file's name
-    group:str=''        # clips of one group stay together when shuffled: a subject, a scene
+    group:str=''        # clips of one group come into the same split: a subject, a scene
     start:int=0         # its first frame in the file
     stop:int|None=None  # the frame before which it stops; None: the end
 
@@ -194,7 +204,7 @@ def find_clips(
     return sorted((p for p in Path(folder).iterdir() if is_clip(p)), key=lambda p: p.name)
 
 def _csv_items(csv, root, on_error):
-    try: table = pd.read_csv(csv, dtype=str, keep_default_na=False, skipinitialspace=True)
+    try: table = pd.read_csv(csv, dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False, on_bad_lines='error').map(str.strip)
     except (ValueError, UnicodeDecodeError) as e: raise ValueError(f"{csv}: cannot be read as CSV ({e})") from None
     if missing := [c for c in ('path','label') if c not in table]: raise ValueError(f"{csv}: has no column {' and no column '.join(map(repr,missing))}; it has {', '.join(map(repr,table.columns))}")
     classes = sorted(set(table.label)-{''}); items,problems,seen = [],[],{}
@@ -204,6 +214,7 @@ def _csv_items(csv, root, on_error):
             path = inside(root, row['path'])
             start,stop = int(row.get('start') or 0),int(row['stop']) if row.get('stop') else None
             split = SPLITS.get(row.get('split','').lower(), row.get('split',''))
+            if start<0 or (stop is not None and stop<=start): raise ValueError(f'frames {start} to {stop} are none')
             if not row['path'] or not row['label']: raise ValueError('the path or the label is empty')
             if not path.exists(): raise ValueError(f"{path}: no such file")
             if split and split not in SPLITS.values(): raise ValueError(f"split {split!r} is not 'train', 'validation' or 'test'")
@@ -268,8 +279,7 @@ class VideoDataset:
         self.items,self.classes,self.cache = items,list(items.classes),cache
         self.sampling = dict(n=n, size=tuple(size) if size else None, resize=resize)
         self.labels = np.array([-1 if i.label is None else i.label for i in items], int)
-        names = {}
-        self.groups = np.array([names.setdefault(i.group or k, len(names)) for k,i in enumerate(items)], int)
+        self.groups = np.arange(len(items)) # each is shuffled by itself
         self.n_inp,self.vocab = 1,CategoryMap(self.classes, sort=False)
         self.broken,self.kept = (torch.zeros(len(items), dtype=torch.uint8).share_memory_() for _ in range(2)) # seen by all workers
     def __len__(self): return len(self.items)
@@ -285,8 +295,8 @@ class VideoDataset:
 
     @property
     def all_kept(self)->bool:
-        "Whether every clip has been seen in the cache"
-        return bool(self.kept.all())
+        "Whether every clip that can be read has been seen in the cache"
+        return bool((self.kept|self.broken).all())
     def skip(self, i, why):
         "Note that clip `i` could not be read, and say so once"
         if not self.broken[i]: warnings.warn(f"left out: {why}")
@@ -327,7 +337,7 @@ def check_items(
             key = clip_key(path, checked='all' if decode else 'first', spans=[(i.start,i.stop) for i in files[path]])
             if key in known: return None,[]
             n = probe(path, decode)['frames']
-            bad = [(i, f"starts at frame {i.start}, counted from 0, but there are {n}") for i in files[path] if i.start>=n]
+            bad = [(i, f"frames {i.start} to {i.stop}, counted from 0, are asked for, but there are {n}") for i in files[path] if not 0<=i.start<min(n, n if i.stop is None else i.stop)]
             return (None if bad else key),bad
         except (VideoError, OSError) as e: return None,[(i, str(e).removeprefix(f'{path}: ')) for i in files[path]]
     with ThreadPoolExecutor(workers or _cores()) as pool:
@@ -366,6 +376,9 @@ def video_dls(
         if not items.only(s): warnings.warn(f"no clips to {'train' if s==train else 'validate'} on: there are none in split {s!r}")
     sets = [VideoDataset(items.only(s), n, size, resize, cache) for s in (train,valid)]
     if left_out and on_error=='skip': print(f"{len(left_out)} left out: "+'; '.join(f'{a} ({b})' for a,b in left_out[:5])+(' …' if len(left_out)>5 else ''))
+    needs = len(items)*(128+3*n*size[0]*size[1]) if size and n else 0
+    if cache is not None and cache.writable and needs>cache.max_bytes:
+        print(f"the cache holds {cache.max_bytes/1e9:.0f} GB of the {needs/1e9:.0f} GB that these clips take; the rest is decoded in each epoch (cache=FrameCache(folder, max_bytes) allows more)")
     dls = clip_dls(*sets, bs=bs, stats=stats, num_workers=min(16, _cores()) if num_workers is None else num_workers, **kwargs)
     dls.left_out,dls.cache = left_out,cache
     return dls

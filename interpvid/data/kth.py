@@ -64,16 +64,16 @@ KTH_SPLITS = {
     'official': _some('train', range(11,19))|_some('validation', (19,20,21,23,24,25,1,4))|_some('test', (22,2,3,5,6,7,8,9,10))}
 
 # %% ../../nbs/14_data.kth.ipynb #aa752637
-def _find(root):
+def _find(root, strict=True):
     "Name without `_uncomp` and ending -> path, of all KTH files in `root` and the folders in it"
     found = {}
     for folder in [root, *sorted(p for p in root.iterdir() if p.is_dir())]:
-        inside(root, folder.relative_to(root))
+        if folder.is_symlink() and strict: inside(root, folder.relative_to(root))
         for e in os.scandir(folder):
-            m = re.fullmatch(r'(person\d\d_[a-z]+_d\d)(_uncomp)?\.(avi|mp4|webm|mkv)', e.name)
+            m = re.fullmatch(r'(person\d\d_[a-z]+_d\d)(_uncomp)?\.(avi|mp4|webm|mkv)', e.name, re.I)
             if m and not e.name.startswith('.'):
-                if e.is_symlink(): inside(root, Path(e.path).relative_to(root))
-                found.setdefault(m[1], Path(e.path))
+                if e.is_symlink() and strict: inside(root, Path(e.path).relative_to(root))
+                found.setdefault(m[1].lower(), Path(e.path))
     return found
 
 class KTHItems(Items):
@@ -118,6 +118,7 @@ def kth_dls(
     "fastai `DataLoaders` of KTH, split by subject"
     items = kth_items(root, splits=splits, sequences=sequences)
     if augment: kwargs['item_tfms'] = [*clip_augment(KTH_CLASSES), *(kwargs.get('item_tfms') or [])]
+    if items.missing: print(f"{len(items.missing)} of the files that the list names are not there: {', '.join(items.missing[:3])}{' …' if len(items.missing)>3 else ''}")
     dls = video_dls(items, n, size, on_error=on_error, **kwargs)
     dls.missing = items.missing
     return dls

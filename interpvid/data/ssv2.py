@@ -130,18 +130,27 @@ def _entries(root, split):
         with open(p, encoding='utf-8', newline='') as f: answers = {r[0]: r[1] for r in csv.reader(f, delimiter=';') if len(r)>1}
     return [(str(r['id']), r.get('template') or r.get('label') or answers.get(str(r['id']))) for r in rows],path
 
+def _own(folder, name):
+    "Refuse a clip that is a link, or holds links, that lead out of `folder`"
+    p = folder/name
+    if p.is_symlink(): inside(folder, name)
+    if p.is_dir():
+        for e in os.scandir(p):
+            if e.is_symlink(): inside(folder, f'{name}/{e.name}')
+
 def ssv2_items(
     root,             # the dataset's folder
-    split=None,       # 'train', 'validation' or 'test'; None: training and validation
+    split=None,       # 'train', 'validation' or 'test', or some of these; None: training and validation
     on_error='raise', # or 'skip': leave out entries that cannot be used
     videos=None,      # the folder of the clips, if it is not in `root`
 )->Items:
     "The clips of Something-something-V2 that are listed and there"
     root = Path(root)
     if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
-    if split is not None and split not in SPLITS: raise ValueError(f"ssv2_items: split has to be 'train', 'validation' or 'test', not {split!r}")
+    splits = ('train','validation') if split is None else (split,) if isinstance(split, str) else split
+    if wrong := [s for s in splits if s not in SPLITS]: raise ValueError(f"ssv2_items: split has to be 'train', 'validation' or 'test', not {wrong[0]!r}")
     _check_labels(root)
-    lists = [(s, *_entries(root, s)) for s in ([SPLITS[split]] if split else ['train','validation'])]
+    lists = [(s, *_entries(root, s)) for s in dict.fromkeys(SPLITS[s] for s in splits)]
     folder,found = _videos(root, videos)
     items,problems,seen = [],[],{}
     for s,rows,path in lists:
@@ -152,7 +161,8 @@ def ssv2_items(
                 seen[id] = path.name
                 if id not in found: raise ValueError(f"no such video in {folder}")
                 name = found[id][0]
-                if (folder/name).is_symlink(): inside(folder, name)
+                _own(folder, name)
+                if template is None and s!='test' or not isinstance(template, str|None): raise ValueError(f"has no template, but {template!r}")
                 items.append(Item(folder/name, None if template is None else ssv2_label(template), s, name))
             except ValueError as e: problems.append((f'{path.name}, id {id}', str(e)))
     return Items(items, SSV2_CLASSES, leave_out(problems, f'entries of {root}', on_error))
@@ -187,7 +197,7 @@ def ssv2_dls(
     **kwargs,         # for `video_dls`: `bs`, `cache`, `num_workers`, `stats`, …
 ):
     "fastai `DataLoaders` of Something-something-V2 with its official split"
-    items = ssv2_items(root, on_error=on_error, videos=videos)
+    items = ssv2_items(root, (kwargs.get('train', 'train'), kwargs.get('valid', 'validation')), on_error, videos)
     if classes is not None: items = items.like(i for i in items if i.label in set(classes))
-    if augment: kwargs['item_tfms'] = [*clip_augment(SSV2_CLASSES), *(kwargs.get('item_tfms') or [])]
+    if augment: kwargs['item_tfms'] = [*clip_augment(SSV2_CLASSES, classes), *(kwargs.get('item_tfms') or [])]
     return video_dls(items, n, size, resize, on_error=on_error, **kwargs)
