@@ -3,7 +3,7 @@ import os, struct
 
 import av, cv2, imageio.v3 as iio, numpy as np, pytest
 from PIL import Image
-from videos import KINDS, by_av, by_opencv, gif, jpegs, number, numbered, remuxed, trimmed, turned
+from videos import KINDS, by_av, by_opencv, gif, jpegs, number, numbered, patched, remuxed, trimmed, turned
 
 import interpvid.video as video
 from interpvid.video import VideoError, probe, read_frames, sample_indices, write_video
