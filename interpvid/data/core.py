@@ -203,6 +203,7 @@ def find_clips(
         return any(q.suffix.lower() in PICTURES for q in p.iterdir()) if p.is_dir() else p.suffix.lower() in VIDEOS
     return sorted((p for p in Path(folder).iterdir() if is_clip(p)), key=lambda p: p.name)
 
+# %% ../../nbs/11_data.core.ipynb #1b0905fc
 def _csv_items(csv, root, on_error):
     try: table = pd.read_csv(csv, dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False, on_bad_lines='error').map(str.strip)
     except (ValueError, UnicodeDecodeError) as e: raise ValueError(f"{csv}: cannot be read as CSV ({e})") from None
@@ -224,6 +225,7 @@ def _csv_items(csv, root, on_error):
         except ValueError as e: problems.append((where, str(e)))
     return Items(items, classes, leave_out(problems, f'lines of {csv}', on_error))
 
+# %% ../../nbs/11_data.core.ipynb #03b0b3f9
 def _class_items(root):
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith('.'))
     by_split = {p: SPLITS[p.name.lower()] for p in folders if p.name.lower() in SPLITS}
@@ -235,6 +237,7 @@ def _class_items(root):
         left_out += [(str(p.relative_to(root)), 'no video by its ending') for p in sorted(c.iterdir()) if p not in clips and not p.name.startswith('.')]
     return Items(items, classes, left_out)
 
+# %% ../../nbs/11_data.core.ipynb #83e0acf9
 def folder_items(
     root,             # a folder with a folder for each class (or train/ and valid/ above these), or a CSV file with columns path and label (and split, group, start, stop)
     valid_pct=.2,     # of each class (or of the groups), for validation, where there are no splits
@@ -253,6 +256,7 @@ def folder_items(
     if any(not i.split for i in items): items[:] = _share_out(items, valid_pct, seed)
     return items
 
+# %% ../../nbs/11_data.core.ipynb #9e5e68de
 def _share_out(items, valid_pct, seed):
     "Items with a split: a share of each class, or, where there are groups, of the groups, is for validation"
     rng,chosen = np.random.default_rng(seed),set()
