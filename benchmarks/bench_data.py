@@ -1,5 +1,5 @@
 "Videos to training batches: decoded, and from the cache; and memory over ten thousand clips."
-import re, shutil, subprocess, tempfile
+import atexit, re, shutil, subprocess, tempfile
 from pathlib import Path
 
 import av, cv2, imageio_ffmpeg, numpy as np, torch
@@ -13,7 +13,7 @@ from interpvid.data.synthetic import make_clips
 from interpvid.video import sample_indices
 
 N,T,SIZE,BS,WORKERS = 96,16,(224,224),8,2
-HOME = Path(tempfile.mkdtemp(prefix='interpvid-bench-'))
+HOME = Path(tempfile.mkdtemp(prefix='interpvid-bench-')); atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 def _videos():
     "48 clips as Something-something has them: VP9 in WebM, 427×240, 49 frames, 12 a second, some 90 kB (its 220 847 take 19.4 GB), each listed twice; drawn things with texture and noise"
