@@ -17,7 +17,7 @@ try: import fcntl
 except ImportError: fcntl = None # Windows: the bound is then kept by each process for itself
 
 from ..core import _alive
-from ..video import VideoError, _pictures, read_frames
+from ..video import _pictures, read_frames
 
 # %% ../../nbs/11_data.cache.ipynb #b16cb0d0
 def clip_key(
@@ -51,7 +51,8 @@ class FrameCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._locked() as total:
-                self.old,total[0] = self._look(),self._sum() # (last use, bytes, path), the longest unused first
+                every = self._look(pending=True) # (last use, bytes, path), the longest unused first
+                self.old,total[0] = [e for e in every if e[2].endswith('.npy')],sum(b for _,b,_ in every)
                 self.max_bytes = int(max_bytes) if max_bytes is not None else min(50*10**9, int(.8*(shutil.disk_usage(self.folder).free+total[0])))
             self.writable = True
         except OSError as e: # a folder of somebody else's, a disk that is full: what is there can still be used

@@ -9,14 +9,13 @@ __all__ = ['LAYOUTS', 'layout_of', 'Report', 'check_folder']
 
 # %% ../../nbs/16_data.check.ipynb #c406b772
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .core import Items, _cores, folder_items
+from .core import _each, folder_items
 from .kth import _find, kth_items
 from .ssv2 import _list_file, ssv2_items
 from ..video import VideoError, probe
@@ -104,8 +103,7 @@ def check_folder(
     def look(p):
         try: return probe(p, decode)['frames']
         except (VideoError, OSError) as e: return str(e).removeprefix(f'{p}: ')
-    with ThreadPoolExecutor(workers or _cores()) as pool:
-        found = dict(zip(files, tqdm(pool.map(look, files), total=len(files), desc='looking over the videos', disable=not progress, leave=False)))
+    found = dict(zip(files, _each(look, files, workers, progress)))
     unreadable = [(rel(p), n) for p,n in found.items() if isinstance(n, str)]
     short = []
     for i in items:

@@ -325,6 +325,11 @@ class _Filling(torch.utils.data.Dataset):
         return i
 
 # %% ../../nbs/11_data.core.ipynb #bcd6c7a8
+def _each(look, files, workers, progress):
+    "What `look` says of each file, in threads (decoders leave Python's lock)"
+    with ThreadPoolExecutor(workers or _cores()) as pool:
+        return list(tqdm(pool.map(look, files), total=len(files), desc='looking over the videos', disable=not progress, leave=False))
+
 def check_items(
     items,        # `Items`
     cache=None,   # a `FrameCache` that remembers what was found good
@@ -344,8 +349,7 @@ def check_items(
             bad = [(i, f"frames {i.start} to {i.stop}, counted from 0, are asked for, but there are {n}") for i in files[path] if not 0<=i.start<min(n, n if i.stop is None else i.stop)]
             return (None if bad else key),bad
         except (VideoError, OSError) as e: return None,[(i, str(e).removeprefix(f'{path}: ')) for i in files[path]]
-    with ThreadPoolExecutor(workers or _cores()) as pool:
-        found = list(tqdm(pool.map(look, files), total=len(files), desc='looking over the videos', disable=not progress, leave=False))
+    found = _each(look, files, workers, progress)
     if cache is not None: cache.remember([k for k,_ in found if k])
     return [b for _,bad in found for b in bad]
 

@@ -11,7 +11,6 @@ __all__ = ['SYNTHETIC_CLASSES', 'HOLDING', 'AWAY', 'CLOSER', 'PASS', 'DOWN', 'UP
            'make_clips', 'synthetic_dls']
 
 # %% ../../nbs/12_data.synthetic.ipynb #003abe9a
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,7 +20,7 @@ from tqdm.auto import tqdm
 
 from ..core import writing
 from .actors import KTH_CLASSES, SUBJECTS, cycle_starts, draw_act
-from .core import ClipDataset, clip_dls
+from .core import ClipDataset, _cores, clip_dls
 
 # %% ../../nbs/12_data.synthetic.ipynb #40f7e121
 SYNTHETIC_CLASSES = [
@@ -278,7 +277,7 @@ def make_clips(
     if not len(people): raise ValueError("make_clips: nobody may act; `people` is empty")
     jobs = [(kind, seed, i, range(K) if siblings else [i%K], T or T_, size, list(people)) for i in range(n)]
     bar = lambda it: tqdm(it, total=n, desc='making clips', disable=not progress, leave=False)
-    if workers is None: workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    if workers is None: workers = _cores()
     if workers and n>=48:
         with ProcessPoolExecutor(workers) as pool: made = list(bar(pool.map(_make, jobs, chunksize=4)))
     else: made = list(bar(map(_make, jobs)))
