@@ -463,3 +463,9 @@ def test_check_agrees_with_the_loaders(tmp_path, clip):
     (tmp_path/'o').mkdir(); (tmp_path/'o'/'cat').symlink_to(clip.parent); assert check_folder(tmp_path/'o', progress=False).ok
     k = tmp_path/'k'; k.mkdir(); (k/'00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 30-60\n'); shutil.copy(clip, k/'person01_boxing_d1_uncomp.AVI')
     r = check_folder(k, progress=False); assert not r.ok and 'starts at frame 30' in str(r)
+
+def test_a_clip_in_use_does_not_make_room(tmp_path, clip):
+    "One that was kept shortly before this run, and is read in it, stays"
+    size = 128+4*32*32*3; FrameCache(tmp_path/'c').read(clip, n=4, size=(32,32)); time.sleep(.05)
+    cache = FrameCache(tmp_path/'c', max_bytes=size); cache.read(clip, n=4, size=(32,32)); cache.read(clip, n=4, size=(32,32), stop=9)
+    assert len(cache)==1 and cache.get(clip_key(clip, n=4, size=(32,32))) is not None and cache.full

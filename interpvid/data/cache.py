@@ -93,7 +93,7 @@ class FrameCache:
         except Exception: a = None # half of a file, after a power cut: numpy's reader raises many kinds
         if a is None or a.dtype!=np.uint8 or a.ndim!=4: self._drop(path); return None
         try:
-            if time.time_ns()-path.stat().st_mtime_ns>600*10**9: os.utime(path) # in use
+            if (used := path.stat().st_mtime_ns)<self.born or time.time_ns()-used>600*10**9: os.utime(path) # in use
         except OSError: pass
         return a
 
