@@ -469,3 +469,14 @@ def test_a_clip_in_use_does_not_make_room(tmp_path, clip):
     size = 128+4*32*32*3; FrameCache(tmp_path/'c').read(clip, n=4, size=(32,32)); time.sleep(.05)
     cache = FrameCache(tmp_path/'c', max_bytes=size); cache.read(clip, n=4, size=(32,32)); cache.read(clip, n=4, size=(32,32), stop=9)
     assert len(cache)==1 and cache.get(clip_key(clip, n=4, size=(32,32))) is not None and cache.full
+
+def test_a_clip_in_use_stays_where_the_clock_of_files_is_late(tmp_path, clip, monkeypatch):
+    "File systems stamp files by a clock that may run some milliseconds behind"
+    real = os.utime
+    def late(path, times=None, *, ns=None, **k):
+        if ns is None and times is None: ns = (time.time_ns()-10**8,)*2
+        return real(path, ns=ns, **k) if times is None else real(path, times, **k)
+    size = 128+4*32*32*3; FrameCache(tmp_path/'c').read(clip, n=4, size=(32,32)); time.sleep(.05)
+    monkeypatch.setattr(os, 'utime', late)
+    cache = FrameCache(tmp_path/'c', max_bytes=size); cache.read(clip, n=4, size=(32,32)); cache.read(clip, n=4, size=(32,32), stop=9)
+    assert len(cache)==1 and cache.get(clip_key(clip, n=4, size=(32,32))) is not None

@@ -93,7 +93,10 @@ class FrameCache:
         except Exception: a = None # half of a file, after a power cut: numpy's reader raises many kinds
         if a is None or a.dtype!=np.uint8 or a.ndim!=4: self._drop(path); return None
         try:
-            if (used := path.stat().st_mtime_ns)<self.born or time.time_ns()-used>600*10**9: os.utime(path) # in use
+            if (used := path.stat().st_mtime_ns)<self.born or time.time_ns()-used>600*10**9:
+                now = time.time_ns()
+                try: os.utime(path, ns=(now,now)) # in use. (By its own clock a file system may set a time that lies before `born`.)
+                except PermissionError: os.utime(path) # a file of somebody else's
         except OSError: pass
         return a
 
