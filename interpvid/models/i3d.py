@@ -13,6 +13,8 @@ from collections import OrderedDict
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..core import conv
+
 # %% ../../nbs/20_models.i3d.ipynb #a4ff7c67
 def same_pad(
     n:int, # points along an axis
@@ -39,9 +41,8 @@ class UnitConv(nn.Module):
         self.bn = nn.BatchNorm3d(o, eps=1e-3)
     def forward(self, x):
         p = _pads(x, self.kernel, self.stride)
-        if all(a==b for a,b in p): x = F.conv3d(x, self.conv.weight, None, self.stride, [a for a,_ in p])
-        else: x = self.conv(F.pad(x, [q for ab in reversed(p) for q in ab]))
-        return F.relu(self.bn(x), inplace=True)
+        if any(a!=b for a,b in p): x,p = F.pad(x, [q for ab in reversed(p) for q in ab]),[(0,0)]*3
+        return F.relu(self.bn(conv(x, self.conv.weight, None, self.stride, [a for a,_ in p])), inplace=True)
 
 class SamePool(nn.Module):
     "Max pooling with 'same' padding; what it pools are outputs of ReLU, so a padded zero never wins"
@@ -50,7 +51,8 @@ class SamePool(nn.Module):
         self.kernel,self.stride = kernel,stride
     def forward(self, x):
         p = _pads(x, self.kernel, self.stride)
-        if all(a==b for a,b in p): return F.max_pool3d(x, self.kernel, self.stride, [a for a,_ in p])
+        if all(a==b or s>1 for (a,b),s in zip(p, self.stride)): # an extra zero at the end is a last window that reaches beyond it
+            return F.max_pool3d(x, self.kernel, self.stride, [a for a,_ in p], ceil_mode=any(a!=b for a,b in p))
         return F.max_pool3d(F.pad(x, [q for ab in reversed(p) for q in ab]), self.kernel, self.stride)
     def extra_repr(self): return f'kernel={self.kernel}, stride={self.stride}'
 
@@ -84,10 +86,12 @@ class I3D(nn.Module):
         width:float=1.,        # share of the channels that each layer keeps
         dropout:float=.5,      # before the classifier
         in_channels:int=3,     # C
+        head_t:int=1,          # activations in time that are averaged at each step of the head; 2: as published, which counts the first and last half as much
     ):
         super().__init__()
         if len(t_strides)!=5 or len(s_strides)!=5: raise ValueError(f"I3D: five strides each, got t_strides={t_strides}, s_strides={s_strides}")
-        self.settings = dict(n_classes=n_classes, t_strides=list(t_strides), s_strides=list(s_strides), width=width, dropout=dropout, in_channels=in_channels)
+        self.settings = dict(n_classes=n_classes, t_strides=list(t_strides), s_strides=list(s_strides), width=width, dropout=dropout, in_channels=in_channels, head_t=head_t)
+        self.head_t = head_t
         w = lambda n: max(4, round(n*width))
         s = [(t,a,a) for t,a in zip(t_strides, s_strides)]
         f = OrderedDict(
@@ -105,4 +109,5 @@ class I3D(nn.Module):
     def forward(self, x:Tensor)->Tensor:
         if x.ndim!=5: raise ValueError(f"I3D takes a batch (B,C,T,H,W), got {tuple(x.shape)}")
         x = self.features(x).mean((3,4), keepdim=True) # (B,F,T',1,1)
+        if self.head_t>1: x = F.avg_pool3d(x, (min(self.head_t, x.shape[2]),1,1), 1)
         return self.logits(self.dropout(x)).mean((2,3,4)) # scores at each time, averaged
