@@ -8,7 +8,7 @@ Docs: https://interpvid.github.io/interpvid/models.checkpoints.html.md"""
 __all__ = ['ARCHS', 'save_model', 'load_model', 'Imported', 'import_weights', 'pretrained_i3d']
 
 # %% ../../nbs/25_models.checkpoints.ipynb #ff03251c
-import inspect, json, re, zipfile
+import inspect, json, re, warnings, zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,14 +80,15 @@ _TF = """is a TensorFlow checkpoint, which only TensorFlow can read. Where that 
     np.savez('weights.npz', **{{k: r.get_tensor(k) for k in r.get_variable_to_shape_map()}})"""
 _CODE = """holds more than tensors, and interpvid does not run code from files. Where you trust it, keep its tensors alone and import those:
     d = torch.load({name!r}, weights_only=False, map_location='cpu') # in the program that wrote it
-    torch.save(d['state_dict'] if isinstance(d, dict) and 'state_dict' in d else d if isinstance(d, dict) else d.state_dict(), 'weights.pt')"""
+    torch.save(d['state_dict'], 'weights.pt') # or d.state_dict(), where d is a network"""
 
 def _if_tensorflow(path):
     name = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', str(path))
     if name!=str(path) or (not path.exists() and Path(f'{path}.index').exists()): raise ValueError(f"{path}: "+_TF.format(name=Path(name).name))
 
 def _read_torch(path):
-    try: return torch.load(path, map_location='cpu', weights_only=True)
+    try:
+        with warnings.catch_warnings(action='ignore'): return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e:
         why = str(e)
         if re.search(r'Unsupported|not an allowed|not allowed|is blocked|TorchScript', why): raise ValueError(f"{path}: "+_CODE.format(name=path.name)) from None
@@ -160,7 +161,7 @@ def _released_places(names, model):
     for n in names:
         m = re.fullmatch(r'(?:clstm|firstCLSTMLayer)\.(?:cell(\d+)\.W([xh])([ifoc])\.|(bn)\.)(\w+)', n)
         if m is None: out[n] = [(re.sub(r'^endFC\.', 'fc.', n), 0)]
-        elif m[4]: out[n] = [(f'norms.{k}.{m[5]}', 0) for k in range(len(getattr(model, 'norms', ())))] or 'the network has no batch norm'
+        elif m[4]: out[n] = [(f'norms.{k}.{m[5]}', 0) for k in range(len(getattr(model, 'norms', None) or ()))] or 'the network has no batch norm'
         else: out[n] = [(f'layers.{m[1]}.lstm.w{m[2]}.{m[5]}', 'ifoc'.index(m[3]))]
     return out
 
@@ -189,7 +190,7 @@ def _from_keras(ours, t, model):
         t = torch.cat([i,f,o,c], -1)
         return t.permute(3,2,0,1) if t.ndim==4 else t
     if ours=='fc.weight': return _columns(t.T, model, 'THWF')
-    return t+(1e-3-model.norms[0].eps) if ours.endswith('running_var') and getattr(model, 'norms', ()) else t
+    return t+(1e-3-model.norms[0].eps) if ours.endswith('running_var') and getattr(model, 'norms', None) else t
 
 @dataclass(frozen=True)
 class _Kind:
@@ -209,7 +210,9 @@ _KINDS = [
           _renaming((r'^conv3d_0c_1x1\.conv3d\.','logits.'), (r'^conv3d_','features.Conv3d_'), (r'^mixed_','features.Mixed_'), (r'\.branch_',r'.b'), (r'\.conv3d\.','.conv.'), (r'\.batch3d\.','.bn.'))),
     _Kind('CLSTM', "C-LSTM, names as in the paper's released PyTorch program", r'(clstm|firstCLSTMLayer)\.cell\d+\.', _released_places, _from_released),
     _Kind('CLSTM', "C-LSTM, names as in the paper's released TensorFlow program", r'(.*/)?conv_lst_?m2d', _keras_places, _from_keras,
-          ("Keras opens its gates by a 'hard' sigmoid, a line cut off at 0 and 1, unless told otherwise; this network has the smooth one, and its scores will be near theirs, not equal.",)),
+          ("Keras opens its gates by a 'hard' sigmoid, a line cut off at 0 and 1, unless told otherwise; with the smooth one the scores are near theirs, not equal.",
+           "TensorFlow's 'same' padding is lopsided where a stride of 2 meets an even size; a network that pads evenly sees everything a pixel further on.",
+           "That program pools before it normalises; where the scale of a norm is negative, the order matters.")),
 ]
 
 _PREFIXES = 'module.','model.','net.'
@@ -249,7 +252,7 @@ class Imported:
         groups = [('used','file',self.used,'')]
         for what,side,d in ('left out','file',self.left_out),('kept','network',self.kept):
             groups += [(what, side, [n for n in d if d[n]==why], why) for why in dict.fromkeys(d.values())]
-        return [(what, len(names), sum(self.numbers.get(side, {}).get(n, 0) for n in names), ', '.join(names[:3])+(' …' if len(names)>3 else ''), why) for what,side,names,why in groups]
+        return [(what, sum(n in self.numbers.get(side, {}) for n in names), sum(self.numbers.get(side, {}).get(n, 0) for n in names), ', '.join(names[:3])+(' …' if len(names)>3 else ''), why) for what,side,names,why in groups]
     def __repr__(self):
         lines = [f"{Path(self.path).name}: {self.kind}"]
         lines += [f"  {what:8} {t:4} tensors, {n:12,} numbers: {names}{f' ({why})' if why else ''}" for what,t,n,names,why in self.rows()]
@@ -271,7 +274,7 @@ def _facts(shapes):
 def _remedy(file, network):
     "What would have to be different for the file to fit"
     a,b = _facts(file),_facts(network)
-    differ = {k: (a[k],b[k]) for k in a if k in b and a[k]!=b[k]}
+    differ = {k: (a[k],b[k]) for k in a if None not in (a[k],b.get(k)) and a[k]!=b[k]}
     if not differ: return "The file is damaged, or of another variant of the network."
     said = "The file was made for "+', '.join(f"{k} {v[0]} (here: {v[1]})" for k,v in differ.items())+"; make the network with the file's settings."
     if 'columns of the classifier' in differ: said += " The classifier's columns follow from the size of the pictures, the number of frames and `last_only`: it was made for pictures of another size or clips of another length."
@@ -307,6 +310,21 @@ def _look_at_values(path, new, own, sources):
         bad = int((~torch.isfinite(t.to(own[o].dtype))).sum())
         if bad: raise ValueError(f"{path}: {names}: {bad} of {t.numel()} numbers are not finite in {own[o].dtype}; the training that wrote the file may have diverged")
 
+def _other_classes(kind, new, own):
+    "The classifier's tensors -> why they stay, if the file's are for another number of classes"
+    w,b = ('logits.weight','logits.bias') if kind.arch=='I3D' else ('fc.weight','fc.bias')
+    if w not in new or not new[w].ndim or len(new[w])==len(own[w]): return {}
+    return dict.fromkeys((w,b), f"classifier: the file has {len(new[w])} classes, the network {len(own[w])}: kept as it was made")
+
+def _may_lack(kind, sources, own, kept):
+    "What a file need not have -> what becomes of it"
+    out = {}
+    for o in own:
+        if o in sources or o in kept: continue
+        if o.endswith('num_batches_tracked'): out[o] = 'not in the file: set to 0'
+        elif re.match(r'layers\.\d+\.lstm\.(?!w[xh]\.)', o) and 'interpvid' not in kind.words: out[o] = 'peepholes: the file has none: set to 0'
+    return out
+
 def import_weights(
     path,  # .pt, .pth, .pth.tar, .safetensors or .npz; told by what is in it
     model, # an `I3D` or `CLSTM` with the file's settings; filled in place, keeping device, dtype and memory format
@@ -317,22 +335,15 @@ def import_weights(
     short = _stripped(raw); back = {s: n for n,s in short.items()}
     state = {s: raw[n] for s,n in back.items()}
     kind = _recognise(path, state, model)
-    own,kept = model.state_dict(),{}
-    places = kind.places(list(state), model)
+    own,places = model.state_dict(),kind.places(list(state), model)
     for n,ps in places.items():
         if not isinstance(ps, str) and not re.match(r'(features|logits|layers|norms|fc)\.', ps[0][0]): places[n] = 'no part of the network'
     new,sources,bad = _built(kind, state, places, model)
-    head = 'logits' if kind.arch=='I3D' else 'fc'
-    K,k = (len(d[f'{head}.weight']) if f'{head}.weight' in d and d[f'{head}.weight'].ndim else None for d in (new,own))
-    if K not in (None,k):
-        why = f"classifier: the file has {K} classes, the network {k}: kept as it was made"
-        for o in (f'{head}.weight',f'{head}.bias'):
-            for n in sources.get(o, ()): places[n] = why
-            new.pop(o, None); sources.pop(o, None); kept[o] = why
-    for o in own:
-        if o in sources or o in kept: continue
-        if o.endswith('num_batches_tracked'): kept[o] = 'not in the file: set to 0'
-        elif re.match(r'layers\.\d+\.lstm\.(?!w[xh]\.)', o) and 'interpvid' not in kind.words: kept[o] = 'peepholes: the file has none: set to 0'
+    kept = _other_classes(kind, new, own)
+    for o,why in kept.items():
+        new.pop(o, None)
+        for n in sources.pop(o, ()): places[n] = why
+    kept |= _may_lack(kind, sources, own, kept)
     bad += _misfits(new, {o: t for o,t in own.items() if o not in kept}, sources)
     if bad:
         shapes = [{o: tuple(t.shape) for o,t in d.items()} for d in (new,own)]
