@@ -21,6 +21,7 @@ from .data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items, ssv2_label, ssv2_pape
 from .data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences
 from .models.i3d import I3D, ORIGINAL_T, PAPER_T
 from .models.clstm import CLSTM, ConvLSTM
+from .models.checkpoints import *
 from .learner import *
 from .cam import *
 from .masks.perturb import *
