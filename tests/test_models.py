@@ -3,7 +3,7 @@ import numpy as np, pytest, torch
 from torch import nn
 
 from interpvid.cam import gradcam
-from interpvid.learner import load_model, save_model
+from interpvid.models.checkpoints import load_model, save_model
 from interpvid.masks.learn import learn_masks, search_windows, windows
 from interpvid.models.clstm import CLSTM
 from interpvid.models.i3d import ORIGINAL_T, PAPER_T, I3D, same_pad
