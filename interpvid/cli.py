@@ -1,4 +1,4 @@
-"""`interpvid reproduce` runs the paper; `interpvid explain FILE…` explains videos of one's own; `interpvid data check ROOT` looks over a dataset.
+"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid explain FILE…` explains videos of one's own; `interpvid data check ROOT` looks over a dataset.
 
 Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
@@ -36,6 +36,37 @@ def parser()->argparse.ArgumentParser:
     e.add_argument('--models', default='results/models', metavar='DIR', help='folder of the trained networks')
     e.add_argument('--out', default='results/explained', metavar='DIR', help='folder for pages and pictures')
     e.add_argument('--iterations', type=int, default=100, metavar='N', help='steps of mask learning')
+    def clips(q):
+        q.add_argument('--data', required=True, choices=['ssv2','kth','synthetic','folder'], help='Something-something-V2 or KTH as they are downloaded, built-in clips, or a folder with a folder of videos for each class (or a CSV file with columns path and label)')
+        q.add_argument('--root', default=None, metavar='DIR', help='the folder of the dataset; not for synthetic')
+        q.add_argument('--frames', type=int, default=None, metavar='N', help='frames of a clip; None: 32 for kth, else 16')
+        q.add_argument('--size', type=int, nargs='+', default=None, metavar='PX', help='pixels of a clip, one number or height and width; None: 120 160 for kth, 64 for synthetic, else 224')
+        q.add_argument('--bs', type=int, default=None, metavar='N', help="clips per batch and process; None: the preset's")
+        q.add_argument('--workers', type=int, default=None, metavar='N', help='processes that decode; None: one a core, at most 16')
+        q.add_argument('--scenes', type=int, default=240, metavar='N', help='synthetic: training scenes; each makes a clip of every class')
+        q.add_argument('--valid', type=int, default=240, metavar='N', help='synthetic: validation clips')
+        q.add_argument('--kind', default='something', choices=['something','kth'], help='synthetic: twelve events, or six actions of 25 people')
+        q.add_argument('--skip-broken', action='store_true', help='leave out clips that cannot be read, instead of stopping')
+    t = sub.add_parser('train', formatter_class=A, help='train I3D or C-LSTM on a dataset, and make its Table 1',
+        description='Trains a network with the settings of the paper, of its programs, or of your own, and writes the best network, a log with curves, Table 1 and a table of each class. A run that was stopped goes on when it is called again. For several GPUs: torchrun --nproc_per_node N --no-python interpvid train …')
+    clips(t)
+    t.add_argument('--model', default='i3d', choices=['i3d','clstm'], help='which network')
+    t.add_argument('--preset', default='small', metavar='NAME', help="settings: something, kth (paper, Table 3), released-pytorch, released-tf, released-tf-kth (the authors' programs), small")
+    t.add_argument('--epochs', type=int, default=None, metavar='N', help="passes over the training clips; None: the preset's")
+    t.add_argument('--weights', default=None, metavar='FILE', help='a checkpoint to start from, such as rgb_imagenet.pt')
+    t.add_argument('--augment', action='store_true', help='mirror (with the label), crop and light training clips; ssv2 and kth')
+    t.add_argument('--patience', type=int, default=None, metavar='N', help='stop after N epochs without a better validation loss; None: never')
+    t.add_argument('--keep-every', type=float, default=600, metavar='S', help='seconds between two keepings of the state within an epoch')
+    t.add_argument('--compile', action='store_true', help='let torch.compile work on the network first')
+    t.add_argument('--seed', type=int, default=0, metavar='N', help='of weights, order and dropout')
+    t.add_argument('--out', default='results/run', metavar='DIR', help='folder of the run')
+    t.add_argument('--fresh', action='store_true', help='begin anew, whatever the folder holds')
+    v = sub.add_parser('evaluate', formatter_class=A, help='Table 1 of a checkpoint, as it is and reversed, and each class by itself',
+        description='Evaluates a trained network on the validation clips of a dataset, as they are and reversed in time. In several processes each clip is still counted once.')
+    v.add_argument('checkpoint', metavar='FILE', help='what `interpvid train` kept: best.safetensors')
+    clips(v)
+    v.add_argument('--seed', type=int, default=0, metavar='N', help='synthetic: of the clips')
+    v.add_argument('--out', default=None, metavar='DIR', help='folder for table1.csv and classes.csv; None: only printed')
     d = sub.add_parser('data', help='look over a folder of clips', description='What a folder of clips holds.').add_subparsers(dest='action', metavar='ACTION', required=True, help='what to do')
     c = d.add_parser('check', formatter_class=A, help='clips per class and split, and what is missing, unreadable, too short or twice there',
         description='Looks over Something-something-V2 or KTH as they are downloaded, a folder with a folder of videos for each class, or a CSV file with columns path and label. Exit code 1 if something would stop training.')
@@ -90,6 +121,38 @@ def explain_files(
             print(str(err) if str(f) in str(err) else f'{f}: {err}', file=sys.stderr)
     return failed
 
+def _clips(a, bs):
+    from interpvid.training import load_data
+    if a.size is not None and len(a.size)>2: raise ValueError(f"--size takes one number or two (height and width), not {len(a.size)}")
+    size = None if a.size is None else a.size[0] if len(a.size)==1 else tuple(a.size)
+    if a.data=='synthetic': return load_data('synthetic', a.root, a.frames, size, n_train=a.scenes, n_valid=a.valid, seed=2*a.seed, kind=a.kind, bs=a.bs or bs)
+    extra = {'augment':True} if getattr(a, 'augment', False) and a.data!='folder' else {}
+    return load_data(a.data, a.root, a.frames, size, bs=a.bs or bs, num_workers=a.workers, on_error='skip' if a.skip_broken else 'raise', **extra)
+
+def _train(a):
+    from interpvid.learner import preset_of, rank
+    from interpvid.training import train
+    got = train(_clips(a, preset_of(a.model, a.preset)['bs']), a.model, a.preset, a.out, a.epochs, a.seed, a.weights, a.patience, a.keep_every, a.fresh, a.compile)
+    if not rank(): _show(got)
+    return 0
+
+def _evaluate(a):
+    from interpvid.learner import rank
+    from interpvid.models.checkpoints import load_model
+    from interpvid.training import evaluate, together
+    with together():
+        m = load_model(a.checkpoint); T,*size = m.clip_shape # the clips as the network knows them, where nothing else is asked for
+        a.frames,a.size = a.frames or T,a.size or size
+        got = evaluate({type(m).__name__: m}, _clips(a, 24), a.out, num_workers=a.workers or 0)
+    if not rank(): _show(got)
+    return 0
+
+def _show(got):
+    print(got['table1'].round(3).to_string())
+    for name,t in got['classes'].items():
+        print(f"\n{name}, classes that lose most by reversal:"); print(t.head(5).round(2).to_string())
+        print(f"highest F1 after reversal: {t['F1 reversed'].idxmax()} ({t['F1 reversed'].max():.2f})")
+
 def main(argv=None)->int:
     "The console command `interpvid`"
     p = parser(); a = p.parse_args(argv)
@@ -104,9 +167,10 @@ def main(argv=None)->int:
             if a.frames is not None and a.frames<1: raise ValueError(f'clips have at least 1 frame, not {a.frames}')
             report = check_folder(a.root, a.frames, a.decode)
             print(report); return 0 if report.ok else 1
+        if a.command in ('train','evaluate'): return (_train if a.command=='train' else _evaluate)(a)
         if a.command=='explain': return explain_files(a.files, a.models, a.model, a.out, a.iterations)
         from interpvid.reproduce import reproduce
         reproduce(a.out, a.seed, a.scenes, a.valid, a.epochs, a.per_class, a.preset, a.iterations, a.fresh)
         return 0
     except (OSError, ValueError) as err: print(f'interpvid {a.command}: {err}', file=sys.stderr); return 1
-    except KeyboardInterrupt: print('stopped; what was finished is kept'+(', and the next run goes on from there' if a.command=='reproduce' else ''), file=sys.stderr); return 130
+    except KeyboardInterrupt: print('stopped; what was finished is kept'+(', and the next run goes on from there' if a.command in ('reproduce','train') else ''), file=sys.stderr); return 130
