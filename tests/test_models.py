@@ -274,6 +274,7 @@ def test_frames_keep_their_gates_only_for_the_way_back():
         n.append(len(kept))
     assert n[0]==0 and n[1]>=3*4
 
+@pytest.mark.filterwarnings('ignore:Using backward')
 @pytest.mark.parametrize('what', ['ConvLSTM','norm_pool','conv'])
 def test_second_derivatives_need_plain(what):
     lstm,bn,w = ConvLSTM(3, 2, 3).double(),nn.BatchNorm2d(3).double(),torch.randn(2,3,3,3).double(); x = torch.randn(1,3,3,7,8).double().requires_grad_()
