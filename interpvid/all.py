@@ -20,9 +20,11 @@ from .data.synthetic import *
 from .data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items, ssv2_label, ssv2_paper_classes, ssv2_paper_clips
 from .data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences
 from .models.i3d import I3D, ORIGINAL_T, PAPER_T
-from .models.clstm import CLSTM, ConvLSTM
+from .models.layers import layer_table
+from .models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM
 from .models.checkpoints import *
-from .learner import *
+from .learner import PRESETS, clstm_learner, i3d_learner
+from .scores import *
 from .cam import *
 from .masks.perturb import *
 from .masks.learn import *

@@ -56,7 +56,7 @@ def explain_files(
     "A page and a GIF for each video file"
     from interpvid.explanation import explain
     from interpvid.figures import figure_columns
-    from interpvid.learner import load_model
+    from interpvid.models.checkpoints import load_model
     from interpvid.pages import explanation_pairs, write_page
     from interpvid.video import read_frames, write_video
     names = {'i3d':'I3D', 'clstm':'C-LSTM'}

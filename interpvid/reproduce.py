@@ -20,10 +20,12 @@ from .data.core import clip_dls
 from .data.synthetic import SYNTHETIC_CLASSES, Clips, make_clips
 from .explanation import explain, load_explanations, save_explanations
 from .figures import write_figure
-from .learner import OneBar, clstm_learner, i3d_learner, load_model, preset_of, save_model
+from .learner import OneBar, clstm_learner, i3d_learner, preset_of
 from .masks.learn import MASK_PRESETS, search_windows
+from .models.checkpoints import load_model, save_model
 from .pages import explanation_pairs, html_table, write_page
-from .tables import PAPER_TABLE1, PAPER_TABLE2, clip_stats, heat_table, overlap_table, table1, table2
+from .scores import class_table
+from .tables import PAPER_TABLE1, PAPER_TABLE2, both_ways, clip_stats, heat_table, overlap_table, table1, table2
 
 # %% ../nbs/90_reproduce.ipynb #457ed908
 def code_of(
@@ -103,7 +105,7 @@ def reproduce(
     cache=None,      # folder of the kept stages; None: `out`/cache. Runs that share it share clips and networks
     say=partial(print, flush=True), # where the lines go
     progress=True,   # show progress bars
-)->dict:             # 'table1', 'table2', 'overlap', 'heat', 'scores' (DataFrames), 'explanations', 'page' (path)
+)->dict:             # 'table1', 'table2', 'overlap', 'heat', 'scores' (DataFrames), 'classes' (one for each network), 'explanations', 'page' (path)
     "Train both networks on built-in clips, explain them, and write tables, figures and a page"
     for k,v in dict(scenes=scenes, valid=valid, epochs=epochs, per_class=per_class, iterations=iterations).items():
         if v is not None and v<1: raise ValueError(f"{k} has to be at least 1, not {v}")
@@ -124,8 +126,12 @@ def reproduce(
         with writing(out/'models'/f'{_file(n)}.safetensors') as tmp: shutil.copy(f, tmp)
 
     clips = Clips.load(va)
-    def both_ways(p): table1(models, clips.frames, clips.labels, clips.reversed_labels, progress).to_parquet(p)
-    t1 = pd.read_parquet(stage('table1', 'Table 1: as is and reversed', both_ways, 'tables', (va,*files.values()), '.parquet'))
+    def asked(p):
+        with open(p, 'wb') as f: np.savez(f, **{f'{n}|{k}': v for n,both in both_ways(models, clips.frames, progress).items() for k,v in enumerate(both)})
+    said = np.load(stage('probabilities', f'what both say of {len(clips)} clips, as they are and reversed', asked, 'scores', (va,*files.values()), '.npz'))
+    probs = {n: (said[f'{n}|0'], said[f'{n}|1']) for n in models}
+    t1 = table1(probs, clips.labels, clips.reversed_labels)
+    by_class = {n: class_table(*both, clips.labels, clips.classes) for n,both in probs.items()}
 
     ii = pick_per_class(clips.labels, per_class)
     x = lambda m: to_batch(clips.frames[ii], m.stats, next(m.parameters()).device)
@@ -158,19 +164,22 @@ def reproduce(
     for n,t in ('table1',t1),('table2',t2),('overlap',t3),('heat',t4):
         with writing(out/f'{n}.csv') as tmp: t.to_csv(tmp)
     with writing(out/'scores.parquet') as tmp: scores.to_parquet(tmp)
+    with writing(out/'classes.csv') as tmp: pd.concat(by_class, names=['model']).to_csv(tmp)
     write_json(out/'settings.json', S)
-    _write_index(out/'index.html', t1, t2, t3, t4, scores, pairs, clips.labels[ii], S, len(clips))
+    _write_index(out/'index.html', t1, by_class, t2, t3, t4, scores, pairs, clips.labels[ii], S, len(clips))
     say(f"all done in {time.time()-t0:.0f} s: tables, figures/ and the page are in {out}; open {out/'index.html'}")
-    return dict(table1=t1, table2=t2, overlap=t3, heat=t4, scores=scores, explanations=es, page=out/'index.html')
+    return dict(table1=t1, classes=by_class, table2=t2, overlap=t3, heat=t4, scores=scores, explanations=es, page=out/'index.html')
 
 def _stem(label): return f'{label:02d}-'+'-'.join(w for w in SYNTHETIC_CLASSES[label].lower().split() if w not in ('something','and','so','they'))
 
-def _write_index(path, t1, t2, t3, t4, scores, pairs, labels, S, n):
+def _write_index(path, t1, by_class, t2, t3, t4, scores, pairs, labels, S, n):
     groups = [(f"{SYNTHETIC_CLASSES[l]} ({', '.join('I3D' if i==0 else 'C-LSTM' for i,e in enumerate(p) if e.wrong)+' wrong' if any(e.wrong for e in p) else 'both right'})", p) for l,p in zip(labels, pairs)]
     gap = scores.groupby('model', sort=False)[['loss','best_loss']].mean().set_axis(['learned mask','best window'], axis=1)
     write_page(path, 'Interpreting video features, on built-in clips',
         '<p>A 3D convolutional network and a convolutional LSTM, trained from scratch on drawn clips in which it is known what happens and when; then asked which frames and which places they decided by. The paper trained on Something-something and KTH, so its numbers stand beside ours for their pattern, not for their size.</p>',
         '<h2>Table 1: how good, and how good in reverse</h2>', f'<p>Here, {n} validation clips:</p>', html_table(t1), '<p>Paper:</p>', html_table(PAPER_TABLE1),
+        '<h2>Which classes lose by reversal?</h2>', '<p>F1 of each class, the largest loss first. Paper: classes with a direction lose most, and the highest score after reversal has one whose meaning holds backwards too.</p>',
+        *(part for m,t in by_class.items() for part in (f"<p>{m}; the highest F1 after reversal has '{t['F1 reversed'].idxmax()}':</p>", html_table(t))),
         '<h2>Table 2: masks and heat maps</h2>', '<p>Here, mean ± standard deviation over clips; the class in which nothing happens is left out:</p>', html_table(t2), '<p>Paper:</p>', html_table(PAPER_TABLE2),
         '<h2>Do masks find what happened?</h2>', '<p>Overlap (IoU over frames) with the event frames, mean and 95 % bootstrap interval. A network may decide by other frames than those in which something happens, so a low overlap is not an error in itself.</p>', html_table(t3),
         '<p>Loss (paper, Eq. 1) of the learned masks beside that of the best contiguous window, mean over clips. (A learned mask need not be contiguous or binary, so it can be the better one.)</p>', html_table(gap, 3),

@@ -4,7 +4,8 @@ import time
 import numpy as np, pytest
 
 from interpvid.data.synthetic import REVERSED, make_clips
-from interpvid.learner import load_model, predict
+from interpvid.models.checkpoints import load_model
+from interpvid.scores import predict
 from interpvid.reproduce import reproduce
 from conftest import ROOT
 

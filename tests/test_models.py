@@ -7,7 +7,7 @@ from torch import nn
 
 from interpvid.cam import gradcam
 from interpvid.core import at_rest, conv, fast, has_bf16, plain
-from interpvid.learner import load_model, save_model
+from interpvid.models.checkpoints import load_model, save_model
 from interpvid.masks.learn import learn_masks, search_windows, windows
 from interpvid.models import clstm
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM, norm_pool

@@ -69,6 +69,7 @@ class ClipDL(TfmdDL):
         return [i for k in keys for i in by[k]]
 
     split_idx = None # 0: transforms for training are applied
+    skip_batches = 0 # of the next pass: a run that was stopped goes on in the middle of an epoch
     cpu_workers = 0  # workers, where the network runs on a CPU too
     def before_iter(self):
         super().before_iter()
@@ -78,7 +79,8 @@ class ClipDL(TfmdDL):
 
     def get_idxs(self):
         idxs,broken = super().get_idxs(),getattr(self.dataset, 'broken', None)
-        return idxs if broken is None or not broken.any() else [i for i in idxs if not broken[i]]
+        if broken is not None and broken.any(): idxs = [i for i in idxs if not broken[i]]
+        return idxs[self.skip_batches*(self.bs or 1):]
 
     def create_item(self, i):
         "A video that breaks in the middle of an epoch is named by the dataset's `skipped`; another stands in for it in training, and validation goes on without it"
