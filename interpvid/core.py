@@ -6,11 +6,11 @@ Docs: https://interpvid.github.io/interpvid/core.html.md"""
 
 # %% auto #0
 __all__ = ['STATS', 'to_batch', 'to_frames', 'seed_everything', 'best_device', 'has_bf16', 'fast', 'plain', 'shortcuts',
-           'fast_layout', 'conv_grads', 'conv', 'at_rest', 'as_clips', 'as_target', 'writing', 'write_json', 'key_of',
-           'versions']
+           'fast_layout', 'conv_grads', 'first_order', 'conv', 'at_rest', 'as_clips', 'as_target', 'writing',
+           'write_json', 'key_of', 'versions']
 
 # %% ../nbs/00_core.ipynb #c3c4821d
-import glob, hashlib, json, os, platform, random, shutil, tempfile
+import functools, glob, hashlib, json, os, platform, random, shutil, tempfile
 from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 # %% ../nbs/00_core.ipynb #cd3fc4cf
 STATS = (.65, .2) # near the mean and standard deviation of the built-in clips, in [0,1]
@@ -136,13 +135,23 @@ def _few_channels_grad(g, w, size, stride, pad):
         y = y.narrow(2+i, p, min(n, y.shape[2+i]-p))
     return F.pad(y, [q for i in reversed(range(d)) for q in (0, size[i]-y.shape[2+i])]) # pixels that no kernel reached
 
+def first_order(
+    backward, # of a torch.autograd.Function
+):
+    "A way back that cannot be differentiated in turn, and says so; PyTorch's `once_differentiable` leaves its share out in silence where the input is reached on other ways too"
+    @functools.wraps(backward)
+    def way(ctx, *grads):
+        if torch.is_grad_enabled(): raise RuntimeError("interpvid's shortcuts have no second derivative (create_graph=True); compute scores and gradients within `interpvid.core.plain()`")
+        return backward(ctx, *grads)
+    return way
+
 class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, w, b, stride, pad):
         ctx.save_for_backward(x, w); ctx.how = stride,pad
         return _conv(x, w, b, stride, pad)
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, g): return *conv_grads(g, *ctx.saved_tensors, *ctx.how, ctx.needs_input_grad[:3]), None, None
 
 def conv(

@@ -8,7 +8,7 @@ from torch import nn
 
 from interpvid.core import fast_layout
 from interpvid.models.checkpoints import import_weights, load_model, pretrained_i3d, save_model
-from interpvid.models.clstm import CLSTM
+from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS
 from interpvid.models.i3d import I3D, ORIGINAL_T
 
 W = .0625
@@ -127,7 +127,17 @@ def test_i3d_of_others_at_full_width(style, tmp_path):
     net = pretrained_i3d(tmp_path/'w.pt', 400).eval()
     x = torch.randn(1,3,16,64,64)
     with torch.no_grad(): close(net(x), ref(x))
-    assert net.stats==(.5,.5) and net.settings['t_strides']==list(ORIGINAL_T)
+    assert net.stats==(.5,.5) and net.settings['t_strides']==list(ORIGINAL_T) and not net.imported.notes
+
+@pytest.mark.parametrize('style,frames', [('piergiaj',40), ('hassony',25)])
+def test_the_published_head_on_longer_clips(style, frames, tmp_path):
+    "An average over 2×7×7 slides over more than two activations in time; `head_t=1` differs there, and the report says so"
+    ref = randomise(RefI3D(style, 5)); torch.save(ref.state_dict(), tmp_path/'w.pt')
+    net = pretrained_i3d(tmp_path/'w.pt', 5, width=W).eval(); other = I3D(5, ORIGINAL_T, width=W).eval(); rep = import_weights(tmp_path/'w.pt', other)
+    x = torch.randn(1,3,frames,64,64); ref.pool = (2,2,2) # 64 pixels leave 2×2 places
+    with torch.no_grad(): close(net(x), ref(x)); assert (other(x)-ref(x)).abs().max()>1e-3
+    assert len(rep.notes)==1 and 'head_t' in repr(rep) and 'head_t' in rep._repr_markdown_() and not net.imported.notes
+    assert pretrained_i3d(tmp_path/'w.pt', 5, width=W, head_t=1, t_strides=(1,1,1,1,2)).settings==I3D(5, width=W).settings
 
 def test_a_flow_network_says_how_many_channels_it_takes(tmp_path):
     torch.save(RefI3D('hassony', 5, channels=2).state_dict(), tmp_path/'flow.pth')
@@ -216,18 +226,19 @@ def test_gates_that_are_swapped_are_noticed(a, b, tmp_path):
 
 # --- C-LSTM of the released TensorFlow program: channels last, all gates in one kernel
 
-def tf_conv(x, kernel, stride=1):
-    "(B,H,W,C) by (kh,kw,C,O), padding 'same'"
+def tf_conv(x, kernel, stride=1, valid=False):
+    "(B,H,W,C) by (kh,kw,C,O), padding 'same' or none"
+    if valid: return F.conv2d(x.permute(0,3,1,2), kernel.permute(3,2,0,1), stride=stride).permute(0,2,3,1)
     pads = []
     for n,k in zip(x.shape[1:3], kernel.shape[:2]):
         total = max((math.ceil(n/stride)-1)*stride+k-n, 0)
         pads = [total//2, total-total//2]+pads
     return F.conv2d(F.pad(x.permute(0,3,1,2), pads), kernel.permute(3,2,0,1), stride=stride).permute(0,2,3,1)
 
-def tf_layer(x, kernel, recurrent, bias, stride, gate=torch.sigmoid):
+def tf_layer(x, kernel, recurrent, bias, stride, gate=torch.sigmoid, valid=False):
     n = recurrent.shape[2]; out = []; h = c = None
     for t in range(x.shape[1]):
-        z = tf_conv(x[:,t], kernel, stride)+bias
+        z = tf_conv(x[:,t], kernel, stride, valid)+bias
         if h is None: h = c = torch.zeros(*z.shape[:3], n)
         z = z+tf_conv(h, recurrent)
         zi,zf,zc,zo = (z[...,k*n:(k+1)*n] for k in range(4))
@@ -254,10 +265,10 @@ def tf_vars(K=5, n=4, layers=2, k=(5,5), cells=None, norms=0, seed=0, first=0):
     v['dense/kernel'] = 2*r.normal(size=(cells*n,K))/math.sqrt(cells*n); v['dense/bias'] = r.normal(size=K)
     return {n: a.astype(np.float32) for n,a in v.items()}
 
-def tf_forward(v, x, stride, last=False, gate=torch.sigmoid, pool_first=True):
+def tf_forward(v, x, stride, last=False, gate=torch.sigmoid, pool_first=True, valid=False):
     v = {n: torch.from_numpy(a) for n,a in v.items()}; x = x.permute(0,2,3,4,1)
     for j,at in enumerate(sorted(n[:-len('/recurrent_kernel')] for n in v if n.endswith('/recurrent_kernel'))):
-        x = tf_layer(x, v[f'{at}/kernel'], v[f'{at}/recurrent_kernel'], v[f'{at}/bias'], stride, gate)
+        x = tf_layer(x, v[f'{at}/kernel'], v[f'{at}/recurrent_kernel'], v[f'{at}/bias'], stride, gate, valid)
         if pool_first: x = tf_pool(x)
         bn = 'batch_normalization'+(f'_{j}' if j else '')
         if f'{bn}/gamma' in v: x = (x-v[f'{bn}/moving_mean'])/torch.sqrt(v[f'{bn}/moving_variance']+.001)*v[f'{bn}/gamma']+v[f'{bn}/beta']
@@ -275,28 +286,69 @@ def test_clstm_of_the_released_tensorflow_program(last, size, stride, cells, k, 
     net = ours(last, size=size, stride=stride, k=k, shared_norm=False); rep = import_weights(tmp_path/'w.npz', net)
     x = torch.randn(2,3,3,*size)
     with torch.no_grad(): close(net(x), tf_forward(v, x, stride, last))
-    assert 'TensorFlow' in rep.kind and set(rep.used)==set(v) and set(rep.left_out)==set(SLOTS) and 'hard' in rep.notes[0]
+    assert 'TensorFlow' in rep.kind and set(rep.used)==set(v) and set(rep.left_out)==set(SLOTS) and [n.split()[0] for n in rep.notes]==['gate','padding']
 
-def hard(x): return (.2*x+.5).clamp(0, 1)
+def hard(x): return torch.clip(.2*x+.5, 0, 1)
 
-def test_the_notes_on_keras_are_true(tmp_path):
-    "Its own gates, its padding of even sizes under stride 2, its order of pooling and norm: each alone makes the scores differ"
-    def off(v, size, stride, **kw):
-        np.savez(tmp_path/'w.npz', **v); net = ours(size=size, stride=stride, shared_norm=False); rep = import_weights(tmp_path/'w.npz', net)
-        assert len(rep.notes)==3 and all(n in repr(rep) and n in rep._repr_markdown_() for n in rep.notes)
-        x = torch.randn(1,3,3,*size, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad(): return (net(x)-tf_forward(v, x, stride, **kw)).abs().max()
-    v = tf_vars(norms=2, cells=4*5*3); assert off(v, (17,23), 1)<1e-5 and off(v, (17,23), 1, gate=hard)>1e-3
-    assert off(tf_vars(norms=2, cells=2*3*3), (36,52), 2)>1e-3
-    v['batch_normalization/gamma'] *= -1; assert off(v, (17,23), 1)>1e-3 and off(v, (17,23), 1, pool_first=False)<1e-5
+@pytest.mark.parametrize('norm', [None,1,-1])
+@pytest.mark.parametrize('variant,layers,k,size,cells,T', [('released-tf',3,(5,5),(127,191),1*2,2), ('released-tf',2,(5,5),(37,52),1*2,4), ('released-tf-kth',2,(3,5),(37,52),2*2,4)])
+def test_variants_are_the_released_tensorflow_program(variant, layers, k, size, cells, T, norm, tmp_path):
+    "No padding, hard gates, max pool, then a batch norm or none, also one that turns values around; KTH's classifier takes the last step"
+    last = variant.endswith('kth'); v = tf_vars(layers=layers, k=k, cells=cells*(1 if last else T), norms=layers if norm else 0); np.savez(tmp_path/'w.npz', **v, **SLOTS)
+    for n in v:
+        if 'gamma' in n: v[n][::2] *= norm
+    np.savez(tmp_path/'w.npz', **v)
+    net = CLSTM(5, size, T, **CLSTM_VARIANTS[variant]|dict(hidden=(4,)*layers, stride=(2,)*layers, pool=(2,)*layers)|(dict(norm=True, shared_norm=False) if norm else {})).eval()
+    rep = import_weights(tmp_path/'w.npz', net); x = 3*torch.randn(2,3,T,*size)
+    kw = dict(stride=2, last=last, valid=True)
+    with torch.no_grad():
+        close(net(x), tf_forward(v, x, gate=hard, **kw)); assert (net(x)-tf_forward(v, x, **kw)).abs().max()>1e-3
+        if norm==-1: assert (net(x)-tf_forward(v, x, gate=hard, pool_first=False, **kw)).abs().max()>1e-3
+    assert not rep.notes and not rep.left_out and set(rep.used)==set(v)
+
+def test_the_notes_are_true_and_come_only_where_the_network_differs(tmp_path):
+    "Gates, padding and the order of pooling and norm: each alone makes the scores differ, and is named alone"
+    like = dict(gate='hard', padding='valid', order='pool-norm', shared_norm=False)
+    def off(v, **kw):
+        np.savez(tmp_path/'w.npz', **v); net = ours(size=(37,52), **like|kw); rep = import_weights(tmp_path/'w.npz', net)
+        assert all(n in repr(rep) and n in rep._repr_markdown_() for n in rep.notes)
+        x = torch.randn(1,3,3,37,52, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad(): return [n.split()[0] for n in rep.notes],(net(x)-tf_forward(v, x, 2, gate=hard, valid=True)).abs().max()
+    v = tf_vars(norms=2, cells=2*3)
+    for kw,notes in ({},[]),(dict(order='norm-pool'),[]): n,d = off(v, **kw); assert n==notes and d<1e-5
+    n,d = off(v, gate='sigmoid'); assert n==['gate'] and d>1e-3
+    for n in v:
+        if 'gamma' in n: v[n] *= -1
+    assert off(v)[1]<1e-5
+    n,d = off(v, order='norm-pool'); assert n==['order'] and d>1e-3
+    v = tf_vars(norms=2, cells=2*3*3); np.savez(tmp_path/'w.npz', **v) # as a network of the same padding would have it
+    for size in (35,51),(36,52):
+        rep = import_weights(tmp_path/'w.npz', net := ours(size=size, **like|dict(padding='same'))); x = torch.randn(1,3,3,*size)
+        assert [n.split()[0] for n in rep.notes]==['padding']
+    with torch.no_grad(): assert (net(x)-tf_forward(v, x, 2, gate=hard)).abs().max()>1e-3 # even sizes: TensorFlow's own 'same' is lopsided
+
+def test_notes_on_a_file_of_the_pytorch_program(tmp_path):
+    torch.save(randomise(RefCLSTM()).state_dict(), tmp_path/'w.pt')
+    assert not import_weights(tmp_path/'w.pt', ours(**CLSTM_VARIANTS['released-pytorch'])).notes
+    assert [n.split()[0] for n in import_weights(tmp_path/'w.pt', ours(gate='hard', order='pool-norm')).notes]==['gate']
 
 def test_networks_without_norms_and_with_peepholes(tmp_path):
-    "What `CLSTM` may be made with besides: the released program has a norm also where it does not use it, and peepholes that are 0"
-    ref = randomise(RefCLSTM(norm=False)); torch.save(ref.state_dict(), tmp_path/'w.pt')
-    net = ours(); net.norms = nn.ModuleList(); net.layers[1].lstm.peep = nn.Parameter(torch.ones(3,4))
+    "The released program has a norm also where it does not use it, and peepholes that are 0 and not in the file"
+    ref = randomise(RefCLSTM(norm=False)); torch.save(ref.state_dict(), tmp_path/'w.pt'); x = torch.randn(1,3,3,64,32)
+    net = ours(norm=False, peepholes=True)
+    with torch.no_grad():
+        for l in net.layers: l.lstm.wc.fill_(1)
     rep = import_weights(tmp_path/'w.pt', net)
     assert set(rep.left_out)=={n for n in ref.state_dict() if '.bn.' in n} and set(rep.left_out.values())=={'the network has no batch norm'}
-    assert list(rep.kept)==['layers.1.lstm.peep'] and not net.layers[1].lstm.peep.any()
+    assert list(rep.kept)==['layers.0.lstm.wc','layers.1.lstm.wc'] and not any(l.lstm.wc.any() for l in net.layers)
+    with torch.no_grad(): close(net(x), ref(x))
+
+def test_peepholes_of_later_versions_of_that_program(tmp_path):
+    ref = randomise(RefCLSTM()); state = ref.state_dict()
+    state |= {f'clstm.cell{j}.Wc{g}': torch.full((1,4,*s), v) for j,s in enumerate([(32,16),(8,4)]) for g,v in dict(o=3., f=2., i=1.).items()}; torch.save(state, tmp_path/'w.pt')
+    net = ours(peepholes=True); rep = import_weights(tmp_path/'w.pt', net)
+    assert not rep.kept and not rep.left_out and net.layers[1].lstm.wc.shape==(3,4,8,4) and all((l.lstm.wc.flatten(1)==torch.tensor([[1.],[2],[3]])).all() for l in net.layers)
+    assert set(import_weights(tmp_path/'w.pt', ours()).left_out.values())=={'the network has no peepholes'}
 
 def test_keras_may_start_counting_anywhere(tmp_path):
     v = tf_vars(norms=2, cells=4*5*3, first=3); np.savez(tmp_path/'w.npz', **{n+':0': a for n,a in v.items()})

@@ -158,14 +158,17 @@ def _columns(w, model, order):
 
 def _released_places(names, model):
     out = {}
+    peep = any(n.endswith('.lstm.wc') for n in model.state_dict())
     for n in names:
         m = re.fullmatch(r'(?:clstm|firstCLSTMLayer)\.(?:cell(\d+)\.W([xh])([ifoc])\.|(bn)\.)(\w+)', n)
-        if m is None: out[n] = [(re.sub(r'^endFC\.', 'fc.', n), 0)]
-        elif m[4]: out[n] = [(f'norms.{k}.{m[5]}', 0) for k in range(len(getattr(model, 'norms', None) or ()))] or 'the network has no batch norm'
+        if c := re.fullmatch(r'(?:clstm|firstCLSTMLayer)\.cell(\d+)\.Wc([ifo])', n): out[n] = [(f'layers.{c[1]}.lstm.wc', 'ifo'.index(c[2]))] if peep else 'the network has no peepholes'
+        elif m is None: out[n] = [(re.sub(r'^endFC\.', 'fc.', n), 0)]
+        elif m[4]: out[n] = [(f'norms.{k}.{m[5]}', 0) for k in range(len(model.norms))] or 'the network has no batch norm'
         else: out[n] = [(f'layers.{m[1]}.lstm.w{m[2]}.{m[5]}', 'ifoc'.index(m[3]))]
     return out
 
 def _from_released(ours, t, model):
+    if ours.endswith('.wc'): return torch.cat([t[k] for k in range(3)]) # each (1,F,H',W')
     if '.lstm.' in ours: return torch.cat([t[k] for k in range(4)])
     return _columns(t[0], model, 'TFHW') if ours=='fc.weight' else t[0]
 
@@ -190,30 +193,35 @@ def _from_keras(ours, t, model):
         t = torch.cat([i,f,o,c], -1)
         return t.permute(3,2,0,1) if t.ndim==4 else t
     if ours=='fc.weight': return _columns(t.T, model, 'THWF')
-    return t+(1e-3-model.norms[0].eps) if ours.endswith('running_var') and getattr(model, 'norms', None) else t
+    return t+(1e-3-model.norms[0].eps) if ours.endswith('running_var') and model.norms else t
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Kind:
     arch:str         # 'I3D' or 'CLSTM'
     words:str        # for the report
     mark:str         # pattern of names that tell it from others
     places:Callable  # names, model -> {name: [(our name, piece)] or why it is left out}
     build:Callable = _as_it_is # our name, {piece: tensor}, model -> our tensor
-    notes:tuple = ()
+    like:dict = field(default_factory=dict) # settings of the program that wrote it which its numbers do not show
 
 _KINDS = [
     _Kind('I3D', 'I3D, names as in interpvid', r'features\.(Conv3d|Mixed)_', _renaming()),
     _Kind('CLSTM', 'C-LSTM, names as in interpvid', r'layers\.\d+\.lstm\.', _renaming()),
     _Kind('I3D', 'I3D, names as in piergiaj/pytorch-i3d', r'(Conv3d_\w+|Mixed_\w+)\.(b\d[ab]?\.)?(conv3d|bn)\.',
-          _renaming((r'^logits\.conv3d\.','logits.'), (r'^(Conv3d|Mixed)_',r'features.\1_'), (r'\.conv3d\.','.conv.'), (r'\.b(\d)a\.',r'.b\1.0.'), (r'\.b(\d)b\.',r'.b\1.1.'))),
+          _renaming((r'^logits\.conv3d\.','logits.'), (r'^(Conv3d|Mixed)_',r'features.\1_'), (r'\.conv3d\.','.conv.'), (r'\.b(\d)a\.',r'.b\1.0.'), (r'\.b(\d)b\.',r'.b\1.1.')), like=dict(head_t=2)),
     _Kind('I3D', 'I3D, names as in hassony2/kinetics_i3d_pytorch', r'(conv3d_\w+|mixed_\w+)\.(branch_\d\.)?(\d\.)?(conv3d|batch3d)\.',
-          _renaming((r'^conv3d_0c_1x1\.conv3d\.','logits.'), (r'^conv3d_','features.Conv3d_'), (r'^mixed_','features.Mixed_'), (r'\.branch_',r'.b'), (r'\.conv3d\.','.conv.'), (r'\.batch3d\.','.bn.'))),
-    _Kind('CLSTM', "C-LSTM, names as in the paper's released PyTorch program", r'(clstm|firstCLSTMLayer)\.cell\d+\.', _released_places, _from_released),
-    _Kind('CLSTM', "C-LSTM, names as in the paper's released TensorFlow program", r'(.*/)?conv_lst_?m2d', _keras_places, _from_keras,
-          ("Keras opens its gates by a 'hard' sigmoid, a line cut off at 0 and 1, unless told otherwise; with the smooth one the scores are near theirs, not equal.",
-           "TensorFlow's 'same' padding is lopsided where a stride of 2 meets an even size; a network that pads evenly sees everything a pixel further on.",
-           "That program pools before it normalises; where the scale of a norm is negative, the order matters.")),
+          _renaming((r'^conv3d_0c_1x1\.conv3d\.','logits.'), (r'^conv3d_','features.Conv3d_'), (r'^mixed_','features.Mixed_'), (r'\.branch_',r'.b'), (r'\.conv3d\.','.conv.'), (r'\.batch3d\.','.bn.')), like=dict(head_t=2)),
+    _Kind('CLSTM', "C-LSTM, names as in the paper's released PyTorch program", r'(clstm|firstCLSTMLayer)\.cell\d+\.', _released_places, _from_released, dict(gate='sigmoid', padding='same', order='norm-pool')),
+    _Kind('CLSTM', "C-LSTM, names as in the paper's released TensorFlow program", r'(.*/)?conv_lst_?m2d', _keras_places, _from_keras, dict(gate='hard', padding='valid', order='pool-norm')),
 ]
+
+_MATTERS = dict(head_t="scores differ where more than two activations are left in time", gate="scores come near, not equal",
+    padding="everything lies some pixels further on", order="scores differ, as the batch norm has scales below 0")
+
+def _notes(kind, new, model):
+    "Where the network is set otherwise than the program that wrote the file"
+    turned = any(re.match(r'norms\.\d+\.weight', o) and bool((t<0).any()) for o,t in new.items())
+    return tuple(f"{k} is {v!r} in the program that wrote the file, {model.settings[k]!r} in this network: {_MATTERS[k]}" for k,v in kind.like.items() if model.settings[k]!=v and (k!='order' or turned))
 
 _PREFIXES = 'module.','model.','net.'
 
@@ -277,7 +285,7 @@ def _remedy(file, network):
     differ = {k: (a[k],b[k]) for k in a if None not in (a[k],b.get(k)) and a[k]!=b[k]}
     if not differ: return "The file is damaged, or of another variant of the network."
     said = "The file was made for "+', '.join(f"{k} {v[0]} (here: {v[1]})" for k,v in differ.items())+"; make the network with the file's settings."
-    if 'columns of the classifier' in differ: said += " The classifier's columns follow from the size of the pictures, the number of frames and `last_only`: it was made for pictures of another size or clips of another length."
+    if 'columns of the classifier' in differ: said += " The classifier's columns follow from the size of the pictures, the number of frames, `padding` and `last_only`: pictures of another size, clips of another length, or one of those two set otherwise."
     return said
 
 def _shape(t): return '('+','.join(map(str, t.shape))+')'
@@ -322,7 +330,7 @@ def _may_lack(kind, sources, own, kept):
     for o in own:
         if o in sources or o in kept: continue
         if o.endswith('num_batches_tracked'): out[o] = 'not in the file: set to 0'
-        elif re.match(r'layers\.\d+\.lstm\.(?!w[xh]\.)', o) and 'interpvid' not in kind.words: out[o] = 'peepholes: the file has none: set to 0'
+        elif re.fullmatch(r'layers\.\d+\.lstm\.wc', o) and 'interpvid' not in kind.words: out[o] = 'peepholes: the file has none: set to 0'
     return out
 
 def import_weights(
@@ -356,16 +364,16 @@ def import_weights(
             if why.endswith('set to 0'): own[o].zero_()
     left |= {back[n]: ps for n,ps in places.items() if isinstance(ps, str)}
     numbers = dict(file={n: t.numel() for n,t in raw.items()}, network={o: t.numel() for o,t in own.items()})
-    return Imported(path, kind.words, [back[n] for n,ps in places.items() if not isinstance(ps, str)], left, kept, numbers, kind.notes)
+    return Imported(path, kind.words, [back[n] for n,ps in places.items() if not isinstance(ps, str)], left, kept, numbers, _notes(kind, new, model))
 
 # %% ../../nbs/25_models.checkpoints.ipynb #2f4e7847
 def pretrained_i3d(
     path,       # published weights, see `import_weights`
     n_classes,  # K; where it is not the file's, the classifier starts afresh
-    **settings, # for `I3D`; `t_strides` are the original's if not given
+    **settings, # for `I3D`; `t_strides` and `head_t` are the original's if not given
 )->I3D:         # with `stats` (.5,.5) and `imported`, the report
     "An I3D with weights that others have trained"
-    model = I3D(n_classes, **{'t_strides':ORIGINAL_T, **settings})
+    model = I3D(n_classes, **{'t_strides':ORIGINAL_T, 'head_t':2, **settings})
     model.imported = import_weights(path, model)
     model.stats = (.5,.5)
     return model

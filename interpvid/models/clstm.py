@@ -10,9 +10,8 @@ __all__ = ['CLSTM_VARIANTS', 'ConvLSTM', 'norm_pool', 'CLSTM']
 # %% ../../nbs/21_models.clstm.ipynb #19ee11d1
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from ..core import conv_grads, shortcuts
+from ..core import conv_grads, first_order, shortcuts
 
 # %% ../../nbs/21_models.clstm.ipynb #a2b06f9d
 def _tanh_(x): return x.tanh_() if x.dtype!=torch.float32 else x.mul_(2).sigmoid_().mul_(2).sub_(1) # float32's tanh is the slow one
@@ -37,7 +36,7 @@ class _Frames(torch.autograd.Function):
         ctx.save_for_backward(x, wx, wh, hs, *gates, *cells, *taus); ctx.how = stride,pad,same
         return hs
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, dhs):
         x,wx,wh,hs,*kept = ctx.saved_tensors; stride,pad,same = ctx.how
         T,n = len(x),hs.shape[2]; gates,cells,taus = kept[:T],kept[T:2*T],kept[2*T:]
@@ -107,7 +106,7 @@ class ConvLSTM(nn.Module):
             hs.append(h)
         return torch.stack(hs, 1).transpose(1,2)
 
-# %% ../../nbs/21_models.clstm.ipynb #3acf4abc
+# %% ../../nbs/21_models.clstm.ipynb #4999ddd8
 def _quarters(x, H, W): return [x[...,i:2*H:2,j:2*W:2] for i in (0,1) for j in (0,1)]
 
 class _NormPool(torch.autograd.Function):
@@ -124,7 +123,7 @@ class _NormPool(torch.autograd.Function):
         ctx.save_for_backward(x, y, a, inv, mean); ctx.training = training
         return torch.addcmul((beta-mean*a).to(x.dtype).view(-1,1,1), y, a.to(x.dtype).view(-1,1,1))
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, dy):
         x,y,a,inv,mean = ctx.saved_tensors; T,B,n,H,W = x.shape
         dbeta = dy.sum((0,1,3,4), dtype=torch.float32)
