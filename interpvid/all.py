@@ -33,5 +33,6 @@ from .metrics import *
 from .tables import *
 from .figures import *
 from .reproduce import reproduce
+from .training import evaluate, load_data, train
 
 __all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself

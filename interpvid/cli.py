@@ -51,7 +51,7 @@ def parser()->argparse.ArgumentParser:
         description='Trains a network with the settings of the paper, of its programs, or of your own, and writes the best network, a log with curves, Table 1 and a table of each class. A run that was stopped goes on when it is called again. For several GPUs: torchrun --nproc_per_node N --no-python interpvid train …')
     clips(t)
     t.add_argument('--model', default='i3d', choices=['i3d','clstm'], help='which network')
-    t.add_argument('--preset', default='small', metavar='NAME', help="settings: something, kth (paper, Table 3), released-pytorch, released-tf, released-tf-kth (the authors' programs), small")
+    t.add_argument('--preset', default='small', metavar='NAME', help="settings: something, kth (paper, Table 3), released-pytorch, released-tf, released-tf-kth (the authors' programs), small, small-kth (built-in clips)")
     t.add_argument('--epochs', type=int, default=None, metavar='N', help="passes over the training clips; None: the preset's")
     t.add_argument('--weights', default=None, metavar='FILE', help='a checkpoint to start from, such as rgb_imagenet.pt')
     t.add_argument('--augment', action='store_true', help='mirror (with the label), crop and light training clips; ssv2 and kth')

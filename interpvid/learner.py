@@ -42,12 +42,14 @@ PRESETS = {
     'i3d-kth':               dict(**_I3D, wd=5e-5, decay='L2', epochs=30, model=dict(dropout=.7, t_strides=ORIGINAL_T)),
     'i3d-released-pytorch':  dict(**_I3D, wd=1e-5, decay='L2', epochs=13, model=dict(dropout=.5, t_strides=ORIGINAL_T)),
     'i3d-small':             dict(opt='adam', lr=2e-3, bs=24, wd=1e-2, decay='decoupled', epochs=3, clip=1., flat_start=True, model=dict(dropout=0., width=.25, s_strides=(2,2,2,2,1))),
+    'i3d-small-kth':         dict(opt='adam', lr=2e-3, bs=24, wd=1e-2, decay='decoupled', epochs=6, clip=1., flat_start=True, model=dict(dropout=0., width=.25, s_strides=(2,2,2,2,1), t_strides=ORIGINAL_T)),
     'clstm-something':       dict(**_CLSTM, wd=0., decay='per step', epochs=105, model=CLSTM_VARIANTS['something']),
     'clstm-kth':             dict(**_CLSTM, wd=1e-4, decay='per step', epochs=21, model=CLSTM_VARIANTS['kth']),
     'clstm-released-pytorch':dict(**_I3D, wd=1e-5, decay='L2', epochs=13, model=CLSTM_VARIANTS['released-pytorch']),
     'clstm-released-tf':     dict(**_TF, epochs=200, model=CLSTM_VARIANTS['released-tf']),
     'clstm-released-tf-kth': dict(**{**_TF, 'bs':24}, epochs=300, model=CLSTM_VARIANTS['released-tf-kth']),
     'clstm-small':           dict(opt='adam', lr=2e-3, bs=24, wd=1e-2, decay='decoupled', epochs=4, clip=1., flat_start=True, model=dict(stride=(4,1,1), shared_norm=False)),
+    'clstm-small-kth':       dict(opt='adam', lr=2e-3, bs=24, wd=1e-2, decay='decoupled', epochs=8, clip=1., flat_start=True, model=dict(stride=(4,1,1), shared_norm=False)),
 }
 
 def preset_of(
@@ -107,7 +109,7 @@ def _learner(arch, make, dls, preset, init, cbs, verbose, **model_kw):
 
 def i3d_learner(
     dls,            # clips
-    preset='small', # 'something', 'kth' (paper, Table 3), 'released-pytorch', 'small'
+    preset='small', # 'something', 'kth' (paper, Table 3), 'released-pytorch', 'small', 'small-kth'
     init=None,      # what is done to the network before training, such as `lambda m: import_weights('rgb_imagenet.pt', m)`
     cbs=None,       # further fastai callbacks
     verbose=True,   # print the preset
@@ -118,7 +120,7 @@ def i3d_learner(
 
 def clstm_learner(
     dls,            # clips
-    preset='small', # 'something', 'kth' (paper, Table 3), 'released-pytorch', 'released-tf', 'released-tf-kth', 'small'
+    preset='small', # 'something', 'kth' (paper, Table 3), 'released-pytorch', 'released-tf', 'released-tf-kth', 'small', 'small-kth'
     init=None,      # what is done to the network before training
     cbs=None,       # further fastai callbacks
     verbose=True,   # print the preset

@@ -57,7 +57,7 @@ class _Frames(torch.autograd.Function):
             dh,dwh,_ = conv_grads(dz, hs[t-1], wh, [1,1], same, (True,need[3],False)) if t else (None,)*3
             if t: dc.mul_(f)
             for k,s in enumerate((*back[1:], dwh)):
-                if s is not None: sums[k] = s.float() if sums[k] is None else sums[k].add_(s)
+                if s is not None: sums[k] = s.to(torch.promote_types(s.dtype, torch.float32)) if sums[k] is None else sums[k].add_(s)
         return dx, *(s if s is None else s.to(wx.dtype) for s in sums), None, None, None
 
 class ConvLSTM(nn.Module):
@@ -126,8 +126,9 @@ class _NormPool(torch.autograd.Function):
     @first_order
     def backward(ctx, dy):
         x,y,a,inv,mean = ctx.saved_tensors; T,B,n,H,W = x.shape
-        dbeta = dy.sum((0,1,3,4), dtype=torch.float32)
-        dgamma = (sum((d*v).sum((0,2,3), dtype=torch.float32) for d,v in zip(dy, y))-mean*dbeta)*inv
+        acc = inv.dtype
+        dbeta = dy.sum((0,1,3,4), dtype=acc)
+        dgamma = (sum((d*v).sum((0,2,3), dtype=acc) for d,v in zip(dy, y))-mean*dbeta)*inv
         if not ctx.needs_input_grad[0]: return None,dgamma,dbeta,None,None,None,None
         dx,a_ = torch.empty_like(x),a.to(x.dtype).view(-1,1,1)
         if ctx.training: # mean and variance depend on all values
@@ -163,7 +164,7 @@ def norm_pool(
     if bn.training:
         bn.num_batches_tracked += 1
         mean,var = torch.batch_norm_update_stats(x.detach().flatten(0,1), *stats, bn.momentum)
-        stats = mean.float(),var.float()
+        stats = mean.to(bn.weight.dtype),var.to(bn.weight.dtype)
     return _NormPool.apply(x, bn.weight, bn.bias, *stats, bn.eps, bn.training).permute(1,2,0,3,4)
 
 # %% ../../nbs/21_models.clstm.ipynb #5d7a29b6
