@@ -7,4 +7,4 @@ from setuptools import setup
 cfg = ConfigParser()
 cfg.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
 need = cfg['DEFAULT']
-setup(install_requires=need['requirements'].split(), extras_require={'dev': need['dev_requirements'].split()})
+setup(install_requires=need['requirements'].split(), extras_require={k: need[f'{k}_requirements'].split() for k in ('dev','gpus')})

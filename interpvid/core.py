@@ -163,6 +163,7 @@ def conv(
 )->Tensor:     # (B,F,*size')
     "A convolution with a quick way back to an input of few channels"
     stride,pad = _each(stride, x.ndim-2),_each(padding, x.ndim-2)
+    if x.ndim==5 and x.device.type=='cpu' and 1<x.shape[2]<w.shape[2] and pad[0]: x,pad = F.pad(x, (0,0,0,0,pad[0],pad[0])),[0,*pad[1:]] # see below
     if not (x.requires_grad and x.shape[1]<=4 and max(stride)>1 and shortcuts(x)): return _conv(x, w, b, stride, pad)
     if torch.is_autocast_enabled('cpu'): x,w,b = (t if t is None else t.to(torch.get_autocast_dtype('cpu')) for t in (x,w,b))
     return _Conv.apply(x, w, b, stride, pad)
