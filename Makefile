@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready-$(shell cat settings.ini constraints.txt pyproject.toml 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup reproduce test test-all check readme lab bench clean
+.PHONY: help setup reproduce test test-all check readme lab bench bench-gpu clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -43,6 +43,9 @@ lab: $(STAMP) ## JupyterLab on the notebooks
 
 bench: $(STAMP) ## measure, as ratios against named baselines, into benchmarks/latest.json
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-gpu: $(STAMP) ## both networks at the paper's sizes on a CUDA GPU, into benchmarks/gpu.json
+	@$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 clean: ## remove what was made (results/, .venv/)
 	rm -rf results $(VENV)

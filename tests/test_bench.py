@@ -26,3 +26,8 @@ def test_command_lists_and_refuses():
 
 def test_kept_results_have_every_field():
     for r in json.loads((BENCH/'latest.json').read_text()): assert {'name','against','ratio','at_least','low','high','runs','machine','date'}<=r.keys()
+
+def test_the_gpu_benchmark_runs_small_anywhere():
+    r = subprocess.run([sys.executable, BENCH/'gpu.py', '--try'], capture_output=True, text=True)
+    assert r.returncode==0, r.stderr[-1500:]
+    rows = json.loads(r.stdout)['rows']; assert len(rows)==8 and all(x['clips_per_second']>0 and 0<x['share_of_matmul'] for x in rows)
