@@ -61,7 +61,7 @@ def _shared(learn, world):
     "A context in which `learn` trains with the other processes"
     if world<2: return nullcontext()
     try: import accelerate
-    except ImportError: raise ImportError("training in several processes needs accelerate: pip install 'interpvid[gpus]'") from None
+    except ImportError: raise ImportError("training in several processes needs accelerate: pip install accelerate") from None
     from fastai.distributed import DistributedDL
     def send(self, t, src):
         t = torch.tensor(t, device='cuda' if torch.cuda.is_available() else 'cpu')
