@@ -24,7 +24,7 @@ def to_input(net, x, half):
     def step():
         v = x.clone().requires_grad_()
         with fast('cpu', half): p = net(v)
-        p.float().softmax(1)[:,0].sum().backward()
+        p.float().softmax(1)[:,0].sum().backward(); net.zero_grad()
     return step
 
 def resting(net, x):

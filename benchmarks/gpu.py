@@ -66,7 +66,7 @@ def main():
         for what,(f,passes) in steps(net, x, K, device).items():
             s = seconds(f, device)
             rows.append(dict(network=arch, size=f'{bs}×{T}×{H}×{W}', step=what, compiled=compiled, clips_per_second=round(bs/s, 1), share_of_matmul=round(2*macs*passes*bs/s/peak, 3)))
-    out = dict(machine=machine(), date=date.today().isoformat(), matmul_tflops=round(peak/1e12, 1), rows=rows)
+    out = dict(machine=machine(), date=date.today().isoformat(), matmul_tflops=round(peak/1e12, 1), counted='multiply-adds of the forward pass, times 3 for a training step and 2 for the way to the input', rows=rows)
     print(json.dumps(out, indent=1, ensure_ascii=False))
     if not a.small: write_json(HERE/'gpu.json', out)
 

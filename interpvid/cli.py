@@ -56,7 +56,7 @@ def parser()->argparse.ArgumentParser:
     t.add_argument('--weights', default=None, metavar='FILE', help='a checkpoint to start from, such as rgb_imagenet.pt')
     t.add_argument('--augment', action='store_true', help='mirror (with the label), crop and light training clips; ssv2 and kth')
     t.add_argument('--patience', type=int, default=None, metavar='N', help='stop after N epochs without a better validation loss; None: never')
-    t.add_argument('--keep-every', type=float, default=600, metavar='S', help='seconds between two keepings of the state within an epoch')
+    t.add_argument('--keep-every', type=float, default=600, metavar='S', help='seconds between two keepings of the state within an epoch; several processes keep it at the end of epochs')
     t.add_argument('--compile', action='store_true', help='let torch.compile work on the network first')
     t.add_argument('--seed', type=int, default=0, metavar='N', help='of weights, order and dropout')
     t.add_argument('--out', default='results/run', metavar='DIR', help='folder of the run')
@@ -125,8 +125,9 @@ def _clips(a, bs):
     from interpvid.training import load_data
     if a.size is not None and len(a.size)>2: raise ValueError(f"--size takes one number or two (height and width), not {len(a.size)}")
     size = None if a.size is None else a.size[0] if len(a.size)==1 else tuple(a.size)
+    if getattr(a, 'augment', False) and a.data not in ('ssv2','kth'): raise ValueError(f"--augment is for ssv2 and kth, whose classes it knows in the mirror; not for {a.data}")
     if a.data=='synthetic': return load_data('synthetic', a.root, a.frames, size, n_train=a.scenes, n_valid=a.valid, seed=2*a.seed, kind=a.kind, bs=a.bs or bs)
-    extra = {'augment':True} if getattr(a, 'augment', False) and a.data!='folder' else {}
+    extra = {'augment':True} if getattr(a, 'augment', False) else {}
     return load_data(a.data, a.root, a.frames, size, bs=a.bs or bs, num_workers=a.workers, on_error='skip' if a.skip_broken else 'raise', **extra)
 
 def _train(a):
@@ -143,7 +144,7 @@ def _evaluate(a):
     with together():
         m = load_model(a.checkpoint); T,*size = m.clip_shape # the clips as the network knows them, where nothing else is asked for
         a.frames,a.size = a.frames or T,a.size or size
-        got = evaluate({type(m).__name__: m}, _clips(a, 24), a.out, num_workers=a.workers or 0)
+        got = evaluate({type(m).__name__: m}, _clips(a, 24), a.out)
     if not rank(): _show(got)
     return 0
 

@@ -10,7 +10,7 @@ __all__ = ['STATS', 'to_batch', 'to_frames', 'seed_everything', 'best_device', '
            'write_json', 'key_of', 'versions']
 
 # %% ../nbs/00_core.ipynb #c3c4821d
-import functools, glob, hashlib, json, os, platform, random, shutil, tempfile
+import functools, glob, hashlib, json, os, platform, random, shutil
 from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path

@@ -8,7 +8,7 @@ Docs: https://interpvid.github.io/interpvid/tables.html.md"""
 __all__ = ['PAPER_TABLE1', 'PAPER_TABLE2', 'TABLE2', 'both_ways', 'table1', 'clip_stats', 'table2', 'overlap_table', 'heat_table']
 
 # %% ../nbs/65_tables.ipynb #69657de8
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd
 
 from .scores import class_metrics, predict
 from .data.synthetic import box_mask

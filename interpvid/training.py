@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pandas as pd, torch
 
-from .core import best_device, seed_everything, versions, write_json, writing
+from .core import seed_everything, versions, write_json, writing
 from .data.core import folder_dls
 from .data.kth import kth_dls
 from .data.ssv2 import ssv2_dls
 from .data.synthetic import REVERSED, SYNTHETIC_CLASSES, synthetic_dls
-from .learner import OneBar, bare, clstm_learner, i3d_learner, preset_of, rank
+from .learner import OneBar, clstm_learner, i3d_learner, preset_of, processes, rank
 from .models.checkpoints import import_weights, load_model
 from .scores import class_table
 from .tables import both_ways, table1
@@ -46,7 +46,7 @@ def load_data(
 @contextmanager
 def together():
     "Joins the processes that `torchrun` or `accelerate launch` has started; yields their number"
-    world = int(os.environ.get('WORLD_SIZE', 1))
+    world = processes()
     if world<2: yield 1; return
     gpu = torch.cuda.is_available()
     if gpu: torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)))
@@ -63,9 +63,7 @@ def _shared(learn, world):
     try: import accelerate
     except ImportError: raise ImportError("training in several processes needs accelerate: pip install accelerate") from None
     from fastai.distributed import DistributedDL
-    def send(self, t, src):
-        t = torch.tensor(t, device='cuda' if torch.cuda.is_available() else 'cpu')
-        torch.distributed.broadcast(t, src); return t.tolist()
+    def send(self, t, src): box = [t]; torch.distributed.broadcast_object_list(box, src); return box[0] # lists may differ in length, where clips broke
     DistributedDL._broadcast = send
     gpu = torch.cuda.is_available()
     return learn.distrib_ctx(sync_bn=gpu, **({} if gpu else {'cpu':True}))
@@ -77,8 +75,6 @@ def evaluate(
     models,         # dict of name -> network, or the path of a checkpoint
     data,           # fastai `DataLoaders`; its validation clips are used
     folder=None,    # where table1.csv and classes.csv are written; None: nowhere
-    bs=24,          # clips at a time
-    num_workers=0,  # that read clips
     progress=True,
 )->dict:            # 'table1', and 'classes': a table for each network
     "Table 1 of networks, and each class by itself, on clips as they are and reversed in time"
@@ -88,7 +84,7 @@ def evaluate(
         if list(m.classes)!=list(ds.classes): raise ValueError(f"{n} knows {len(m.classes)} classes ({', '.join(m.classes[:2])}, …), the clips have {len(ds.classes)} ({', '.join(ds.classes[:2])}, …); they have to be the same, in the same order")
         T,H,W = tuple(ds[0][0].shape[:3])
         if tuple(m.clip_shape)!=(T,H,W): raise ValueError(f"{n} was trained on clips of {m.clip_shape[0]} frames of {m.clip_shape[1]}×{m.clip_shape[2]}, these have {T} of {H}×{W}; ask for the same (frames, size)")
-    probs = both_ways(models, ds, progress, bs=bs, num_workers=num_workers)
+    probs = both_ways(models, ds, progress, bs=data.valid.bs, num_workers=getattr(data.valid, 'cpu_workers', 0) or data.valid.fake_l.num_workers)
     t1 = table1(probs, labels, REVERSED[labels] if list(ds.classes)==SYNTHETIC_CLASSES else None)
     classes = {n: class_table(*p, labels, ds.classes) for n,p in probs.items()}
     if folder is not None and not rank():
@@ -123,16 +119,17 @@ def train(
         bar = [OneBar(f'training {arch}')] if progress and main else []
         init = None if weights is None else lambda m: say(import_weights(weights, m)) if main else import_weights(weights, m)
         learn = LEARNERS[arch](dls, preset, init, [*bar, *(cbs or [])], main and say is print, **kwargs)
+        learn.weights = None if weights is None else str(weights)
         if compile: learn.model.compile()
-        about = dict(arch=arch, preset=preset, settings=learn.preset, epochs=epochs or learn.preset['epochs'], seed=seed, processes=world, batch=dls.train.bs,
+        about = dict(arch=arch, preset=preset, settings=learn.preset, epochs=epochs or learn.preset['epochs'], seed=seed, weights=learn.weights, processes=world, batch=dls.train.bs,
                      clips=[len(dls.train.dataset), len(dls.valid.dataset)], shape=list(learn.model.clip_shape), versions=versions())
         with learn.no_bar(), learn.no_logging(), _shared(learn, world): learn.fit_preset(epochs, folder, seed, every, patience, fresh)
         if world>1: torch.distributed.barrier()
         if main:
             write_json(folder/'settings.json', about)
             for r in learn.history[-3:]: say(f"epoch {r['epoch']}: training loss {r['train_loss']:.3f}, validation loss {r['valid_loss']:.3f}, top-1 {r['accuracy']:.3f}")
+        if not (folder/'best.safetensors').exists(): raise ValueError(f"{folder}: no epoch had a finite validation loss, so there is no best network; a lower learning rate may help")
         model = load_model(folder/'best.safetensors', dls.device)
-        workers = getattr(dls.valid, 'cpu_workers', 0) or dls.valid.fake_l.num_workers
-        found = evaluate({'I3D' if arch=='i3d' else 'C-LSTM': model}, dls, folder, dls.valid.bs, workers, progress)
+        found = evaluate({'I3D' if arch=='i3d' else 'C-LSTM': model}, dls, folder, progress)
         if main: say(f"the best of {len(learn.history)} epochs is number {model.info['epoch']}; it, the log, its curves and the tables are in {folder}")
     return dict(model=model, history=learn.history, **found)

@@ -1,5 +1,5 @@
 "Runs that are killed, resumed, shared among processes; the numbers that come out of them."
-import csv, json, math, os, re, signal, subprocess, sys, time
+import json, math, os, re, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
@@ -75,6 +75,26 @@ def test_a_broken_run_ends_like_a_whole_one(dls, tmp_path, make, preset, kw, at)
     np.testing.assert_allclose(rows(tmp_path/'broken'), rows(tmp_path/'whole'), rtol=1e-5)
     for a,b in zip(whole.model.state_dict().values(), again.model.state_dict().values()): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
+@pytest.mark.parametrize('workers', [0, 2])
+def test_augmentation_does_not_depend_on_where_a_run_was_broken(tmp_path, workers):
+    from interpvid.data.augment import clip_augment
+    c = make_clips(4, 0, siblings=True, size=32, progress=False)
+    dls = clip_dls(c.dataset, make_clips(12, 1, size=32, progress=False).dataset, bs=12, item_tfms=clip_augment(SYNTHETIC_CLASSES), num_workers=workers)
+    def run(folder, *cbs): seed_everything(1); return fit(i3d_learner(dls, cbs=cbs, verbose=False, **SMALL), 2, folder, every=0)
+    run(tmp_path/'whole')
+    with pytest.raises(Stop): run(tmp_path/'broken', stopping(1, 1))
+    run(tmp_path/'broken'); np.testing.assert_allclose(rows(tmp_path/'broken'), rows(tmp_path/'whole'), rtol=1e-5)
+    assert dls.train.salt is None and dls.train.skip_batches==0
+
+def test_an_interrupt_leaves_no_bfloat16_behind(dls):
+    learn = i3d_learner(dls, verbose=False, **SMALL); was = learn.model.features.Mixed_5c.forward
+    def interrupted(x): raise KeyboardInterrupt
+    learn.model.features.Mixed_5c.forward = interrupted
+    with pytest.raises(KeyboardInterrupt): fit(learn, 1)
+    assert not torch.is_autocast_enabled('cpu')
+    learn.model.features.Mixed_5c.forward = was; x = dls.one_batch()[0]
+    with torch.no_grad(): assert learn.model.eval()(x).dtype==torch.float32 and learn.model.features(x).dtype==torch.float32
+
 def test_a_finished_run_is_not_run_again_and_fresh_begins_anew(dls, tmp_path):
     a = fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path); t = (tmp_path/'state.pt').stat().st_mtime_ns
     b = fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path)
@@ -82,11 +102,13 @@ def test_a_finished_run_is_not_run_again_and_fresh_begins_anew(dls, tmp_path):
     assert all(torch.equal(p, q) for p,q in zip(a.model.state_dict().values(), b.model.state_dict().values()))
     fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path, fresh=True); assert (tmp_path/'state.pt').stat().st_mtime_ns!=t
 
-@pytest.mark.parametrize('change', [dict(epochs=3), dict(seed=1), dict(width=.125), dict(preset='something')])
+@pytest.mark.parametrize('change', [dict(epochs=3), dict(seed=1), dict(width=.125), dict(preset='something'), dict(size=24)])
 def test_the_folder_of_another_run_is_refused(dls, tmp_path, change):
     fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path)
     kw = {**SMALL, **{k:v for k,v in change.items() if k=='width'}}
-    with pytest.raises(ValueError, match='holds another run, with .*fresh=True'):
+    if 'size' in change: dls = synthetic_dls(4, 24, bs=12, progress=False, size=change['size'])
+    name = {'width':'network.width 0.0625 .now 0.125.', 'preset':'preset.lr 0.002 .now 0.008.', 'size':'clip shape'}.get(next(iter(change)), next(iter(change)))
+    with pytest.raises(ValueError, match=f'holds another run, with .*{name}.*fresh=True'):
         fit(i3d_learner(dls, change.get('preset','small'), verbose=False, **kw), change.get('epochs', 2), tmp_path, seed=change.get('seed'))
 
 @pytest.mark.parametrize('spoil', [lambda p: p.write_bytes(b''), lambda p: p.write_bytes(p.read_bytes()[:-200]), lambda p: p.write_text('no'), lambda p: torch.save({'a':1}, p)])
@@ -188,7 +210,7 @@ def test_clips_that_cannot_be_read_are_left_out_of_the_numbers(tmp_path):
 
 # -- the command ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize('args,why', [(['--data','kth'], "needs the folder"), (['--data','synthetic','--root','x'], 'need no folder'), (['--data','folder','--root','/nowhere'], 'no such folder'),
-    (['--data','synthetic','--preset','big'], "no preset 'big'"), (['--data','synthetic','--size','1','2','3'], '--size takes'), (['--data','synthetic','--scenes','0'], 'at least 1'), (['--data','synthetic','--weights','/nowhere.pt'], 'nowhere.pt')])
+    (['--data','synthetic','--preset','big'], "no preset 'big'"), (['--data','synthetic','--size','1','2','3'], '--size takes'), (['--data','synthetic','--augment'], '--augment is for'), (['--data','synthetic','--scenes','0'], 'at least 1'), (['--data','synthetic','--weights','/nowhere.pt'], 'nowhere.pt')])
 def test_what_cannot_be_trained_is_said_in_one_line(args, why, capsys, tmp_path):
     extra = [] if '--scenes' in args else ['--scenes','1','--valid','12','--size','32']
     assert main(['train', *args, *(extra if '--size' not in args else extra[:4]), '--out', str(tmp_path/'r')])==1

@@ -70,6 +70,15 @@ class ClipDL(TfmdDL):
 
     split_idx = None # 0: transforms for training are applied
     skip_batches = 0 # of the next pass: a run that was stopped goes on in the middle of an epoch
+    salt = None # of the epoch: chance in `item_tfms` then hangs on it and on the clip's number, not on workers nor on where a run was broken
+    def do_item(self, i):
+        if self.salt is None or not self.after_item.fs: return super().do_item(i)
+        was,seed = random.getstate(),1_000_003*self.salt+i
+        with torch.random.fork_rng(devices=[]):
+            random.seed(seed); torch.manual_seed(seed)
+            try: return super().do_item(i)
+            finally: random.setstate(was)
+
     cpu_workers = 0  # workers, where the network runs on a CPU too
     def before_iter(self):
         super().before_iter()

@@ -60,6 +60,8 @@ class _Frames(torch.autograd.Function):
                 if s is not None: sums[k] = s.to(torch.promote_types(s.dtype, torch.float32)) if sums[k] is None else sums[k].add_(s)
         return dx, *(s if s is None else s.to(wx.dtype) for s in sums), None, None, None
 
+def _watched(*modules): return any(m._forward_hooks or m._forward_pre_hooks for m in modules) # somebody wants to see what they do
+
 class ConvLSTM(nn.Module):
     "One layer: a sequence (B,C,T,H,W) to the sequence of its hidden states (B,F,T,H',W')"
     def __init__(self,
@@ -86,7 +88,7 @@ class ConvLSTM(nn.Module):
         with torch.no_grad(): self.wx.bias.zero_()[hidden:2*hidden] = 1 # remember at first
     def forward(self, x:Tensor)->Tensor:
         w = self.wx.weight, self.wx.bias, self.wh.weight
-        if self.wc is not None or self.gate!='sigmoid' or not shortcuts(x): return self._by_autograd(x)
+        if self.wc is not None or self.gate!='sigmoid' or not shortcuts(x) or _watched(self.wx, self.wh): return self._by_autograd(x)
         dt = torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else x.dtype
         x = x.permute(2,0,3,4,1).to(dt).contiguous().permute(0,1,4,2,3) # (T,B,C,H,W)
         keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x,*w))
@@ -152,7 +154,7 @@ def norm_pool(
 )->Tensor:             # (B,F,T,H//pool,W//pool)
     "Batch norm and max pooling of each frame"
     B,n,T = x.shape[:3]
-    quick = type(bn) is nn.BatchNorm2d and bn.affine and bn.track_running_stats and bn.momentum is not None and pool==2 and not pool_first and shortcuts(x) and min(x.shape[3:])>1
+    quick = type(bn) is nn.BatchNorm2d and bn.affine and bn.track_running_stats and bn.momentum is not None and pool==2 and not pool_first and shortcuts(x) and min(x.shape[3:])>1 and bn.weight.dtype in (torch.float32,x.dtype) and not _watched(bn)
     if not quick:
         x = x.transpose(1,2).flatten(0,1) # (B*T,F,H,W)
         for f in (['pool','norm'] if pool_first else ['norm','pool']):
