@@ -13,7 +13,7 @@ from functools import partial
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd
 
 from .core import key_of, seed_everything, to_batch, versions, write_json, writing
 from .data.core import clip_dls

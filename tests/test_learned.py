@@ -1,7 +1,7 @@
 "What the networks of `make reproduce` can do, on clips that they have never seen. Slow: trains them if they are not there."
 import time
 
-import numpy as np, pytest
+import pytest
 
 from interpvid.data.synthetic import REVERSED, make_clips
 from interpvid.models.checkpoints import load_model

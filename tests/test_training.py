@@ -8,16 +8,14 @@ from torch import nn
 from interpvid.cli import main
 from interpvid.core import seed_everything
 from interpvid.data.core import ClipDataset, clip_dls
-from interpvid.data.synthetic import REVERSED, SYNTHETIC_CLASSES, make_clips, synthetic_dls
+from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips, synthetic_dls
 from interpvid.learner import PRESETS, clstm_learner, i3d_learner, preset_of
 from interpvid.models.checkpoints import load_model
 from interpvid.scores import class_metrics, class_table, predict
-from interpvid.tables import both_ways, table1
-from interpvid.training import evaluate, load_data, train
+from interpvid.training import evaluate
 from videos import by_opencv, numbered
 
 SMALL = dict(width=.0625)
-QUIET = dict(say=lambda s: None, progress=False)
 
 @pytest.fixture(scope='module')
 def dls(): return synthetic_dls(4, 24, bs=12, progress=False, size=32)
@@ -156,7 +154,7 @@ def test_killed_in_the_middle_of_an_epoch(tmp_path):
     assert not list((tmp_path/'broken').glob('.*')), 'nothing half-written stays'
 
 def test_a_loss_that_is_no_number_stops_the_training(dls, tmp_path, monkeypatch):
-    good = fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path/'a'); kept = (tmp_path/'a'/'state.pt').read_bytes()
+    fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path/'a'); kept = (tmp_path/'a'/'state.pt').read_bytes()
     monkeypatch.setitem(PRESETS, 'i3d-wild', {**preset_of('i3d','small'), 'lr':1e30, 'clip':None})
     with pytest.raises(ValueError, match='the training loss is (nan|inf) in batch .* of epoch 1.*lower learning rate'): fit(i3d_learner(dls, 'wild', verbose=False, **SMALL), 3, tmp_path/'b')
     assert not (tmp_path/'b'/'state.pt').exists() and (tmp_path/'a'/'state.pt').read_bytes()==kept
