@@ -6,11 +6,11 @@ Docs: https://interpvid.github.io/interpvid/core.html.md"""
 
 # %% auto #0
 __all__ = ['STATS', 'to_batch', 'to_frames', 'seed_everything', 'best_device', 'has_bf16', 'fast', 'plain', 'shortcuts',
-           'fast_layout', 'conv_grads', 'first_order', 'conv', 'at_rest', 'as_clips', 'as_target', 'writing',
+           'fast_layout', 'conv_grads', 'first_order', 'conv', 'at_rest', 'Parts', 'as_clips', 'as_target', 'writing',
            'write_json', 'key_of', 'versions']
 
 # %% ../nbs/00_core.ipynb #c3c4821d
-import functools, glob, hashlib, json, os, platform, random, shutil
+import functools, glob, hashlib, json, os, platform, random, shutil, sys
 from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
@@ -177,12 +177,40 @@ def at_rest(
     modes = [(m, m.training) for m in model.modules()]
     grads = [(p, p.requires_grad) for p in model.parameters()]
     try:
-        model.eval()
-        for p,_ in grads: p.requires_grad_(False)
-        yield model
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            model.eval()
+            for p,_ in grads: p.requires_grad_(False)
+            yield model
     finally:
         for m,t in modes: m.training = t
         for p,g in grads: p.requires_grad_(g)
+
+# %% ../nbs/00_core.ipynb #a80d43ad
+def _no_memory(e): return isinstance(e, torch.OutOfMemoryError) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
+
+class Parts:
+    "Feeds a function with parts of a batch, in half where memory runs out"
+    def __init__(self,
+        n:int, # at a time, at first
+        say=lambda line: print(line, file=sys.stderr), # where the line goes
+    ):
+        if n<1: raise ValueError(f"clips go at least 1 at a time, not {n}")
+        self.n,self.say = n,say
+    def __call__(self,
+        f,      # (part, part, …) -> tensor, or tuple of tensors
+        *batch, # tensors of one length
+    ):          # what `f` gave, put together along the first axis
+        out,i = [],0
+        while i<len(batch[0]):
+            part = [b[i:i+self.n] for b in batch]
+            try: y = f(*part)
+            except (RuntimeError, MemoryError) as e:
+                if not (_no_memory(e) or isinstance(e, MemoryError)) or len(part[0])==1: raise
+            else: out.append(y); i += len(part[0]); continue
+            n = len(part[0]); self.n = n//2; del part # outside of `except`, which would hold on to what there was
+            if torch.cuda.is_available(): torch.cuda.empty_cache()
+            self.say(f"not enough memory for {n} clips at once; going on with {self.n}")
+        return tuple(map(torch.cat, zip(*out))) if isinstance(out[0], tuple) else torch.cat(out)
 
 # %% ../nbs/00_core.ipynb #bc9391c8
 def as_clips(

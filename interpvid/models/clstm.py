@@ -96,17 +96,22 @@ class ConvLSTM(nn.Module):
     def _by_autograd(self, x):
         B,C,T,H,W = x.shape
         gx = self.wx(x.transpose(1,2).reshape(B*T,C,H,W)).unflatten(0, (B,T)).unbind(1) # for all frames at once
-        s = torch.sigmoid if self.gate=='sigmoid' else (lambda v: (.2*v+.5).clamp(0, 1))
-        c,h,hs = None,None,[]
-        for t in range(T):
-            i,f,o,g = (gx[t] if h is None else gx[t]+self.wh(h)).chunk(4, 1)
-            if self.wc is not None and c is not None: i,f = i+self.wc[0]*c,f+self.wc[1]*c
-            ig = s(i)*g.tanh()
-            c = ig if c is None else s(f)*c+ig
-            if self.wc is not None: o = o+self.wc[2]*c
-            h = s(o)*c.tanh()
-            hs.append(h)
+        state,hs = None,[]
+        for t in range(T): state = self.step(gx[t], state); hs.append(state[0])
         return torch.stack(hs, 1).transpose(1,2)
+    def step(self,
+        gx:Tensor,  # what `wx` makes of one frame (B,4F,H',W')
+        state=None, # (h,c) after the frame before, (B,F,H',W') each; None: this is the first
+    )->tuple:       # (h,c)
+        "One frame further"
+        s = torch.sigmoid if self.gate=='sigmoid' else (lambda v: (.2*v+.5).clamp(0, 1))
+        h,c = (None,None) if state is None else state
+        i,f,o,g = (gx if h is None else gx+self.wh(h)).chunk(4, 1)
+        if self.wc is not None and c is not None: i,f = i+self.wc[0]*c,f+self.wc[1]*c
+        ig = s(i)*g.tanh()
+        c = ig if c is None else s(f)*c+ig
+        if self.wc is not None: o = o+self.wc[2]*c
+        return s(o)*c.tanh(), c
 
 # %% ../../nbs/21_models.clstm.ipynb #4999ddd8
 def _quarters(x, H, W): return [x[...,i:2*H:2,j:2*W:2] for i in (0,1) for j in (0,1)]
@@ -235,6 +240,22 @@ class CLSTM(nn.Module):
         if x.ndim!=5 or x.shape[2]!=self.T or tuple(x.shape[3:])!=self.size:
             raise ValueError(f"CLSTM was made for (B,C,{self.T},{self.size[0]},{self.size[1]}), got {tuple(x.shape)}; its classifier fixes length and size")
         for j,l in enumerate(self.layers):
-            x = l(x if j==0 else self.dropout(x), self.norms[j%len(self.norms)] if self.norms else None)
-        if self.last_only: x = x[:,:,-1:]
-        return self.fc(self.dropout(x.flatten(1)))
+            x = l(x if j==0 else self.dropout(x), self._norm(j))
+        return self.finish(x)
+    def _norm(self, j): return self.norms[j%len(self.norms)] if self.norms else None
+    def step(self,
+        x:Tensor,   # one frame of each clip (B,C,H,W)
+        state=None, # what the call on the frame before gave as its second; None: this is the first
+    )->tuple:       # what the last layer says (B,F,h,w), and the state: for each layer (h,c)
+        "One frame further, for a network at rest: clips that begin alike can share their beginning"
+        if self.training: raise ValueError("CLSTM.step is for a network in evaluation mode; call .eval() first")
+        new = []
+        for j,l in enumerate(self.layers):
+            new.append(l.lstm.step(l.lstm.wx(x), None if state is None else state[j]))
+            x = norm_pool(new[-1][0][:,:,None], self._norm(j), l.pool, l.pool_first)[:,:,0]
+        return x,new
+    def finish(self,
+        x:Tensor, # what the last layer says of all frames (B,F,T,h,w)
+    )->Tensor:    # scores (B,K)
+        "The classifier"
+        return self.fc(self.dropout((x[:,:,-1:] if self.last_only else x).flatten(1)))
