@@ -130,11 +130,13 @@ _STRAIGHT = nn.Conv3d,nn.ConvTranspose3d,nn.BatchNorm3d,nn.InstanceNorm3d,nn.Max
 
 class Wrapped(nn.Module):
     "A model as (B,C,T,H,W) -> (B,K), with layers that can be read as maps; `wrap` makes it"
-    def __init__(self, model, axes, output, pool, layer, maps, skip, grid):
+    def __init__(self, model, axes, output, pool, layer, maps, by_layer, skip, grid):
         super().__init__()
-        self.model,self.axes,self.output,self.pool,self.cam_layer,self.maps,self.skip,self.grid = model,axes,output,pool,layer,maps,skip,grid
+        self.model,self.axes,self.output,self.pool,self.cam_layer,self.maps,self.by_layer,self.skip,self.grid = model,axes,output,pool,layer,maps,by_layer,skip,grid
     @property
     def name(self): "Of the model's class"; return type(self.model).__name__
+    @property
+    def apart(self): "Whether the model sees frame by frame"; return self.axes.startswith('(b t)') or (self.maps or '').startswith('(b t)')
     def __repr__(self): return f"{self.name}: {self.axes} -> scores; Grad-CAM at {self.cam_layer or 'a layer to be named'}"
     def forward(self, x):
         if x.ndim!=5: raise ValueError(f"{self.name}, wrapped, takes clips (B,C,T,H,W), got {tuple(x.shape)}")
@@ -150,7 +152,7 @@ class Wrapped(nn.Module):
         if callable(o): y = o(y)
         elif o is not None: y = y[o] if not isinstance(o, str) or isinstance(y, dict) else getattr(y, o, None)
         elif not isinstance(y, Tensor): y = y.get('logits') if isinstance(y, dict) else getattr(y, 'logits', y[0] if isinstance(y, (tuple,list)) and y else None)
-        if isinstance(y, Tensor) and self.axes.startswith('(b t)') and y.ndim==2 and len(y)==B*T:
+        if isinstance(y, Tensor) and self.apart and y.ndim==2 and len(y)==B*T:
             y = y.unflatten(0, (B,T)); y = self.pool(y) if callable(self.pool) else y.mean(1)
         if not isinstance(y, Tensor) or y.ndim!=2 or len(y)!=B:
             says = f"a tensor {tuple(y.shape)}" if isinstance(y, Tensor) else f"no tensor in a {type(came).__name__}{f' of {list(came)}' if isinstance(came, dict) else ''}"
@@ -164,10 +166,11 @@ class Wrapped(nn.Module):
     )->Tensor:    # (B,F,T',H',W')
         "A layer's output as maps"
         name = next((n for n,m in self.model.named_modules() if m is layer), type(layer).__name__)
-        B,apart = shape[0],self.axes.startswith('(b t)')
-        said = self.maps.get(name) if isinstance(self.maps, dict) else self.maps
-        p = 'b f t h w' if y.ndim==5 and isinstance(layer, _STRAIGHT) and not isinstance(self.maps, dict) else said if said and len(_axes(said))==y.ndim else \
-            '(b t) f h w' if y.ndim==4 and apart else 'b f t h w' if y.ndim==5 else None
+        B = shape[0]
+        said = self.by_layer.get(name)
+        if said is None and not (y.ndim==5 and isinstance(layer, _STRAIGHT)): said = self.maps
+        p = said if said and len(_axes(said))==y.ndim else None
+        if p is None and name not in self.by_layer: p = '(b t) f h w' if y.ndim==4 and self.apart else 'b f t h w' if y.ndim==5 else None
         is_it = f"{name} of {self.name} gives {tuple(y.shape)} for clips {tuple(shape)}"
         if p is None:
             if y.ndim==3 and not said: raise ValueError(f"{is_it}: tokens, of unknown order. Pass wrap(model, maps='b (t h w) f') if they go through a frame before the next frame, maps='b (h w t) f' if they go through the frames at one place first, with grid=(t,h,w) places, and skip=1 if a class token comes before them")
@@ -212,10 +215,10 @@ def wrap(
     if isinstance(layer, nn.Module): layer = next((n for n,m in names.items() if m is layer), f'{type(layer).__name__}, which is no part of it')
     if layer is not None and layer not in names: raise ValueError(f"{type(model).__name__} has no layer {layer}; its parts are {', '.join(n for n,_ in model.named_children())}, and theirs, such as {list(names)[-1]}")
     if pool!='mean' and not callable(pool): raise ValueError(f"pool={pool!r}: 'mean', or a function of scores (B,T,K)")
-    for m in maps.values() if isinstance(maps, dict) else [maps]*(maps is not None): _named(m, 'bf', 'maps')
+    if (named := isinstance(maps, dict)) and (lost := [n for n in maps if n not in names]): raise ValueError(f"maps: {type(model).__name__} has no layer {', '.join(map(str, lost))}")
     norm = lambda p: _named(p, 'bf', 'maps')
     w = Wrapped(model, _named(axes or d.get('axes', 'BCTHW'), 'bcthw', 'axes'), output, pool, layer or d.get('layer'),
-                {k: norm(v) for k,v in maps.items()} if isinstance(maps, dict) else norm(maps) if maps else d.get('maps'),
+                norm(maps) if maps and not named else d.get('maps'), {k: norm(v) for k,v in maps.items()} if named else {},
                 d.get('skip', 0) if skip is None else skip, grid if grid is not None else d.get('grid'))
     given = dict(stats=_stats_of(stats, weights), classes=_classes_of(model, classes, weights), clip_shape=clip_shape or d.get('clip_shape'))
     for k,v in given.items():
@@ -242,7 +245,7 @@ def map_layers(
     x:Tensor,        # clips; the first is sent through
 )->dict:             # name -> shape of the output, in the order in which they run
     "Layers that a heat map can be taken from"
-    inner,apart = (model.model,model.axes.startswith('(b t)')) if isinstance(model, Wrapped) else (model,False)
+    inner,apart = (model.model,model.apart) if isinstance(model, Wrapped) else (model,False)
     found,T = {},x.shape[2]
     def hook(m, i, o, n):
         t = o if isinstance(o, Tensor) else o[0] if isinstance(o, (tuple,list)) and len(o) and isinstance(o[0], Tensor) else None
