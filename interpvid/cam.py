@@ -50,7 +50,11 @@ def find_layer(
     if x is None:
         convs = [n for n,m in names.items() if isinstance(m, (nn.Conv2d, nn.Conv3d))][-8:]
         raise ValueError(f"{what} for Grad-CAM; the last convolutions are {', '.join(convs) or 'none'}")
-    with undisturbed(model, x.device): found = map_layers(model, x)
+    with undisturbed(model, x.device):
+        try: found = map_layers(model, x)
+        except (RuntimeError, ValueError, TypeError, AssertionError) as e:
+            if isinstance(model, Wrapped) or not known(model): raise
+            raise ValueError(f"{_name(model)} does not take clips (B,C,T,H,W) as they are ({e}); wrap(model) knows how, and a layer for Grad-CAM") from e
     unread = any(len(s)==3 for s in found.values()) and not getattr(model, 'maps', None)
     raise ValueError(f"{what} for Grad-CAM in {_name(model)}; layers with places are, for one clip, {', '.join(f'{n} {s}' for n,s in list(found.items())[-12:]) or 'none'}"
                      f"{'. For those with three axes `wrap` has to be told how their tokens lie: maps=, grid=, skip=' if unread else ''}{_hint(model)}")

@@ -21,6 +21,9 @@ from interpvid.models.i3d import I3D
 
 K = 5
 
+@pytest.fixture(autouse=True)
+def seeded(): torch.manual_seed(0)
+
 def hf(name, **kw):
     transformers = pytest.importorskip('transformers')
     base = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, image_size=32, num_labels=K)
@@ -191,7 +194,7 @@ def test_presets_are_what_their_names_say():
     A,G,t = acts_and_grads(net, x, [1,4], of='prob'); want = []
     for a,g in zip(A.numpy(), G.numpy()):
         cam = np.maximum(sum(w*f for w,f in zip(g.mean((1,2,3)), a)), 0); assert len(cam)==8
-        slices = [cv2.resize(c, (48,64)) for c in cam]; slices = [(c-c.min())/(c-c.min()).max() for c in slices]
+        slices = [cv2.resize(c, (48,64)) for c in cam]; slices = [(c-c.min())/((c-c.min()).max() or 1) for c in slices] # where theirs divides 0 by 0, zeros here
         want.append(np.repeat(slices, 2, 0))
     np.testing.assert_allclose(gradcam(net, x, [1,4], preset='released-pytorch').numpy(), np.stack(want), atol=2e-4)
     assert torch.equal(gradcam(net, x, [1,4]), gradcam(net, x, [1,4], preset='paper', weights='frame', of='logit', normalize='clip', space='bilinear', time='linear'))
@@ -215,8 +218,8 @@ def test_signed_maps_and_maps_of_nothing():
     torch.testing.assert_close(gradcam(net, x, 2, relu=False), s/s.abs().amax((1,2,3), keepdim=True))
     for n in 'clip','frame','stretch',None: assert torch.equal(scaled(torch.zeros(2,3,4,4), n), torch.zeros(2,3,4,4))
     class Against(nn.Module): # every activation speaks against every class
-        def __init__(self): super().__init__(); self.mid = nn.Conv3d(3,4,1)
-        def forward(self, x): return -self.mid(x).abs().sum((2,3,4))
+        def __init__(self): super().__init__(); self.mid = nn.Sequential(nn.Conv3d(3,4,1), nn.ReLU())
+        def forward(self, x): return -self.mid(x).sum((2,3,4))
     for n in 'clip','frame','stretch',None:
         z = gradcam(Against(), x, 0, 'mid', normalize=n); assert torch.equal(z, torch.zeros_like(z))
 
@@ -225,19 +228,18 @@ def test_signed_maps_and_maps_of_nothing():
 @pytest.mark.parametrize('name', ['r3d_18','small_mvit','small_swin','videomae','timesformer','vivit','resnet18','i3d','clstm'])
 @pytest.mark.parametrize('preset', CAM_PRESETS)
 def test_a_clips_map_is_its_own(name, preset):
-    "Each clip alone, two at a time, all at once: to 1e-4 of the clip's maximum, in float32"
+    "Each clip alone, two at a time, all at once: to 1e-5 of the clip's maximum, in float32"
     w = wrap(made(name)); x = clips(name, 3); t = [0,4,2]
     alone = torch.cat([gradcam(w, c[None], k, preset=preset) for c,k in zip(x, t)])
     for bs in 2,24:
         got = gradcam(w, x, t, preset=preset, bs=bs)
-        if preset!='released-pytorch': torch.testing.assert_close(got, alone, atol=1e-4, rtol=0)
-        else: torch.testing.assert_close(got, alone, atol=5e-3, rtol=0) # slices of almost nothing are stretched as well
+        torch.testing.assert_close(got, alone, atol=1e-5, rtol=0)
     assert torch.equal(gradcam(w, x, torch.tensor(t), preset=preset), gradcam(w, x, t, preset=preset))
 
 @pytest.mark.parametrize('name', ['r3d_18','i3d','resnet18'])
 def test_one_frame(name):
-    w = wrap(made(name)); x = clips(name)[:,:,:1]; cam = gradcam(w, x)
-    assert cam.shape==x[:,0].shape and torch.isfinite(cam).all() and bool((cam.amax((1,2,3))==1).all())
+    w = wrap(made(name)); x = clips(name)[:,:,:1]; cam = gradcam(w, x, relu=False)
+    assert cam.shape==x[:,0].shape and torch.isfinite(cam).all() and bool((cam.abs().amax((1,2,3))==1).all())
 
 def frozen_copy(net):
     return {k: v.clone() for k,v in net.state_dict().items()},[m.training for m in net.modules()],[p.requires_grad for p in net.parameters()],[None if p.grad is None else p.grad.clone() for p in net.parameters()]
@@ -320,7 +322,12 @@ def test_outputs_that_are_no_scores(give):
     class Net(nn.Module):
         def forward(self, x): return give(x.mean((2,3,4)))
     with pytest.raises(ValueError, match=r'Net: scores have to be \(B,K\), here \(2,K\); there is .* Pass wrap\(model, output='): wrap(Net())(torch.randn(2,3,4,8,8))
-    with pytest.raises(ValueError, match='`wrap` brings models into that form|no layer given'): gradcam(Net(), torch.randn(2,3,4,8,8), layer=nn.Identity() if 0 else None)
+
+def test_outputs_that_are_no_scores_without_wrap():
+    class Net(nn.Module):
+        def __init__(self): super().__init__(); self.conv = nn.Conv3d(3,K,1)
+        def forward(self, x): return dict(logits=self.conv(x).mean((2,3,4)))
+    with pytest.raises(ValueError, match=r'scores have to be \(2,K\), got dict; `wrap` brings models into that form'): gradcam(Net(), torch.randn(2,3,4,8,8), layer='conv')
 
 @pytest.mark.parametrize('axes', ['BCTHW','BTCHW','b t c h w','BTHWC','BHWTC'])
 def test_axes(axes):
@@ -329,9 +336,8 @@ def test_axes(axes):
     x = torch.randn(2,3,4,5,6); spaced = ' '.join(axes.replace(' ', '').lower())
     assert torch.equal(wrap(Net(), axes=axes)(x), rearrange(x, f'b c t h w -> {spaced}').flatten(1))
 
-@pytest.mark.parametrize('axes', ['BCTH','BCCTHW','NCTHW','',])
+@pytest.mark.parametrize('axes', ['BCTH','BCCTHW','NCTHW'])
 def test_axes_that_make_no_sense(axes):
-    if axes=='': pytest.skip('nothing said is nothing said')
     with pytest.raises(ValueError, match=f"axes='{axes}'"): wrap(r3d_18(), axes=axes)
 
 def test_a_clip_of_the_wrong_kind_says_what_the_model_was_given():
@@ -382,10 +388,14 @@ def test_other_layers_of_known_models(name, layer, F):
     w = wrap(made(name)); x = clips(name); A,G,_ = acts_and_grads(w, x, layer=layer)
     assert A.shape[:2]==(2,F) and A.shape[2]==4 and G.any() and torch.equal(gradcam(w, x, layer=dict(w.model.named_modules())[layer]), gradcam(w, x, layer=layer))
 
+@pytest.mark.parametrize('name', ['videomae','resnet18'])
+def test_models_that_need_wrap_are_told_so(name):
+    with pytest.raises(ValueError, match=r'does not take clips \(B,C,T,H,W\) as they are .*; wrap\(model\) knows how'): gradcam(made(name), clips(name))
+
 def test_layers_that_are_looked_for():
     torch.manual_seed(0); net = Tube(); x = torch.randn(2,3,8,32,32)
     with pytest.raises(ValueError, match=r'no layer given for Grad-CAM in Tube; layers with places are, for one clip, proj \(1, 16, 4, 4, 4\).*norm \(1, 65, 16\).*has to be told how their tokens lie: maps=, grid=, skip='): gradcam(wrap(net), x)
-    with pytest.raises(ValueError, match=r"no layer 'layer9' for Grad-CAM in VideoResNet; .*layer3 \(1, 256, 2, 3, 3\).*layer4 \(1, 512, 1, 3, 3\)"): gradcam(wrap(made('r3d_18')), clips('r3d_18'), layer='layer9')
+    with pytest.raises(ValueError, match=r"no layer 'layer9' for Grad-CAM in VideoResNet; .*layer3 \(1, 256, 2, 6, 6\).*layer4 \(1, 512, 1, 3, 3\)"): gradcam(wrap(made('r3d_18')), clips('r3d_18'), layer='layer9')
     with pytest.raises(ValueError, match='`wrap` knows this model, and layer4 as its layer'): gradcam(made('r3d_18'), clips('r3d_18'))
     with pytest.raises(ValueError, match='the last convolutions are'): find_layer(made('r3d_18'))
     with pytest.raises(ValueError, match='is not part of the model'): gradcam(wrap(net), x, layer=nn.Conv3d(3,3,1))
