@@ -392,6 +392,15 @@ def test_other_layers_of_known_models(name, layer, F):
 def test_models_that_need_wrap_are_told_so(name):
     with pytest.raises(ValueError, match=r'does not take clips \(B,C,T,H,W\) as they are .*; wrap\(model\) knows how'): gradcam(made(name), clips(name))
 
+def test_pictures_with_channels_last_keep_their_convolutions_straight():
+    w = wrap(made('swin_t')); x = clips('swin_t')
+    assert acts_and_grads(w, x, layer='features.0.0')[0].shape==acts_and_grads(w, x, layer='features.0')[0].shape==(2,96,2,16,16)
+    torch.testing.assert_close(acts_and_grads(w, x, layer='features.0.0')[0], acts_and_grads(w, x, layer='features.0.1')[0]) # a permutation alone
+
+def test_layers_that_return_an_object_of_transformers():
+    w = wrap(made('videomae')); x = clips('videomae')
+    assert torch.equal(gradcam(w, x, layer='videomae.encoder'), gradcam(w, x))
+
 def test_layers_that_are_looked_for():
     torch.manual_seed(0); net = Tube(); x = torch.randn(2,3,8,32,32)
     with pytest.raises(ValueError, match=r'no layer given for Grad-CAM in Tube; layers with places are, for one clip, proj \(1, 16, 4, 4, 4\).*norm \(1, 65, 16\).*has to be told how their tokens lie: maps=, grid=, skip='): gradcam(wrap(net), x)

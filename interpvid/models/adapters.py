@@ -126,7 +126,7 @@ def own_grid(o):
     for v in o if isinstance(o, (tuple,list)) else ():
         if isinstance(v, (tuple,list,torch.Size)) and len(v)==3 and all(isinstance(n, int) for n in v): return tuple(v)
 
-_STRAIGHT = nn.Conv3d,nn.ConvTranspose3d,nn.BatchNorm3d,nn.InstanceNorm3d,nn.MaxPool3d,nn.AvgPool3d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool3d # always (B,F,T,H,W)
+_STRAIGHT = nn.Conv3d,nn.ConvTranspose3d,nn.BatchNorm3d,nn.InstanceNorm3d,nn.MaxPool3d,nn.AvgPool3d,nn.AdaptiveAvgPool3d,nn.AdaptiveMaxPool3d,nn.Conv2d,nn.BatchNorm2d,nn.MaxPool2d,nn.AvgPool2d # features always before places
 
 class Wrapped(nn.Module):
     "A model as (B,C,T,H,W) -> (B,K), with layers that can be read as maps; `wrap` makes it"
@@ -167,8 +167,8 @@ class Wrapped(nn.Module):
         "A layer's output as maps"
         name = next((n for n,m in self.model.named_modules() if m is layer), type(layer).__name__)
         B = shape[0]
-        said = self.by_layer.get(name)
-        if said is None and not (y.ndim==5 and isinstance(layer, _STRAIGHT)): said = self.maps
+        said = self.by_layer.get(name) or self.maps
+        if name not in self.by_layer and isinstance(layer, _STRAIGHT) and (said or '').endswith('f'): said = None
         p = said if said and len(_axes(said))==y.ndim else None
         if p is None and name not in self.by_layer: p = '(b t) f h w' if y.ndim==4 and self.apart else 'b f t h w' if y.ndim==5 else None
         is_it = f"{name} of {self.name} gives {tuple(y.shape)} for clips {tuple(shape)}"
