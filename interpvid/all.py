@@ -22,10 +22,11 @@ from .data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences
 from .models.i3d import I3D, ORIGINAL_T, PAPER_T
 from .models.layers import layer_table
 from .models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM
+from .models.adapters import map_layers, read_maps, wrap
 from .models.checkpoints import *
 from .learner import PRESETS, clstm_learner, i3d_learner
 from .scores import *
-from .cam import *
+from .cam import CAM_PRESETS, acts_and_grads, cam_settings, find_layer, gradcam
 from .masks.perturb import *
 from .masks.learn import *
 from .explanation import *

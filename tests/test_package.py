@@ -34,7 +34,7 @@ def test_public_names():
     exec('from interpvid.all import *', space)
     promised = '''read_frames sample_indices write_video synthetic_dls make_clips SYNTHETIC_CLASSES ssv2_items ssv2_dls SSV2_CLASSES kth_items kth_dls KTH_CLASSES
         folder_items folder_dls I3D CLSTM i3d_learner clstm_learner freeze reverse
-        learn_masks search_windows gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce'''.split()
+        learn_masks search_windows wrap gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce'''.split()
     assert not [n for n in promised if n not in space]
 
 def test_help_explains_every_option():
