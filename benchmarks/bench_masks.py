@@ -1,19 +1,90 @@
-"What perturbing costs, beside the way in which it is usually written."
+"Masks and heat maps: perturbing, learning, searching, Grad-CAM, beside the way in which each is usually written."
 import torch
 
 from frame import bench
+from interpvid.cam import gradcam
+from interpvid.core import at_rest, fast, fast_layout
+from interpvid.learner import preset_of
+from interpvid.masks.learn import learn_masks
 from interpvid.masks.perturb import freeze
+from interpvid.masks.search import search_windows
+from interpvid.models.clstm import CLSTM
+from interpvid.models.i3d import I3D
+from bench_models import within_plain
 
 @bench('freeze and its gradient, 24 clips of 16×64×64', against='a loop over frames, each cloned from the one before', at_least=1.5)
 def _():
     x = torch.randn(24,3,16,64,64).contiguous(memory_format=torch.channels_last_3d)
-    def loop(x, m):
-        y = x.clone()
-        for t in range(1, x.shape[2]):
-            k = m[:,t,None,None,None]
-            y[:,:,t] = (1-k)*x[:,:,t]+k*y[:,:,t-1].clone()
-        return y
     def step(f):
         m = torch.full((24,16), .5, requires_grad=True)
         f(x, m).square().mean().backward()
     return lambda: step(freeze), lambda: step(loop)
+
+def loop(x, m):
+    "Freeze as the released programs do: frame by frame, with clones"
+    y = x.clone()
+    for t in range(1, x.shape[2]):
+        k = m[:,t,None,None,None]
+        y[:,:,t] = (1-k)*x[:,:,t]+k*y[:,:,t-1].clone()
+    return y
+
+def nets(name):
+    "The built-in network and 16 clips, and the same as one would have them at first"
+    torch.manual_seed(0)
+    net = I3D(12, **preset_of('i3d', 'small')['model']) if name=='I3D' else CLSTM(12, 64, **preset_of('clstm', 'small')['model'])
+    x = torch.randn(16,3,16,64,64)
+    return fast_layout(net).eval(), x.contiguous(memory_format=torch.channels_last_3d)
+
+def unlike_fast(net):
+    "Weights in the plain memory format"
+    for p in net.parameters(): p.data = p.data.contiguous()
+    return net
+
+central = torch.zeros(16); central[5:11] = 1
+def learned(net, x, steps, **kw): return lambda: learn_masks(net, x, target=0, preset='released-pytorch', iterations=steps, bs=16, **kw)
+
+def bare(net, x, steps):
+    "Forward, and backward to the clips, in the same precision and layout; nothing else"
+    def f():
+        with at_rest(net):
+            for _ in range(steps):
+                v = x.detach().requires_grad_()
+                with fast('cpu'): p = net(v)
+                torch.autograd.grad(p.float().softmax(1)[:,0].sum(), v)
+    return f
+
+def released(net, x, steps, clips):
+    "Gradients for all weights, float32, a loop over frames; `clips` run for the mask of the first"
+    x = x[:clips].contiguous(); net.eval()
+    def f():
+        logits = (10*central-5).requires_grad_(); opt = torch.optim.Adam([logits], .2)
+        for _ in range(steps):
+            m = logits.sigmoid()
+            y = loop(x, m.expand(clips, -1))
+            loss = .01*m.sum()+.02*(m.diff().abs()**3).sum()+net(y).softmax(1)[0,0]
+            opt.zero_grad(); loss.backward(); opt.step(); net.zero_grad()
+    return within_plain(f)
+
+def one_by_one(net, x):
+    from captum.attr import LayerGradCam
+    g = LayerGradCam(net, dict(net.named_modules())[net.cam_layer])
+    def f():
+        for c in x: torch.nn.functional.interpolate(g.attribute(c[None], target=0, relu_attributions=True), size=x.shape[2:], mode='trilinear')
+    return f
+
+for name in 'I3D','C-LSTM':
+    many = 16 if name=='I3D' else 1
+    @bench(f'{name}: learn_masks, 16 clips, 300 steps', against='300 bare passes forward and back to the clips, same batch, precision and layout', at_least=1/1.1, runs=3)
+    def _(name=name): net,x = nets(name); return learned(net, x, 300), bare(net, x, 300)
+
+    @bench(f'{name}: learn_masks per clip, 20 steps', against=f"the released program's way: gradients for all weights, float32, a loop over frames, {'16 clips run for the mask of one' if many==16 else 'one clip at a time'}", at_least=60 if many==16 else 3, runs=5, times=16)
+    def _(name=name, many=many): (net,x),(plain,_) = nets(name),nets(name); return learned(net, x, 20, start=central), released(unlike_fast(plain), x, 20, many)
+
+    @bench(f'{name}: search_windows, 16 clips', against='learn_masks, 300 steps', at_least=4, runs=3, times=3)
+    def _(name=name): net,x = nets(name); return lambda: search_windows(net, x, target=0), learned(net, x, 100)
+
+    @bench(f"{name}: learn_masks, preset 'fast', 16 clips", against='learn_masks, 300 steps', at_least=4, runs=3, times=3)
+    def _(name=name): net,x = nets(name); return lambda: learn_masks(net, x, target=0, preset='fast', bs=16), learned(net, x, 100)
+
+    @bench(f'{name}: gradcam, 16 clips', against="captum's LayerGradCam, one clip at a time", at_least=2)
+    def _(name=name): (net,x),(plain,_) = nets(name),nets(name); return lambda: gradcam(net, x, target=0, bs=16), one_by_one(plain, x)

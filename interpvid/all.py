@@ -29,6 +29,9 @@ from .scores import *
 from .cam import CAM_PRESETS, acts_and_grads, cam_settings, find_layer, gradcam
 from .masks.perturb import *
 from .masks.learn import *
+from .masks.oracle import *
+from .masks.scores import *
+from .masks.search import *
 from .explanation import *
 from .metrics import *
 from .tables import *

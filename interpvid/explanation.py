@@ -9,7 +9,7 @@ __all__ = ['Explanation', 'save_explanations', 'load_explanations', 'explain']
 
 # %% ../nbs/60_explanation.ipynb #a066989f
 import json, zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -17,10 +17,12 @@ import numpy as np, torch
 from fastcore.all import patch
 from torch import Tensor, nn
 
-from .cam import find_layer, gradcam
-from .core import STATS, as_clips, as_target, at_rest, to_batch, to_frames, writing
-from .masks.learn import learn_masks, scores_of
-from .masks.perturb import freeze, reverse
+from .cam import as_maps, cam_settings, find_layer, gradcam
+from .core import STATS, Parts, as_clips, as_target, at_rest, to_batch, to_frames, writing
+from .masks.learn import MASK_PRESETS, learn_masks
+from .masks.perturb import as_mask, freeze
+from .masks.scores import mask_scores
+from .masks.search import mask_loss
 from .viz import HTML, columns, overlay, scrub_html
 
 # %% ../nbs/60_explanation.ipynb #e4c9497f
@@ -34,7 +36,7 @@ class Explanation:
     target:int               # class that was explained
     guess:int                # class with the highest score
     label:int|None           # true class, if known
-    scores:dict              # OS, FS, RS; CS where the guess is wrong
+    scores:dict              # OS, FS, RS, FS binary, RS binary; CS where the guess is wrong
     loss:dict                # of the mask, by the paper's Eq. 1: length, tv, score and their sum loss
     classes:list             # names of the classes
     model:str                # name of the network
@@ -56,7 +58,7 @@ class Explanation:
     @property
     def frozen(self): "(T,H,W,3) uint8: the clip frozen by the binary mask"; return to_frames(freeze(to_batch(self.frames), self.binary))[0]
     @property
-    def columns(self): "The three columns of the paper's Fig. 2"; return {'original':self.frames, 'Grad-CAM':overlay(self.frames, self.cam), 'frozen':self.frozen}
+    def columns(self): "The three columns of the paper's Fig. 2"; return {'original':self.frames, self.settings.get('cam', {}).get('by', 'Grad-CAM'):overlay(self.frames, self.cam), 'frozen':self.frozen}
     def figure(self, px=128): "(T,h,w,3) uint8: the columns side by side"; return columns(self.columns, self.mask, f'{self.title}   {self.caption}', px)
     def html(self, **kwargs): "A self-contained slider through the columns"; return scrub_html(self.columns, self.mask, self.title, self.caption, **kwargs)
     def _repr_html_(self): return self.html()
@@ -64,8 +66,19 @@ class Explanation:
 
     def row(self):
         "The numbers, for a table"
-        return dict(model=self.model, label=self.label, guess=self.guess, target=self.target, **{k: self.scores.get(k, np.nan) for k in ('OS','FS','RS','CS')},
+        return dict(model=self.model, label=self.label, guess=self.guess, target=self.target, **{k: self.scores.get(k, np.nan) for k in ('OS','FS','RS','FS binary','RS binary','CS')},
                     P=self.guess if self.wrong else None, length=int(self.binary.sum()), loss=self.loss.get('loss', np.nan), mask=''.join('01'[int(m)] for m in self.binary))
+
+# %% ../nbs/60_explanation.ipynb #458af708
+@patch
+def with_map(self:Explanation,
+    maps,          # (T',H',W') or (C,T,H,W), see `as_maps`
+    name='given',  # what the column is called
+    **kwargs,      # further arguments of `as_maps`
+)->Explanation:    # a copy
+    "The same, with another heat map in the place of Grad-CAM"
+    a = torch.as_tensor(np.asarray(maps.detach().cpu() if isinstance(maps, Tensor) else maps))
+    return replace(self, cam=as_maps(a[None], self.frames.shape[:3], **kwargs)[0].half().numpy(), settings={**self.settings, 'cam':{'by':name}})
 
 # %% ../nbs/60_explanation.ipynb #945421ea
 _ARRAYS = 'frames','mask','start','cam'
@@ -112,10 +125,15 @@ def load(cls:Explanation,
     return es[0]
 
 # %% ../nbs/60_explanation.ipynb #2b78ed77
+def _given(masks, x):
+    "Masks that were not learned here, or by `learn_masks` before: (B,T) in [0,1], the start, and what made them"
+    m = as_mask(getattr(masks, 'mask', masks), x).float()
+    return m,torch.as_tensor(getattr(masks, 'start', m.cpu().numpy())),getattr(masks, 'settings', {'preset':'given'})
+
 def explain(
     model:nn.Module,          # (B,C,T,H,W) -> (B,K)
     x,                        # clips (B,C,T,H,W), normalised; or frames (B,T,H,W,3) or (T,H,W,3), uint8
-    target=None,              # class index or (B,); None: the guessed class
+    target=None,              # class index or (B,); None: the guessed class; 'label': the true class
     labels=None,              # (B,) true classes, or None
     classes=None,             # names; None: those of the model
     truth=None,               # per clip a dict with what is known about it, or None
@@ -126,36 +144,45 @@ def explain(
     desc=None,                # name of the progress bar; None: no bar
     layer=None,               # for Grad-CAM: name or module; None: the model's `cam_layer`
     cam=None,                 # dict of further arguments of `gradcam`
+    maps=None,                # heat maps in place of Grad-CAM: an array, or (model, x, target) -> array, see `as_maps`
+    masks=None,               # masks in place of learned ones: `Masks`, (T,) or (B,T) in [0,1]
     **kwargs,                 # further arguments of `learn_masks`
 )->list:                      # of `Explanation`
     "Grad-CAM, a learned freeze mask, its reversal, and their scores"
     stats = stats or getattr(model, 'stats', STATS)
     dev = next((p.device for p in model.parameters()), torch.device('cpu'))
     x = x.to(dev) if isinstance(x, Tensor) and x.is_floating_point() else to_batch(x, stats, dev)
-    as_clips(x); find_layer(model, layer) # before the long work
+    as_clips(x); how = None
+    if maps is None: how = cam_settings(**{k: v for k,v in (cam or {}).items() if k not in ('relu','bs')}); find_layer(model, layer, x[:1]) # before the long work
     for k,v in dict(labels=labels, truth=truth).items():
         if v is not None and len(v)<len(x): raise ValueError(f"explain: {len(v)} {k} for {len(x)} clips")
-    with at_rest(model), torch.no_grad(): probs = torch.cat([model(b).float().softmax(1) for b in x.split(bs)])
-    guess = probs.argmax(1); K = probs.shape[1]
+    labels = None if labels is None else [int(l) for l in labels[:len(x)]]
+    if isinstance(target, str) and target=='label':
+        if labels is None: raise ValueError("explain: target='label' needs labels")
+        target = labels
+    if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r}; there are {', '.join(MASK_PRESETS)}")
+    off = MASK_PRESETS[preset]['off_on'][0] if masks is None else 0. # what counts as the clip without a mask
+    plain = freeze(x, x.new_full((x.shape[2],), off)) if off else x
+    with at_rest(model), torch.no_grad(): logits = Parts(bs)(model, plain)
+    K = logits.shape[1]
     classes = list(classes or getattr(model, 'classes', range(K)))
     if len(classes)!=K: raise ValueError(f"explain: {len(classes)} names for {K} classes")
-    target = guess if target is None else as_target(target, len(x), K, dev)
-    masks = learn_masks(model, x, target, preset=preset, bs=bs, desc=desc, **kwargs)
-    m = torch.from_numpy(masks.mask).to(dev)
-    FS,RS,maps = [],[],[]
-    for b,t,mb in zip(x.split(bs), target.split(bs), m.split(bs)):
-        with at_rest(model), torch.no_grad():
-            FS.append(scores_of(model, freeze(b, mb), t)); RS.append(scores_of(model, reverse(b, mb), t))
-        maps.append(gradcam(model, b, t, layer, **(cam or {})).half().cpu())
-    FS,RS,maps = torch.cat(FS).tolist(),torch.cat(RS).tolist(),torch.cat(maps).numpy()
-    where = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
-    settings = dict(mask=masks.settings, cam={'layer':where, 'weights':'frame', 'of':'logit', 'normalize':'clip', **(cam or {})})
-    frames,out = to_frames(x, stats),[]
-    for i in range(len(x)):
-        label = None if labels is None else int(labels[i])
-        s = dict(OS=probs[i,target[i]].item(), FS=FS[i], RS=RS[i])
-        if label is not None and guess[i]!=label: s['CS'] = probs[i,label].item()
-        out.append(Explanation(frames[i], masks.mask[i], masks.start[i], maps[i], int(target[i]), int(guess[i]), label, s,
-            {k: float(v[i]) for k,v in masks.loss.items()}, classes, name or type(model).__name__,
-            settings, dict(truth[i]) if truth else {}))
-    return out
+    target = logits.argmax(1) if target is None else as_target(target, len(x), K, dev)
+    if masks is None: masks = learn_masks(model, x, target, preset=preset, bs=bs, desc=desc, **kwargs)
+    elif kwargs: raise ValueError(f"explain: {', '.join(kwargs)} is for masks that are learned, and masks= gives them")
+    m,start,mask_settings = _given(masks, x)
+    S = mask_scores(model, x, m, target, labels, off=off, bs=bs)
+    weights = {k: mask_settings[k] for k in ('lam1','lam2','beta') if k in mask_settings}
+    loss = {k: v.cpu().numpy() for k,v in mask_loss(m, torch.as_tensor(S['FS'].to_numpy(), device=dev), **weights).items()}
+    if maps is None:
+        heat = gradcam(model, plain, target, layer, **{'bs':bs, **(cam or {})})
+        where = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
+        cam_is = {'layer':where, **how, **({'relu':cam['relu']} if cam and 'relu' in cam else {})}
+    else:
+        heat = as_maps(maps(model, plain, target) if callable(maps) else maps, x)
+        cam_is = {'by':getattr(maps, '__name__', type(maps).__name__).strip('<>') if callable(maps) else 'given'}
+    heat,start = heat.half().cpu().numpy(),start.expand(m.shape).cpu().numpy()
+    settings,name,frames = dict(mask=mask_settings, cam=cam_is),name or getattr(model, 'name', type(model).__name__),to_frames(x, stats)
+    return [Explanation(frames[i], m[i].cpu().numpy(), start[i], heat[i], int(target[i]), int(S['guess'][i]), None if labels is None else labels[i],
+        {k: float(S[k][i]) for k in ('OS','FS','RS','FS binary','RS binary','CS') if not np.isnan(S[k][i])}, {k: float(v[i]) for k,v in loss.items()}, classes, name, settings, dict(truth[i]) if truth else {})
+        for i in range(len(x))]

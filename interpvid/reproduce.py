@@ -21,7 +21,8 @@ from .data.synthetic import SYNTHETIC_CLASSES, Clips, make_clips
 from .explanation import explain, load_explanations, save_explanations
 from .figures import write_figure
 from .learner import OneBar, clstm_learner, i3d_learner, preset_of
-from .masks.learn import MASK_PRESETS, search_windows
+from .masks.learn import MASK_PRESETS
+from .masks.search import search_windows
 from .models.checkpoints import load_model, save_model
 from .pages import explanation_pairs, html_table, write_page
 from .scores import class_table
@@ -99,7 +100,7 @@ def reproduce(
     valid=240,       # validation clips, each a scene of its own
     epochs=None,     # of training; None: the preset's
     per_class=3,     # validation clips of each class that are explained
-    preset='released-pytorch', # of the masks: 'released-pytorch' or 'paper'
+    preset='released-pytorch', # of the masks, see `MASK_PRESETS`
     iterations=None, # of mask learning; None: the preset's
     fresh=False,     # make everything anew, reuse nothing
     cache=None,      # folder of the kept stages; None: `out`/cache. Runs that share it share clips and networks
@@ -143,9 +144,9 @@ def reproduce(
         return stage(f'explain-{n}', f'{n}: {len(ii)} clips explained', make, 'explanation', (va,files[n]), '.npz', per_class=per_class, preset=preset, iterations=iterations)
     def windows_of(n):
         def make(p):
-            w,l,_ = search_windows(models[n], x(models[n]), desc=f'every window, {n}' if progress else None)
-            with open(p, 'wb') as f: np.savez(f, window=w, loss=l)
-        return stage(f'windows-{n}', f'{n}: best of all windows', make, 'masks.learn', (va,files[n]), '.npz', per_class=per_class)
+            best = search_windows(models[n], x(models[n]), desc=f'every window, {n}' if progress else None)
+            with open(p, 'wb') as f: np.savez(f, window=best.mask, loss=best.loss['loss'])
+        return stage(f'windows-{n}', f'{n}: best of all windows', make, 'masks.search', (va,files[n]), '.npz', per_class=per_class)
     found,best = [explained(n) for n in models],[windows_of(n) for n in models]
     es = [e for f in found for e in load_explanations(f)]
     best_window,best_loss = (np.concatenate([np.load(f)[k] for f in best]) for k in ('window','loss'))

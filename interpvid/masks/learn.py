@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..core import Parts, as_clips, as_target, at_rest, fast
 from .perturb import freeze
-from .search import TERMS, MaskScores, all_finite, mask_loss, scores_of, search_windows, targets_of, windows
+from .search import TERMS, MaskScores, all_finite, mask_loss, scores_of, windows
 
 # %% ../../nbs/53_masks.learn.ipynb #b7c97c26
 def central_window(
@@ -114,17 +114,16 @@ class _Learner:
         x = torch.cat([c.to(self.dev) for c in clips]); B,T = len(x),x.shape[2]
         if x.is_inference(): x = x.clone()
         if T<2: raise ValueError("a clip of one frame has nothing that could be masked")
-        plain,n = self.original(x),torch.arange(self.came, self.came+B); self.came += B
-        guess = targets_of(self.model, plain, None if targets[0] is None else torch.tensor(targets, device=self.dev), self.parts)
-        s,passes = self.starts(x, guess, n, start)
-        with at_rest(self.model), torch.no_grad(): OS = all_finite(self.parts(self.score, plain, guess))
+        n = torch.arange(self.came, self.came+B); self.came += B
+        with torch.no_grad(): probs = all_finite(self.parts(lambda v: self.model(self.original(v)).float().softmax(1), x))
+        target = probs.argmax(1) if targets[0] is None else as_target(list(targets), *probs.shape, self.dev)
+        s,passes = self.starts(x, target, n, start)
         zero = s.new_zeros(B, T); steps = torch.zeros(B, dtype=torch.long, device=self.dev)
         m1,m2,age = self.moments if self.moments is not None else (zero, zero, steps)
-        new = dict(x=x, target=guess, start=s, logits=self.p['size']*(2*s-1), m1=m1, m2=m2, age=age, steps=steps, number=n, passes=passes+2, OS=OS,
+        new = dict(x=x, target=target, start=s, logits=self.p['size']*(2*s-1), m1=m1, m2=m2, age=age, steps=steps, number=n, passes=passes+1, OS=probs.gather(1, target[:,None])[:,0],
             curve=s.new_full((B,self.p['iterations'],4), torch.nan), low=s.new_full((B,), torch.inf), stall=steps, best=s)
         self.now = {k: torch.cat([self.now[k], v]) if self.now else v for k,v in new.items()}
     def original(self, x): return self.perturb(x, x.new_full((x.shape[2],), self.p['off_on'][0])) if self.p['off_on'][0] else x
-    def score(self, x, t): return scores_of(self.model, x, t)
     def starts(self, x, target, number, start):
         "(B,T) masks of 0 and 1, and the forward passes they took"
         B,T = len(x),x.shape[2]; none = torch.zeros(B, dtype=torch.long)
@@ -172,7 +171,7 @@ class _Learner:
         self.now = {} if f is s else {k: _rows(v, ~done.to(v.device)) for k,v in s.items()}
         if p['carry']: self.moments = f['m1'],f['m2'],f['age']
         masks = [f['logits'].sigmoid()]+([f['best'], f['start']] if p['best'] else [])
-        with at_rest(self.model), torch.no_grad():
+        with torch.no_grad():
             scores = torch.stack([all_finite(self.parts(lambda x,m,t: scores_of(self.model, self.perturb(x, m), t), f['x'], m, f['target'])) for m in masks])
         m = torch.stack(masks); L = mask_loss(m, scores, **self.weights)
         k = L['loss'].argmin(0); i = torch.arange(len(k), device=k.device)
@@ -196,6 +195,9 @@ def learn_masks(
     if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r}; there are {', '.join(MASK_PRESETS)}")
     p = {**MASK_PRESETS[preset], **{k: v for k,v in dict(lr=lr, iterations=iterations, early=early).items() if v is not None}}
     if p['iterations']<1: raise ValueError(f"a mask takes at least 1 iteration, not {p['iterations']}")
+    if isinstance(x, Tensor):
+        as_clips(x)
+        if not isinstance(target, str) and np.ndim(target)==1 and len(target)!=len(x): raise ValueError(f"{len(target)} targets for {len(x)} clips: one class index for all, or one for each of {len(x)}")
     start = p['start'] if start is None else start
     if isinstance(start, str):
         if start not in ('central','window','coarse','random'): raise ValueError(f"start={start!r}; there are 'central', 'window', 'coarse' and 'random', or give a mask (T,) or (B,T) of 0 and 1")

@@ -88,10 +88,10 @@ def window_pairs(
 
 def all_masks(
     T:int, # frames, at most 20
-)->np.ndarray: # (2^(T-1),T) of 0 and 1
-    "Every mask that leaves frame 0 alone, which no freezing can change"
-    if T>20: raise ValueError(f"{T} frames have 2^{T-1} masks, too many to try; `windows` and `window_pairs` are fewer")
-    return ((np.arange(2**(T-1))[:,None]<<1)>>np.arange(T)&1).astype(np.float32)
+)->np.ndarray: # (2^T,T) of 0 and 1
+    "Every mask; under `freeze` half of them look like the other half, for frame 0 has none before it"
+    if T>20: raise ValueError(f"{T} frames have 2^{T} masks, too many to try; `windows` and `window_pairs` are fewer")
+    return (np.arange(2**T)[:,None]>>np.arange(T)&1).astype(np.float32)
 
 # %% ../../nbs/51_masks.search.ipynb #49b0d2d5
 class _Tree:
