@@ -128,7 +128,7 @@ def load(cls:Explanation,
 def _given(masks, x):
     "Masks that were not learned here, or by `learn_masks` before: (B,T) in [0,1], the start, and what made them"
     m = as_mask(getattr(masks, 'mask', masks), x).float()
-    return m,torch.as_tensor(getattr(masks, 'start', m.cpu().numpy())),getattr(masks, 'settings', {'preset':'given'})
+    return m,torch.tensor(getattr(masks, 'start', m.cpu().numpy())),getattr(masks, 'settings', {'preset':'given'})
 
 def explain(
     model:nn.Module,          # (B,C,T,H,W) -> (B,K)
@@ -173,7 +173,7 @@ def explain(
     m,start,mask_settings = _given(masks, x)
     S = mask_scores(model, x, m, target, labels, off=off, bs=bs)
     weights = {k: mask_settings[k] for k in ('lam1','lam2','beta') if k in mask_settings}
-    loss = {k: v.cpu().numpy() for k,v in mask_loss(m, torch.as_tensor(S['FS'].to_numpy(), device=dev), **weights).items()}
+    loss = {k: v.cpu().numpy() for k,v in mask_loss(m, torch.tensor(S['FS'].to_numpy(), device=dev), **weights).items()}
     if maps is None:
         heat = gradcam(model, plain, target, layer, **{'bs':bs, **(cam or {})})
         where = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
