@@ -1,5 +1,5 @@
 "What a mask is worth, the search for the best, learning, and the oracle: against plain loops written apart from the package."
-import json, subprocess, sys, warnings
+import json, os, subprocess, sys, warnings
 from functools import partial
 
 import numpy as np, pytest, torch, torch.nn.functional as F
@@ -203,6 +203,13 @@ def test_networks_with_a_step_of_their_own():
         def step(self, batch): return 0
     search_windows(Net().eval(), clips(1))
 
+@pytest.mark.xfail(strict=True, reason='a network that inherits `step` and `finish` from CLSTM and has a `forward` of its own is searched without that: other scores, in silence')
+def test_networks_with_a_forward_of_their_own():
+    class Net(CLSTM):
+        def forward(self, x): return 30*super().forward(x)
+    net = stirred(Net(3, 32, 6, **NARROW)); x = torch.randn(1,3,6,32,32)
+    np.testing.assert_allclose(search_windows(net, x, **PLAIN).losses, search_windows(net, x, share=False, **PLAIN).losses, atol=1e-5)
+
 @pytest.mark.parametrize('masks,why', [(np.full((2,8),.5),'0 and 1'), (np.full((2,8),np.nan),'0 and 1'), (np.full((2,8),2),'0 and 1'), (np.zeros((2,7)),'masks of 7 frames do not fit clips of 8'), (np.zeros(8),r'\(n,T\)'), (np.zeros((0,8)),r'\(n,T\)')])
 def test_masks_that_cannot_be_searched(masks, why):
     with pytest.raises(ValueError, match=why): search_masks(tiny(), clips(1), masks)
@@ -246,7 +253,7 @@ def adam_by_hand(net, x, start, target, lr, steps, tv, size=5., weights={}):
 @pytest.mark.parametrize('preset,tv,kw', [('paper',tv_by_loop,{}), ('paper',tv_by_loop,dict(lr=.2, iterations=60)), ('released-pytorch',doubled_tv_by_loop,{}), ('released-pytorch',doubled_tv_by_loop,dict(lam1=.02, lam2=.04)), ('fast',tv_by_loop,{})])
 @pytest.mark.parametrize('T', [2,5,8])
 def test_learning_is_adam_one_clip_at_a_time(preset, tv, kw, T):
-    "Masks to 1e-3 (Adam divides by the root of the squared gradient: where that is tiny, rounding shows), losses on the way to 1e-4; nearly all far closer"
+    "In float32: masks to 2e-5, losses on the way to 1e-5 (seen: 9e-7 and 1e-6; Adam divides by the root of the squared gradient, so that rounding shows where that is tiny)"
     net,x = tiny(T),clips(5, T); w = {k: kw[k] for k in kw if k.startswith('lam')}
     got = learn_masks(net, x, preset=preset, bs=3, **kw, **PLAIN); p = got.settings
     with torch.no_grad(): guess = net(x).argmax(1)
@@ -255,9 +262,9 @@ def test_learning_is_adam_one_clip_at_a_time(preset, tv, kw, T):
         c = x[i:i+1]; start = torch.from_numpy(got.start[i])
         if preset!='fast': assert torch.equal(start, central_by_hand(net, c, guess[i]))
         m,losses = adam_by_hand(net, c, start, guess[i], p['lr'], p['iterations'], tv, p['size'], w)
-        np.testing.assert_allclose(got.curve['loss'][:,i], losses, atol=1e-4)
+        np.testing.assert_allclose(got.curve['loss'][:,i], losses, rtol=0, atol=1e-5)
         if preset!='fast':
-            np.testing.assert_allclose(got.mask[i], m, atol=1e-3)
+            np.testing.assert_allclose(got.mask[i], m, rtol=0, atol=2e-5)
             assert got.steps[i]==len(losses)
         with torch.no_grad(): L,s = eq1(net, c, torch.from_numpy(got.mask[i]), guess[i], **w)
         assert got.loss['loss'][i]==pytest.approx(float(L), abs=2e-6) and got.loss['score'][i]==pytest.approx(float(s), abs=2e-6)
@@ -302,8 +309,8 @@ def test_released_tf_is_one_clip_after_the_other(kw):
     got = learn_masks(net, x, preset='released-tf', bs=4, **kw, **PLAIN)
     for i,(m,start,guess,OS,scores,FS) in enumerate(released_tf_by_hand(net, x, kw.get('lr', .001), kw['iterations'])):
         assert np.array_equal(got.start[i], start) and got.target[i]==guess and got.OS[i]==pytest.approx(OS, abs=1e-6)
-        np.testing.assert_allclose(got.curve['score'][:,i], scores, atol=1e-4)
-        np.testing.assert_allclose(got.mask[i], m, atol=1e-3); assert got.loss['score'][i]==pytest.approx(FS, abs=2e-3)
+        np.testing.assert_allclose(got.curve['score'][:,i], scores, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(got.mask[i], m, rtol=0, atol=5e-5); assert got.loss['score'][i]==pytest.approx(FS, abs=1e-4) # seen: 2e-6
     alone = learn_masks(net, x[3:4], preset='released-tf', bs=4, **kw, **PLAIN)
     if 'lr' in kw: assert np.abs(alone.mask-got.mask[3:4]).max()>.01 # what is carried over shows
     s = got.settings; assert s['anew'] and s['carry'] and s['off_on']==pytest.approx([.5,.7310585786])
@@ -325,12 +332,12 @@ def ways(x):
 def test_batches_do_not_matter(preset):
     net,x = tiny(),clips(7); kw = dict(preset=preset, iterations=12, lr=.1, **PLAIN)
     want = learn_masks(net, x, **kw)
-    if preset!='released-tf': alone = [learn_masks(net, c[None], bs=1, **kw) for c in x]; np.testing.assert_allclose(np.concatenate([a.mask for a in alone]), want.mask, atol=1e-3)
+    if preset!='released-tf': alone = [learn_masks(net, c[None], bs=1, **kw) for c in x]; np.testing.assert_allclose(np.concatenate([a.mask for a in alone]), want.mask, rtol=0, atol=1e-4)
     for bs in 1,2,5,100:
         for name,way in ways(x).items():
             if bs in (1,100) and name not in ('tensor','clips'): continue
             got = learn_masks(net, way, bs=bs, **kw)
-            np.testing.assert_allclose(got.mask, want.mask, atol=1e-3, err_msg=f'{name} {bs}'); np.testing.assert_array_equal(got.start, want.start); np.testing.assert_array_equal(got.target, want.target)
+            np.testing.assert_allclose(got.mask, want.mask, rtol=0, atol=1e-4, err_msg=f'{name} {bs}'); np.testing.assert_array_equal(got.start, want.start); np.testing.assert_array_equal(got.target, want.target)
             np.testing.assert_array_equal(got.evaluations, want.evaluations)
             for k in want.curve: np.testing.assert_allclose(got.curve[k], want.curve[k], atol=1e-4)
 
@@ -349,6 +356,19 @@ def test_targets():
     with pytest.raises(ValueError, match='no clips'): learn_masks(net, iter([]))
     with pytest.raises(ValueError, match='clip 2 is .* those before'): learn_masks(net, [x[0],x[1],x[2,:,:5]])
     with pytest.raises(ValueError, match='tensor'): learn_masks(net, x.numpy())
+
+def test_loaders_of_the_package():
+    from interpvid.data.synthetic import synthetic_dls
+    valid = synthetic_dls(1, 12, bs=5, workers=0, progress=False).valid; assert len(valid)==3 # batches
+    got = learn_masks(tiny(16, 12), valid, 'label', start='random', iterations=1); assert got.target.tolist()==list(range(12)) and got.mask.shape==(12,16)
+    want = learn_masks(tiny(16, 12), torch.cat([x for x,_ in valid]), list(range(12)), start='random', iterations=1); np.testing.assert_allclose(got.mask, want.mask, atol=1e-4)
+
+def test_sources_that_fail():
+    "The network is put back, and the error is that of the source"
+    def source(): yield from clips(3); raise OSError('no such video')
+    net = Tiny().train(); before = state_of(net)
+    with pytest.raises(OSError, match='no such video'): learn_masks(net, source(), bs=2, iterations=1)
+    assert same(state_of(net), before)
 
 @pytest.mark.xfail(strict=True, raises=ValueError, reason="target=='label' of an array is an array: 'The truth value of an array with more than one element is ambiguous'")
 def test_targets_as_an_array():
@@ -583,12 +603,20 @@ m = learn_masks(Net(), source(), iterations=2, **kw)
 assert m.mask.shape==(n,16)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss>>10)
 """
-def peak(n, size, **kw): return int(subprocess.run([sys.executable, '-c', PEAK, str(n), str(size), repr(kw)], capture_output=True, text=True, check=True).stdout)
+def peak(n, size, env={}, **kw): return int(subprocess.run([sys.executable, '-c', PEAK, str(n), str(size), repr(kw)], capture_output=True, text=True, check=True, env={**os.environ, **env}).stdout)
 
 @pytest.mark.slow
-@pytest.mark.parametrize('few,many,size,kw', [(16,200,250,dict(bs=8)), (48,1000,100,dict(bs=24))], ids=['clips of 12 MB','clips of 2 MB'])
-def test_memory_does_not_grow_with_the_clips(few, many, size, kw):
-    kw = dict(kw, start=[0]*16, half=False); a,b = peak(few, size, **kw),peak(many, size, **kw); print(f'\npeak of {few} clips {a} MiB, of {many} clips {b} MiB'); assert b<=1.1*a
+@pytest.mark.parametrize('few,many,size,kw,env', [(16,200,250,dict(bs=8),dict(MALLOC_MMAP_THRESHOLD_='1000000')), (48,1000,100,dict(bs=24),{})], ids=['clips of 12 MB','clips of 2 MB'])
+def test_memory_does_not_grow_with_the_clips(few, many, size, kw, env):
+    "What the program holds. For the larger clips glibc is told to give memory back at once; see below for what it makes of it otherwise"
+    kw = dict(kw, start=[0]*16, half=False, env=env); base,a,b = peak(1, 8, **kw),peak(few, size, **kw),peak(many, size, **kw)
+    print(f'\npeak of one small clip {base} MiB, of {few} clips {a} MiB, of {many} clips {b} MiB'); assert b<=1.1*a and a>base+kw['bs']*size*size*48*4/2**20*.9
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform!='linux', reason='about glibc')
+@pytest.mark.xfail(strict=True, reason='clips between 128 KB and 32 MB lie on the heap of glibc one by one, and what is kept of each batch makes holes there in which the next do not fit: 937 MiB for 16 clips, 1936 for 1000 (877 with MALLOC_MMAP_THRESHOLD_)')
+def test_memory_does_not_grow_with_clips_of_real_size():
+    kw = dict(bs=8, start=[0]*16, half=False); a,b = peak(16, 224, **kw),peak(1000, 224, **kw); print(f'\npeak of 16 clips {a} MiB, of 1000 clips {b} MiB'); assert b<=1.1*a
 
 # --- the oracle: all masks, by a way of its own
 
@@ -644,6 +672,19 @@ def test_the_best_of_all_masks_is_the_event(built_in, enumerated):
         if first>2: assert not whole[0]
     print(f"\noverlap of the best mask with the event: {np.round(seen['mid'], 3).tolist()}; where it ends one or two frames before the clip: {np.round(seen['end'], 3).tolist()}; where it begins at frame 1 and frame 0 may be on: {np.round(at_0, 3).tolist()}")
     assert min(seen['mid'])>=.9 and len(seen['mid'])>=10
+
+def test_oracle_says_yes_to_its_clip_and_no_to_one_that_stands_still(built_in):
+    for c,e in zip(*built_in):
+        o = EventOracle(c[None], e); p = o(torch.stack([c, c[:,:1].expand_as(c)])).softmax(1)[:,1]
+        torch.testing.assert_close(p, torch.sigmoid(torch.tensor([5.,-5.])), atol=1e-4, rtol=0); torch.testing.assert_close(o.seen(c[None]), torch.ones(1, int(e[1:].sum())), atol=5e-4, rtol=0) # float32, one value after the other
+
+@pytest.mark.parametrize('event,shape,why', [(np.zeros(8),(1,3,8,4,4),'nothing happens'), (np.eye(8)[0],(1,3,8,4,4),'nothing happens'), (np.ones(7),(1,3,8,4,4),'does not fit'), (np.ones(8),(2,3,8,4,4),'one clip'), (np.ones(8),(3,8,4,4),'B,C,T,H,W')])
+def test_what_no_oracle_is_made_of(event, shape, why):
+    with pytest.raises(ValueError, match=why): EventOracle(torch.randn(shape), event)
+
+@pytest.mark.xfail(strict=True, reason='two frames of the event that are equal (clips with repeated frames) make 0/0: every score is NaN')
+def test_oracle_of_a_clip_with_a_frame_twice():
+    x = clips(1); x[:,:,4] = x[:,:,3]; assert torch.isfinite(EventOracle(x, [0,0,1,1,1,1,0,0])(x)).all()
 
 def test_windows_of_the_oracle(built_in):
     w = windows(16)
