@@ -158,6 +158,24 @@ def test_bfloat16_is_rechecked():
         with torch.no_grad(): s = net(freeze(x, f.mask)).softmax(1)[range(4),f.target]
         np.testing.assert_allclose(f.loss['score'], s, atol=1e-6)
 
+def test_the_best_few_are_compared_anew(monkeypatch):
+    "Scores are rough while many masks are tried, and exact in the end"
+    from contextlib import contextmanager
+    class Net(Tiny):
+        rough = False
+        def forward(self, x): y = super().forward(x); return y+.6*torch.sin(1e3*x.sum((1,2,3,4)))[:,None]*torch.arange(4) if self.rough else y
+    net,x = Net().eval(),clips(12)
+    @contextmanager
+    def fast(device, on):
+        net.rough = on
+        try: yield
+        finally: net.rough = False
+    monkeypatch.setattr('interpvid.masks.search.fast', fast)
+    exact,rough,one = search_windows(net, x, **PLAIN),search_windows(net, x, recheck=36),search_windows(net, x, recheck=1)
+    assert np.array_equal(exact.mask, rough.mask) and (rough.losses==exact.losses).mean()>.9; np.testing.assert_allclose(rough.losses, exact.losses, atol=1e-6)
+    assert (one.mask!=exact.mask).any(); few = search_windows(net, x)
+    assert (few.loss['loss']<=one.loss['loss']+1e-6).all() and (few.loss['loss']<one.loss['loss']-1e-4).any()
+
 def test_distance():
     net,x = tiny(),clips(3); found = search_windows(net, x, **PLAIN)
     d = found.distance(found); assert len(d)==3 and (d['above best']==0).all() and (d['frames that differ']==0).all() and (d['overlap']==1).all()
