@@ -6,11 +6,11 @@ Docs: https://interpvid.github.io/interpvid/core.html.md"""
 
 # %% auto #0
 __all__ = ['STATS', 'to_batch', 'to_frames', 'seed_everything', 'best_device', 'has_bf16', 'fast', 'plain', 'shortcuts',
-           'fast_layout', 'conv_grads', 'first_order', 'conv', 'at_rest', 'Parts', 'as_clips', 'as_target', 'writing',
-           'write_json', 'key_of', 'versions']
+           'fast_layout', 'conv_grads', 'first_order', 'conv', 'at_rest', 'no_memory', 'device_of', 'trim_memory',
+           'Parts', 'as_clips', 'as_target', 'writing', 'write_json', 'key_of', 'versions']
 
 # %% ../nbs/00_core.ipynb #c3c4821d
-import functools, glob, hashlib, json, os, platform, random, shutil, sys
+import ctypes, functools, glob, hashlib, json, os, platform, random, shutil, sys
 from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
@@ -186,7 +186,23 @@ def at_rest(
         for p,g in grads: p.requires_grad_(g)
 
 # %% ../nbs/00_core.ipynb #a80d43ad
-def _no_memory(e): return isinstance(e, torch.OutOfMemoryError) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
+def no_memory(
+    e, # an exception
+)->bool:
+    "Whether it says that memory has run out"
+    return isinstance(e, (torch.OutOfMemoryError,MemoryError)) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
+
+def device_of(
+    model:nn.Module,
+    default=None, # where it has neither weights nor buffers; None: the CPU
+)->torch.device:
+    "Where a model is"
+    return next((t.device for ts in (model.parameters(), model.buffers()) for t in ts), torch.device(default or 'cpu'))
+
+def trim_memory():
+    "Give memory back that was freed and that the C library holds on to, in holes that the next clips do not fit into"
+    try: ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError): pass # another C library
 
 class Parts:
     "Feeds a function with parts of a batch, in half where memory runs out"
@@ -194,8 +210,9 @@ class Parts:
         n:int, # at a time, at first
         say=lambda line: print(line, file=sys.stderr), # where the line goes
     ):
+        if isinstance(n, bool) or int(n)!=n: raise ValueError(f"clips go a whole number at a time, not {n}")
         if n<1: raise ValueError(f"clips go at least 1 at a time, not {n}")
-        self.n,self.say = n,say
+        self.n,self.say = int(n),say
     def __call__(self,
         f,      # (part, part, …) -> tensor, or tuple of tensors
         *batch, # tensors of one length
@@ -205,7 +222,7 @@ class Parts:
             part = [b[i:i+self.n] for b in batch]
             try: y = f(*part)
             except (RuntimeError, MemoryError) as e:
-                if not (_no_memory(e) or isinstance(e, MemoryError)) or len(part[0])==1: raise
+                if not no_memory(e) or len(part[0])==1: raise
             else: out.append(y); i += len(part[0]); continue
             n = len(part[0]); self.n = n//2; del part # outside of `except`, which would hold on to what there was
             if torch.cuda.is_available(): torch.cuda.empty_cache()

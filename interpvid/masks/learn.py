@@ -16,9 +16,9 @@ import numpy as np, torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core import Parts, as_clips, as_target, at_rest, fast
+from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, trim_memory
 from .perturb import freeze
-from .search import TERMS, MaskScores, all_finite, mask_loss, scores_of, windows
+from .search import TERMS, MaskScores, all_finite, mask_loss, scores_of, search_windows, windows
 
 # %% ../../nbs/53_masks.learn.ipynb #b7c97c26
 def central_window(
@@ -81,19 +81,27 @@ def one_by_one(
     target=None, # class index, or one for each clip; None: the guessed class; 'label': from the pairs
 ):               # of clips (1,C,T,H,W) and their targets, int or None
     "The clips of a tensor, or of whatever gives clips, and what each is explained for"
-    if isinstance(target, str) and target!='label': raise ValueError(f"target={target!r}; a class index, one for each clip, None (the guessed class) or 'label'")
-    each = None if target is None or isinstance(target, str) or np.ndim(target)==0 else [int(t) for t in target]
+    by_label = isinstance(target, str)
+    if by_label and target!='label': raise ValueError(f"target={target!r}; a class index, one for each clip, None (the guessed class) or 'label'")
+    each = None
+    if target is not None and not by_label:
+        t = torch.as_tensor(target).cpu()
+        if t.is_floating_point() or t.ndim>1: raise ValueError(f"target has to be a class index or one for each clip, got {target!r}")
+        if t.ndim==0 or len(t)==1: target = int(t)
+        else: each = t.tolist()
     shape,n = None,0
     for item in [x] if isinstance(x, Tensor) else x:
         clips,*rest = item if isinstance(item, (tuple,list)) else (item,)
-        if target=='label' and not rest: raise ValueError("target='label' needs clips that come with labels: pairs (clips, labels)")
-        clips = as_clips(clips[None] if isinstance(clips, Tensor) and clips.ndim==4 else clips)
+        clips = as_clips(clips[None] if isinstance(clips, Tensor) and clips.ndim==4 and not isinstance(x, Tensor) else clips).detach()
         if shape is not None and clips.shape[1:]!=shape: raise ValueError(f"clip {n} is {tuple(clips.shape[1:])} where those before are {tuple(shape)}; masks are learned for clips of one size")
         shape = clips.shape[1:]
-        labels = np.atleast_1d(np.asarray(rest[0])) if target=='label' else None
+        if by_label:
+            if not rest: raise ValueError("target='label' needs clips that come with labels: pairs (clips, labels)")
+            labels = torch.as_tensor(rest[0]).cpu(); labels = labels[None] if labels.ndim==0 else labels
+            if labels.is_floating_point() or labels.shape!=(len(clips),): raise ValueError(f"labels of {len(clips)} clips have to be as many class indices, got {labels.dtype} {tuple(labels.shape)}")
+        if each is not None and (n+len(clips)>len(each) or isinstance(x, Tensor) and len(x)!=len(each)): raise ValueError(f"{len(each)} targets for {len(x) if isinstance(x, Tensor) else f'at least {n+len(clips)}'} clips: one class index for all, or one for each of them")
         for i in range(len(clips)):
-            if each is not None and n>=len(each): raise ValueError(f"{len(each)} targets for more clips than that")
-            yield clips[i:i+1],int(labels[i]) if labels is not None else each[n] if each is not None else target
+            yield clips[i:i+1],int(labels[i]) if by_label else each[n] if each is not None else target
             n += 1
     if not n: raise ValueError("there are no clips to learn masks for")
     if each is not None and n!=len(each): raise ValueError(f"{len(each)} targets for {n} clips")
@@ -106,7 +114,7 @@ class _Learner:
     "A batch of clips on their way"
     def __init__(self, model, perturb, p, weights, parts, half, seed, dev):
         self.model,self.perturb,self.p,self.weights,self.parts,self.half,self.seed,self.dev = model,perturb,p,weights,parts,half,seed,dev
-        self.now,self.came,self.moments = {},0,None
+        self.now,self.came,self.moments,self.ask,self.tries = {},0,None,None,Parts(2*parts.n, parts.say)
     def __len__(self): return len(self.now['number']) if self.now else 0
 
     def begin(self, clips, targets, start):
@@ -121,28 +129,33 @@ class _Learner:
         zero = s.new_zeros(B, T); steps = torch.zeros(B, dtype=torch.long, device=self.dev)
         m1,m2,age = self.moments if self.moments is not None else (zero, zero, steps)
         new = dict(x=x, target=target, start=s, logits=self.p['size']*(2*s-1), m1=m1, m2=m2, age=age, steps=steps, number=n, passes=passes+1, OS=probs.gather(1, target[:,None])[:,0],
-            curve=s.new_full((B,self.p['iterations'],4), torch.nan), low=s.new_full((B,), torch.inf), stall=steps, best=s)
+            curve=s.new_full((B,self.p['iterations'],4), torch.nan), low=s.new_full((B,), torch.inf), mark=s.new_full((B,), torch.inf), stall=steps, best=s)
         self.now = {k: torch.cat([self.now[k], v]) if self.now else v for k,v in new.items()}
     def original(self, x): return self.perturb(x, x.new_full((x.shape[2],), self.p['off_on'][0])) if self.p['off_on'][0] else x
     def starts(self, x, target, number, start):
         "(B,T) masks of 0 and 1, and the forward passes they took"
         B,T = len(x),x.shape[2]; none = torch.zeros(B, dtype=torch.long)
-        if isinstance(start, Tensor): return start[number].to(x.device),none
+        if isinstance(start, Tensor):
+            if start.shape[-1]!=T or start.ndim==2 and number[-1]>=len(start): raise ValueError(f"start of shape {tuple(start.shape)} does not fit: it has to be (T,) or one for each clip, (B,T), with T={T}")
+            return (start[number] if start.ndim==2 else start.expand(B, T)).to(x.device),none
         if start=='central': return central_window(self.model, x, target, self.perturb, off_on=self.p['off_on'], bs=self.parts, half=self.half)
         if start=='random': # each clip by its number, so that it does not matter with which others it comes
             draws = [torch.rand(T, generator=torch.Generator().manual_seed(hash((self.seed, int(n)))%2**63)) for n in number]
             return (torch.stack(draws)<.3).float().to(x.device),none
-        ask = MaskScores(self.model, windows(T, 1 if start=='window' else max(1, T//8)), self.perturb, 2*self.parts.n, self.half)
-        w = ask.masks.to(x.device)
-        return w[mask_loss(w, ask(x, target), **self.weights)['loss'].argmin(1)],none+round(ask.evaluations)
+        if start=='window':
+            found = search_windows(self.model, x, target, self.perturb, **self.weights, bs=self.tries, half=self.half)
+            return torch.from_numpy(found.mask).to(x.device),none+round(found.evaluations)
+        if self.ask is None: self.ask = MaskScores(self.model, windows(T, -(-T//8)), self.perturb, self.tries, self.half)
+        w = self.ask.masks.to(x.device)
+        return w[mask_loss(w, self.ask(x, target), **self.weights)['loss'].argmin(1)],none+round(self.ask.evaluations)
 
     def gradient(self, x, logits, target):
         "The four terms (B,4) and the gradient of the loss (B,T)"
         logits = logits.detach().requires_grad_(); m = logits.sigmoid()
-        with fast(self.dev, self.half): out = self.model(self.perturb(x, m))
+        with fast(self.dev, self.half): y = self.perturb(x, m); out = self.model(y)
+        if not y.requires_grad: raise ValueError(f"the clips under {getattr(self.perturb, '__name__', self.perturb)} have no gradient in the mask; `search_windows` needs none, and reverse(…, blend=True) has one")
         probs = out.float().softmax(1)
         score = probs.amax(1) if self.p['anew'] else probs.gather(1, target[:,None])[:,0]
-        if not score.requires_grad: raise ValueError(f"the score under {getattr(self.perturb, '__name__', self.perturb)} has no gradient in the mask; `search_windows` needs none, and reverse(…, blend=True) has one")
         L = mask_loss(m, score, **self.weights, ends=self.p['ends'])
         g, = torch.autograd.grad(L['loss'].sum(), logits)
         return torch.stack([L[k].detach() for k in TERMS], 1),g
@@ -155,7 +168,7 @@ class _Learner:
         loss = terms[:,3]
         if p['best'] or p['early'] is not None:
             m = s['logits'].sigmoid(); L = mask_loss(m, terms[:,2], **self.weights)['loss']
-            s['stall'] = torch.where(L<s['low']-(p['early'] or 0), 0, s['stall']+1)
+            falls = L<s['mark']-(p['early'] or 0); s['stall'] = torch.where(falls, 0, s['stall']+1); s['mark'] = torch.where(falls, L, s['mark'])
             s['best'] = torch.where((L<s['low'])[:,None], m, s['best']); s['low'] = torch.minimum(L, s['low'])
         s['steps'] = s['steps']+1; s['age'] = s['age']+1; a = s['age'][:,None]
         s['m1'] = torch.lerp(g, s['m1'], .9); s['m2'] = torch.lerp(g*g, s['m2'], .999)
@@ -178,6 +191,13 @@ class _Learner:
         return dict(number=f['number'], mask=m[k,i], target=f['target'], start=f['start'], curve=f['curve'], loss=torch.stack([L[j][k,i] for j in TERMS], 1), OS=f['OS'],
                     steps=f['steps'], evaluations=f['passes']+3*f['steps'].cpu()+len(masks))
 
+def _whole(
+    n, # a number
+)->int:
+    "`n`, if it is a whole number"
+    if isinstance(n, bool) or int(n)!=n or isinstance(n, float): raise ValueError(f"iterations come in whole numbers, not {n!r}")
+    return int(n)
+
 def learn_masks(
     model:nn.Module,  # (B,C,T,H,W) -> (B,K)
     x,                # clips (B,C,T,H,W); or any iterable of clips, of batches, or of batches with labels, such as a DataLoader
@@ -194,38 +214,39 @@ def learn_masks(
     "Learn for each clip the mask that takes its class score away (paper, Eq. 1)"
     if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r}; there are {', '.join(MASK_PRESETS)}")
     p = {**MASK_PRESETS[preset], **{k: v for k,v in dict(lr=lr, iterations=iterations, early=early).items() if v is not None}}
+    p['iterations'] = _whole(p['iterations'])
     if p['iterations']<1: raise ValueError(f"a mask takes at least 1 iteration, not {p['iterations']}")
-    if isinstance(x, Tensor):
-        as_clips(x)
-        if not isinstance(target, str) and np.ndim(target)==1 and len(target)!=len(x): raise ValueError(f"{len(target)} targets for {len(x)} clips: one class index for all, or one for each of {len(x)}")
+    if not p['lr']>=0: raise ValueError(f"a learning rate is not below 0, unlike {p['lr']}")
+    if beta<1: raise ValueError(f"beta={beta}: below 1 the variation has no gradient where neighbours are equal")
+    if isinstance(x, Tensor): as_clips(x)
     start = p['start'] if start is None else start
     if isinstance(start, str):
         if start not in ('central','window','coarse','random'): raise ValueError(f"start={start!r}; there are 'central', 'window', 'coarse' and 'random', or give a mask (T,) or (B,T) of 0 and 1")
         if start=='random': p['size'] = 2.5 # as in the released programs
     else:
-        start = torch.as_tensor(np.asarray(start), dtype=torch.float32)
-        if isinstance(x, Tensor) and start.shape not in ((x.shape[2],), (len(x),x.shape[2])): raise ValueError(f"start of shape {tuple(start.shape)} does not fit clips {tuple(x.shape)}: it has to be (T,) or (B,T)")
+        start = torch.as_tensor(start).detach().float().cpu()
+        if start.ndim not in (1,2) or isinstance(x, Tensor) and start.shape not in (x.shape[2:3], (len(x),*x.shape[2:3])): raise ValueError(f"start of shape {tuple(start.shape)} does not fit{f' clips {tuple(x.shape)}' if isinstance(x, Tensor) else ''}: it has to be (T,) or (B,T)")
         if not bool(((start==0)|(start==1)).all()): raise ValueError("start has to be of 0 and 1: it says where the mask is on at first")
-        if start.ndim==1: start = start.expand(len(x) if hasattr(x, '__len__') else 10**9, -1)
     p['anew'] = p['anew'] and target is None
     if p['carry']: bs = 1
-    dev = next((q.device for q in model.parameters()), x.device if isinstance(x, Tensor) else torch.device('cpu'))
-    total = None if not isinstance(x, Tensor) else len(x)*p['iterations']
-    source,out = one_by_one(x, target),[]
-    way = _Learner(model, perturb, p, dict(lam1=lam1, lam2=lam2, beta=beta), Parts(bs), half, seed, dev)
-    with torch.inference_mode(False), torch.enable_grad(), at_rest(model), tqdm(total=total, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
-        more = True
+    parts = Parts(bs); bs = parts.n
+    dev = device_of(model, x.device if isinstance(x, Tensor) else None)
+    source,out,more = one_by_one(x, target),[],True
+    way = _Learner(model, perturb, p, dict(lam1=lam1, lam2=lam2, beta=beta), parts, half, seed, dev)
+    with tqdm(total=len(x)*p['iterations'] if isinstance(x, Tensor) else None, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
         while more or len(way):
-            if more and len(way)<=3*bs//4: # room for a quarter of the batch
-                new = list(islice(source, bs-len(way))); more = len(new)==bs-len(way)
-                if new: way.begin(*zip(*new), start)
-            if not len(way): break
-            way.step(); bar.update(len(way))
-            if (f := way.finished()) is not None: out.append({k: v.cpu() for k,v in f.items()})
+            new = list(islice(source, bs-len(way))) if more else []; more = more and len(new)==bs-len(way)
+            with torch.inference_mode(False), torch.enable_grad(), at_rest(model): # not while the clips' source has its turn
+                if new: way.begin(*zip(*new), start); del new
+                while len(way) and not (more and len(way)<=3*bs//4): # until there is room for a quarter of the batch
+                    way.step(); bar.update(len(way))
+                    if (f := way.finished()) is not None: out.append({k: v.cpu() for k,v in f.items()}); del f
+            if not isinstance(x, Tensor): trim_memory()
     got = {k: torch.cat([o[k] for o in out]) for k in out[0]}
     i = got.pop('number').argsort(); got = {k: v[i].numpy() for k,v in got.items()}
     curve,loss = got.pop('curve'),got.pop('loss')
     masks = Masks(curve={k: curve[...,j].T for j,k in enumerate(TERMS)}, loss={k: loss[:,j] for j,k in enumerate(TERMS)},
-                  settings=dict(preset=preset, lam1=lam1, lam2=lam2, beta=beta, **{**p, 'start':start if isinstance(start, str) else 'given', 'off_on':list(map(float, p['off_on']))}), **got)
+                  settings={k: v.item() if hasattr(v, 'item') else v for k,v in dict(preset=preset, perturb=getattr(perturb, '__name__', str(perturb)), lam1=lam1, lam2=lam2, beta=beta, half=half, seed=seed,
+                  **{**p, 'start':start if isinstance(start, str) else 'given', 'off_on':list(map(float, p['off_on']))}).items()}, **got)
     if (still := int(masks.still.sum())): warnings.warn(f"the score of {still} of {len(masks.drop)} clips was the same under every mask on the way (the drop is zero): which frames it needs cannot be said")
     return masks

@@ -27,8 +27,8 @@ class EventOracle(nn.Module):
         if as_clips(clip).shape[0]!=1: raise ValueError(f"EventOracle is made for one clip, not for {len(clip)}")
         if event.shape!=(clip.shape[2],): raise ValueError(f"event of shape {tuple(event.shape)} does not fit a clip of {clip.shape[2]} frames")
         t = event[1:].nonzero()[:,0]+1 # nothing changes into frame 0
+        e = self._changes(clip, t)[0]; moves = e.any(1); t,e = t[moves.cpu()],e[moves] # a frame that repeats the one before says nothing
         if not len(t): raise ValueError("EventOracle: nothing happens in this clip after frame 0")
-        e = self._changes(clip, t)[0]
         self.k,self.sharp = k,sharp
         self.register_buffer('t', t); self.register_buffer('key', e/e.square().sum(1, keepdim=True))
         self.classes = ['no','yes']
@@ -38,7 +38,7 @@ class EventOracle(nn.Module):
         return (y[:,t]-y[:,t-1]).flatten(2).float()
     def seen(self, x:Tensor)->Tensor:
         "How much of the change into each event frame a clip shows (B,n): 1 on the clip itself, 0 where it is frozen"
-        return torch.einsum('btp,tp->bt', self._changes(x, self.t), self.key)
+        return (self._changes(x, self.t)*self.key).sum(2)
     def forward(self, x:Tensor)->Tensor:
         c = self.seen(x)
         s = self.k*(((self.sharp*c).softmax(1)*c).sum(1)-.5)

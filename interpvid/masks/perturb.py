@@ -63,7 +63,7 @@ def reverse_index(
     threshold=.1, # on where above
 )->Tensor:        # (B,T) int: which old frame stands where
     "Frame numbers after each run of the mask has been turned round"
-    on = mask>threshold
+    on = mask.float()>threshold
     B,T = on.shape
     t = torch.arange(T, device=mask.device).expand(B,T)
     off_before = torch.where(on, -1, t).cummax(1).values                        # the last frame off, before or at t
@@ -76,6 +76,8 @@ def take_frames(
 )->Tensor:    # (B,C,T',H,W), channels last
     "Each clip's frames in the order of its row of `i`"
     return x.permute(0,2,3,4,1)[torch.arange(len(x), device=x.device)[:,None], i].permute(0,4,1,2,3)
+
+def _float(mask, m): return torch.as_tensor(mask, device=m.device).float().expand(m.shape) # as it came: bfloat16 would move a value across the threshold
 
 def move_to(
     x:Tensor, # (B,C,T,H,W)
@@ -98,7 +100,7 @@ def reverse(
     blend=False,  # False: a hard swap. True: as the released programs, each frame mixed with its partner by the mask value in the first half of the run
 )->Tensor:        # perturbed clips (B,C,T,H,W)
     "Play each run of masked frames backwards, in its place (paper, 3.1)"
-    m = as_mask(mask, x); i = reverse_index(m, threshold)
+    m = as_mask(mask, x); i = reverse_index(_float(mask, m), threshold)
     if not blend: return take_frames(x, i)
     t = torch.arange(m.shape[1], device=m.device)
     return move_to(x, m.gather(1, torch.minimum(i, t)), order_matrix(i))
@@ -134,11 +136,13 @@ def shuffle_index(
     seed=0,       # of the order; the same for all clips
 )->Tensor:        # (B,T) int: which old frame stands where
     "Frame numbers after the masked frames have been shuffled among themselves"
-    on = mask>threshold; T = on.shape[1]
+    on = mask.float()>threshold; T = on.shape[1]
     t = torch.arange(T, device=mask.device)
     key = torch.rand(T, generator=torch.Generator().manual_seed(seed)).to(mask.device)
     first = torch.where(on, t-T, t).argsort(1)                # the masked frames as they come, then the others
     drawn = torch.where(on, key-T, t).argsort(1)              # the masked frames as drawn, then the others
+    n = on.sum(1, keepdim=True); along = torch.where(t<n, (t+1)%n.clamp_min(1), t)
+    drawn = torch.where((drawn==first).all(1, keepdim=True), first.gather(1, along), drawn) # a draw that moves nothing is rolled by one
     return torch.zeros_like(first).scatter(1, first, drawn)
 
 def shuffle(
@@ -149,7 +153,7 @@ def shuffle(
 )->Tensor:        # perturbed clips (B,C,T,H,W)
     "Put the masked frames into another order; each as far as its mask says"
     m = as_mask(mask, x)
-    return move_to(x, m, order_matrix(shuffle_index(m, threshold, seed)))
+    return move_to(x, m, order_matrix(shuffle_index(_float(mask, m), threshold, seed)))
 
 def black(
     x:Tensor,     # clips (B,C,T,H,W)

@@ -15,7 +15,7 @@ import numpy as np, pandas as pd, torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core import Parts, as_clips, as_target, at_rest, fast
+from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, no_memory
 from .perturb import freeze, take_frames
 
 # %% ../../nbs/51_masks.search.ipynb #55b72257
@@ -113,13 +113,18 @@ class _Tree:
         paths = torch.stack([o[:,node] for o,(_,_,node) in zip(outs, self.levels)], 3) # (B,n,F,T,h,w)
         return model.finish(paths.flatten(0,1)).unflatten(0, (B,-1))
 
+def _reads_frame_by_frame(model):
+    "Whether `step` and `finish` are there and say what `forward` says: all three from one class, and nobody watches"
+    who = [next((c for c in type(model).__mro__ if n in vars(c)), None) for n in ('forward','step','finish')]
+    return None not in who and len(set(who))==1 and not model._forward_hooks and not model._forward_pre_hooks
+
 class MaskScores:
     "Scores of clips under many masks of 0 and 1"
     def __init__(self,
         model:nn.Module, # (B,C,T,H,W) -> (B,K); where it has `step` and `finish` (see `CLSTM`) what begins alike is computed once
         masks,           # (n,T) of 0 and 1
         perturb=freeze,  # (x, mask) -> x; where it has `index` what looks alike is computed once
-        bs=48,           # perturbed clips at a time
+        bs=48,           # perturbed clips at a time, or `Parts`
         half=True,       # bfloat16 where it is fast
         share=None,      # False: do not share beginnings; None: where it saves at least a third
     ):
@@ -127,30 +132,43 @@ class MaskScores:
         if masks.ndim!=2 or not len(masks): raise ValueError(f"masks to try have to be (n,T), got {masks.shape}")
         if not np.isin(masks, (0,1)).all(): raise ValueError("masks to try have to be of 0 and 1")
         self.model,self.perturb,self.half = model,perturb,half
-        self.masks = torch.from_numpy(masks); self.parts,self.clips = Parts(bs),Parts(1)
+        self.masks = torch.from_numpy(masks); self.parts,self.clips = bs if isinstance(bs, Parts) else Parts(bs),Parts(1)
         index = getattr(perturb, 'index', None)
-        self.order,self.back,self.tree = None,torch.arange(len(masks)),None
+        self.order,self.back,self.trees = None,torch.arange(len(masks)),None
         if index is not None:
             order,back = np.unique(index(self.masks).numpy(), axis=0, return_inverse=True)
             self.order,self.back = torch.from_numpy(order),torch.from_numpy(back.reshape(-1))
-            if hasattr(model, 'step') and share is not False:
-                size = max(1, 8*bs) # in float the states of a clip's many versions are smaller than the versions
-                trees = [_Tree(o) for o in np.array_split(order, -(-len(order)//size))]
-                if share or sum(t.n for t in trees)<order.size*2/3: self.tree,self.clips = trees,Parts(max(1, size//len(order)))
+            if share is not False and _reads_frame_by_frame(model):
+                self._grow(8*self.parts.n) # the states of a clip's versions are smaller than the versions
+                if not share and sum(t.n for t in self.trees)>=order.size*2/3: self.trees = None
+    def _grow(self, size):
+        "Trees of at most `size` masks, and as many clips at once as that leaves room for"
+        order = self.order.numpy(); self.size = size
+        self.trees = [_Tree(o) for o in np.array_split(order, -(-len(order)//size))]
+        self.clips = Parts(max(1, size//len(order)), self.parts.say)
     @property
     def evaluations(self):
         "Clips that are computed for each clip; shared beginnings count by their share of frames"
-        if self.tree: return sum(t.n for t in self.tree)/self.masks.shape[1]
+        if self.trees: return sum(t.n for t in self.trees)/self.masks.shape[1]
         return len(self.masks if self.order is None else self.order)
     def __call__(self,
         x:Tensor,      # clips (B,C,T,H,W)
         target:Tensor, # (B,) class indices
     )->Tensor:         # (B,n) float32 in [0,1]
         "Probability of `target` under each mask"
+        if self.masks.shape[1]!=x.shape[2]: raise ValueError(f"masks of {self.masks.shape[1]} frames do not fit clips of {x.shape[2]}")
         with at_rest(self.model), torch.no_grad():
-            return all_finite((self.clips(self._of_tree, x, target) if self.tree else torch.stack([self._of_one(*b) for b in zip(x, target)]))[:,self.back.to(x.device)])
+            p = self._by_trees(x, target) if self.trees else torch.stack([self._of_one(*b) for b in zip(x, target)])
+        return all_finite(p[:,self.back.to(x.device)])
+    def _by_trees(self, x, target):
+        while True:
+            try: return self.clips(self._of_tree, x, target)
+            except (RuntimeError, MemoryError) as e:
+                if not no_memory(e) or self.size<=1: raise
+            self._grow(min(self.size, len(self.order))//2)
+            self.parts.say(f"not enough memory for all masks of a clip at once; going on with {self.size}")
     def _of_tree(self, x, target):
-        with fast(x.device, self.half): logits = torch.cat([t.scores(self.model, x) for t in self.tree], 1)
+        with fast(x.device, self.half): logits = torch.cat([t.scores(self.model, x) for t in self.trees], 1)
         return logits.float().softmax(2).gather(2, target[:,None,None].expand(-1, logits.shape[1], 1))[...,0]
     def _of_one(self, clip, target):
         what = self.masks if self.order is None else self.order
@@ -169,12 +187,16 @@ class Found:
     tried:np.ndarray   # (n,T)
     losses:np.ndarray  # (B,n) of each mask that was tried; those near the best in float32, the others as searched
     evaluations:float  # clips computed for each clip, in float32 or less
+    settings:dict      # weights of the loss
     def distance(self,
         masks, # `Masks` of the same clips, or anything with `mask` (B,T) and `loss['loss']` (B,)
     )->pd.DataFrame: # a row for each clip
-        "How far other masks are from the best: in loss, in frames (cut at one half), and in overlap (IoU)"
+        "How far other masks are from the best: in loss (a soft mask can have less), in frames (cut at one half), and in overlap (IoU)"
         m,best = np.asarray(masks.mask)>.5,self.mask>.5
         if m.shape!=best.shape: raise ValueError(f"masks {m.shape} are not of the clips that were searched, {best.shape}")
+        if (np.asarray(getattr(masks, 'target', self.target))!=self.target).any(): raise ValueError("the masks take away the scores of other classes than were searched")
+        for k,v in self.settings.items():
+            if getattr(masks, 'settings', {}).get(k, v)!=v: raise ValueError(f"the masks were learned with {k}={masks.settings[k]}, and searched with {v}: their losses cannot be compared")
         both,either = (m&best).sum(1),(m|best).sum(1)
         loss = np.asarray(masks.loss['loss'])
         return pd.DataFrame({'loss':loss, 'best':self.loss['loss'], 'above best':loss-self.loss['loss'], 'frames that differ':(m!=best).sum(1), 'overlap':both/np.maximum(either, 1)})
@@ -186,7 +208,7 @@ def search_masks(
     target=None,     # class index or (B,); None: the guessed class
     perturb=freeze,  # (x, mask) -> x
     lam1=.01, lam2=.02, beta=3, # as in `learn_masks`
-    bs=48,           # perturbed clips at a time
+    bs=48,           # perturbed clips at a time, or `Parts`
     half=True,       # search in bfloat16 where it is fast, then compare the `recheck` best in float32; False: float32 throughout
     recheck=4,       # see `half`
     share=None,      # see `MaskScores`
@@ -194,24 +216,25 @@ def search_masks(
 )->Found:
     "The mask with the lowest loss for each clip, by trying all"
     if recheck<1: raise ValueError(f"recheck has to be at least 1, not {recheck}")
-    target = targets_of(model, x, target, Parts(bs))
-    ask = MaskScores(model, masks, perturb, bs, half, share)
+    x = as_clips(x).to(device_of(model, x.device)); parts = bs if isinstance(bs, Parts) else Parts(bs)
+    target = targets_of(model, x, target, parts)
+    ask = MaskScores(model, masks, perturb, parts, half, share)
     if ask.masks.shape[1]!=x.shape[2]: raise ValueError(f"masks of {ask.masks.shape[1]} frames do not fit clips of {x.shape[2]}")
     ms = ask.masks.to(x.device); n = min(recheck, len(ms))
-    near,rows,found = Parts(bs),[],[]
+    rows,found = [],[]
     def exact(c, w, t): return scores_of(model, perturb(c, w), t)
-    groups = range(0, len(x), ask.clips.n)
+    groups = range(0, len(x), max(1, ask.clips.n))
     for i in tqdm(groups, desc=desc, disable=desc is None, leave=False):
         c,t = x[i:i+groups.step],target[i:i+groups.step]
         losses = mask_loss(ms, ask(c, t), lam1, lam2, beta)['loss']                       # (b,n)
         top = losses.topk(n, largest=False).indices                                       # (b,k)
-        with at_rest(model), torch.no_grad(): s = near(exact, c.repeat_interleave(n, 0), ms[top].flatten(0,1), t.repeat_interleave(n)).view(top.shape)
+        with at_rest(model), torch.no_grad(): s = parts(exact, c.repeat_interleave(n, 0), ms[top].flatten(0,1), t.repeat_interleave(n)).view(top.shape)
         L = mask_loss(ms[top], all_finite(s), lam1, lam2, beta)
         k = L['loss'].argmin(1, keepdim=True)
         rows.append(losses.scatter(1, top, L['loss']))
         found.append((ms[top.gather(1, k)[:,0]], torch.stack([L[j].expand_as(top).gather(1, k)[:,0] for j in TERMS], 1)))
     best,terms = (torch.cat(f).cpu().numpy() for f in zip(*found))
-    return Found(best, target.cpu().numpy(), dict(zip(TERMS, terms.T)), ask.masks.numpy(), torch.cat(rows).cpu().numpy(), ask.evaluations+n)
+    return Found(best, target.cpu().numpy(), dict(zip(TERMS, terms.T)), ask.masks.numpy(), torch.cat(rows).cpu().numpy(), ask.evaluations+n, dict(lam1=lam1, lam2=lam2, beta=beta))
 
 def search_windows(
     model:nn.Module, # (B,C,T,H,W) -> (B,K)
