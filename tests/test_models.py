@@ -9,7 +9,7 @@ from interpvid.cam import gradcam
 from interpvid.core import at_rest, conv, fast, has_bf16, plain
 from interpvid.models.checkpoints import load_model, save_model
 from interpvid.masks.learn import learn_masks
-from interpvid.masks.search import search_windows
+from interpvid.masks.search import says_the_same, search_windows
 from interpvid.models import clstm
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM, norm_pool
 from interpvid.models.i3d import ORIGINAL_T, PAPER_T, I3D, same_pad
@@ -348,3 +348,42 @@ def test_kernels_longer_than_the_clip_have_gradients(T, k):
     for _ in range(15):
         junk = [torch.full((n,), torch.nan) for n in (1_500_000, 10_000, 2000)]; del junk
         assert (grad(True)-want).norm()<.03*want.norm()
+
+# --- frames by themselves: what searches and learned masks save work with
+
+def mixing():
+    yield 'I3D, paper', lambda: I3D(5, s_strides=(2,2,2,2,1), width=.125), (16,40,36)
+    yield 'I3D, published', lambda: I3D(5, ORIGINAL_T, (2,2,2,2,1), .125, head_t=2), (20,32,33)
+    for n,v in CLSTM_VARIANTS.items(): yield n, lambda v=v: CLSTM(5, (112,104), 7, **{**v, 'dropout':0}), (7,112,104)
+    yield 'peepholes', lambda: CLSTM(5, (48,40), 6, hidden=(8,8), stride=(2,2), pool=(2,2), peepholes=True), (6,48,40)
+MIXING = list(mixing())
+
+@pytest.mark.parametrize('name,make,size', MIXING, ids=[v[0] for v in MIXING])
+def test_mixtures_of_answers_are_answers_to_mixtures(name, make, size):
+    torch.manual_seed(1); net = make().eval(); x = torch.randn(2,3,*size); W = torch.rand(2,size[0],size[0]).softmax(2)
+    for p in net.parameters(): p.data += .02*torch.randn_like(p)
+    for to,tol in (torch.float32,1e-4),(torch.float64,1e-9):
+        net,v = net.to(to),x.to(to); got = []
+        for f in (lambda W: net(torch.einsum('bts,bcshw->bcthw', W, v))),(lambda W: net.mixture(net.answers(v), W)):
+            w = W.to(to).requires_grad_(); y = f(w); got.append((y.detach(), torch.autograd.grad((y*torch.arange(5.)).sum(), w)[0]))
+        for a,b in list(zip(*got))[:1 if to==torch.float32 else 2]: torch.testing.assert_close(b, a, atol=tol*a.abs().max().item(), rtol=tol) # an untrained network's gradients are float32's noise
+    one = net.mixture(net.answers(v[:1]), W.to(to)) # many mixtures of one clip
+    torch.testing.assert_close(one, net(torch.einsum('bts,cshw->bcthw', W.to(to), v[0])), atol=1e-9, rtol=1e-7)
+
+def test_a_network_that_is_watched_or_has_a_forward_of_its_own_takes_no_short_way():
+    class Other(I3D):
+        def forward(self, x): return 3*super().forward(x)
+    torch.manual_seed(0); x = torch.randn(2,3,8,32,32); kw = dict(target=0, preset='released-pytorch', iterations=3, start=[0,0,1,1,1,1,0,0], half=False)
+    net = I3D(5, s_strides=(2,2,2,2,1), width=.125).eval(); seen = []
+    assert says_the_same(net, 'answers', 'mixture') and not says_the_same(Other(5, width=.125), 'answers', 'mixture')
+    a = learn_masks(net, x, **kw)
+    h = net.features.Conv3d_1a_7x7.conv.register_forward_hook(lambda *_: None); g = net.features.Conv3d_1a_7x7.register_forward_hook(lambda *_: seen.append(1))
+    b = learn_masks(net, x, **kw); h.remove(); g.remove()
+    assert len(seen)>=5 and not says_the_same(Watched(net), 'answers', 'mixture')
+    np.testing.assert_allclose(a.mask, b.mask, atol=1e-4); np.testing.assert_allclose(a.curve['loss'], b.curve['loss'], atol=1e-5)
+    with plain(): c = learn_masks(net, x, **kw)
+    np.testing.assert_allclose(a.curve['loss'], c.curve['loss'], atol=1e-5)
+
+class Watched(nn.Module):
+    def __init__(self, net): super().__init__(); self.net = net
+    def forward(self, x): return self.net(x)

@@ -12,13 +12,13 @@ import warnings
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, trim_memory
+from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, shortcuts, trim_memory
 from .perturb import freeze
-from .search import TERMS, MaskScores, all_finite, mask_loss, scores_of, search_windows, windows
+from .search import TERMS, MaskScores, all_finite, as_text, mask_loss, says_the_same, scores_of, search_windows, windows
 
 # %% ../../nbs/53_masks.learn.ipynb #b7c97c26
 def central_window(
@@ -57,7 +57,7 @@ MASK_PRESETS = {n: {**_PLAIN, **p} for n,p in {
 }.items()}
 
 # %% ../../nbs/53_masks.learn.ipynb #ed2217c2
-@dataclass
+@dataclass(repr=False)
 class Masks:
     "Learned masks of a batch of clips"
     mask:np.ndarray    # (B,T) in [0,1]
@@ -75,6 +75,12 @@ class Masks:
     def drop(self): "(B,) what the mask takes away: OS - FS"; return self.OS-self.loss['score']
     @property
     def still(self): "(B,) bool: the score did not change at all, so the mask says nothing"; return (self.drop==0)&(np.nanmax(self.curve['score'], 0)==np.nanmin(self.curve['score'], 0))
+    @property
+    def table(self):
+        "A row for each clip"
+        return pd.DataFrame({'target':self.target, 'start':as_text(self.start), 'mask, above ½':as_text(self.mask), 'OS':self.OS, 'FS':self.loss['score'], 'loss':self.loss['loss'], 'steps':self.steps, 'evaluations':self.evaluations})
+    def __repr__(self): return f"Masks({len(self.mask)} clips, {self.settings['preset']}, mean loss {self.loss['loss'].mean():.3f})"
+    def _repr_html_(self): return self.table.round(3)._repr_html_()
 
 def one_by_one(
     x,           # clips (B,C,T,H,W); or an iterable of clips (C,T,H,W), of batches of them, or of pairs with labels
@@ -114,7 +120,7 @@ class _Learner:
     "A batch of clips on their way"
     def __init__(self, model, perturb, p, weights, parts, half, seed, dev):
         self.model,self.perturb,self.p,self.weights,self.parts,self.half,self.seed,self.dev = model,perturb,p,weights,parts,half,seed,dev
-        self.now,self.came,self.moments,self.ask,self.tries = {},0,None,None,Parts(2*parts.n, parts.say)
+        self.now,self.came,self.moments,self.ask,self.tries,self.mixes = {},0,None,None,Parts(2*parts.n, parts.say),None
     def __len__(self): return len(self.now['number']) if self.now else 0
 
     def begin(self, clips, targets, start):
@@ -130,7 +136,16 @@ class _Learner:
         m1,m2,age = self.moments if self.moments is not None else (zero, zero, steps)
         new = dict(x=x, target=target, start=s, logits=self.p['size']*(2*s-1), m1=m1, m2=m2, age=age, steps=steps, number=n, passes=passes+1, OS=probs.gather(1, target[:,None])[:,0],
             curve=s.new_full((B,self.p['iterations'],4), torch.nan), low=s.new_full((B,), torch.inf), mark=s.new_full((B,), torch.inf), stall=steps, best=s)
+        if self.can_mix(x): new['answers'] = self.answers(x)
         self.now = {k: torch.cat([self.now[k], v]) if self.now else v for k,v in new.items()}
+    def can_mix(self, x):
+        "Whether the network's first convolution has to see each frame only once, and what it says fits into 2 GB"
+        if self.mixes is None:
+            self.mixes = hasattr(self.perturb, 'matrix') and shortcuts(x) and says_the_same(self.model, 'answers', 'mixture')
+            if self.mixes: self.mixes = self.answers(x[:1]).nbytes*self.parts.n<=2e9
+        return self.mixes
+    def answers(self, x):
+        with torch.no_grad(), fast(self.dev, self.half): return self.parts(self.model.answers, x)
     def original(self, x): return self.perturb(x, x.new_full((x.shape[2],), self.p['off_on'][0])) if self.p['off_on'][0] else x
     def starts(self, x, target, number, start):
         "(B,T) masks of 0 and 1, and the forward passes they took"
@@ -149,10 +164,12 @@ class _Learner:
         w = self.ask.masks.to(x.device)
         return w[mask_loss(w, self.ask(x, target), **self.weights)['loss'].argmin(1)],none+round(self.ask.evaluations)
 
-    def gradient(self, x, logits, target):
+    def gradient(self, x, logits, target, answers=None):
         "The four terms (B,4) and the gradient of the loss (B,T)"
         logits = logits.detach().requires_grad_(); m = logits.sigmoid()
-        with fast(self.dev, self.half): y = self.perturb(x, m); out = self.model(y)
+        with fast(self.dev, self.half):
+            y = self.perturb(x, m) if answers is None else self.perturb.matrix(m)
+            out = self.model(y) if answers is None else self.model.mixture(answers, y)
         if not y.requires_grad: raise ValueError(f"the clips under {getattr(self.perturb, '__name__', self.perturb)} have no gradient in the mask; `search_windows` needs none, and reverse(…, blend=True) has one")
         probs = out.float().softmax(1)
         score = probs.amax(1) if self.p['anew'] else probs.gather(1, target[:,None])[:,0]
@@ -163,7 +180,7 @@ class _Learner:
     def step(self):
         "One step of Adam for every clip"
         s,p = self.now,self.p
-        terms,g = self.parts(self.gradient, s['x'], s['logits'], s['target'])
+        terms,g = self.parts(self.gradient, *(s[k] for k in ('x','logits','target','answers') if k in s))
         s['curve'][torch.arange(len(g)),s['steps']] = terms
         loss = terms[:,3]
         if p['best'] or p['early'] is not None:

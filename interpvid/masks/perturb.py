@@ -6,8 +6,8 @@ Docs: https://interpvid.github.io/interpvid/masks.perturb.html.md"""
 
 # %% auto #0
 __all__ = ['as_mask', 'freeze_matrix', 'mix_frames', 'freeze', 'reverse_index', 'take_frames', 'move_to', 'order_matrix',
-           'reverse', 'freeze_after', 'mean_frame', 'blur', 'shuffle_index', 'shuffle', 'black', 'freeze_index',
-           'freeze_after_index']
+           'reverse', 'freeze_after', 'freeze_after_matrix', 'mean_frame', 'blur', 'shuffle_index', 'shuffle', 'black',
+           'freeze_index', 'freeze_after_index']
 
 # %% ../../nbs/50_masks.perturb.ipynb #c7521657
 import torch
@@ -111,7 +111,13 @@ def freeze_after(
     mask,     # (T,) or (B,T) in [0,1]; 1 shows the frame after, the last frame stays
 )->Tensor:    # perturbed clips (B,C,T,H,W)
     "Freeze, run backwards: a masked frame shows what comes next instead of what was"
-    return mix_frames(x, freeze_matrix(as_mask(mask, x).flip(1)).flip(1,2))
+    return mix_frames(x, freeze_after_matrix(as_mask(mask, x)))
+
+def freeze_after_matrix(
+    mask:Tensor, # (B,T) in [0,1]
+)->Tensor:       # (B,T,T), upper triangular, rows sum to 1
+    "W(m) of `freeze_after`"
+    return freeze_matrix(mask.flip(1)).flip(1,2)
 
 def mean_frame(
     x:Tensor, # clips (B,C,T,H,W)
@@ -179,3 +185,4 @@ def freeze_after_index(
     return mask.shape[1]-1-freeze_index(mask.flip(1)).flip(1)
 
 freeze.index,freeze_after.index,reverse.index,shuffle.index = freeze_index,freeze_after_index,reverse_index,shuffle_index
+freeze.matrix,freeze_after.matrix = freeze_matrix,freeze_after_matrix

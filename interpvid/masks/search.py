@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/masks.search.html.md"""
 
 # %% auto #0
 __all__ = ['TERMS', 'tv_norm', 'mask_loss', 'scores_of', 'all_finite', 'targets_of', 'windows', 'window_pairs', 'all_masks',
-           'MaskScores', 'Found', 'search_masks', 'search_windows']
+           'says_the_same', 'MaskScores', 'as_text', 'Found', 'search_masks', 'search_windows']
 
 # %% ../../nbs/51_masks.search.ipynb #1403f1bd
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ import numpy as np, pandas as pd, torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, no_memory
-from .perturb import freeze, take_frames
+from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, no_memory, shortcuts
+from .perturb import freeze, order_matrix, take_frames
 
 # %% ../../nbs/51_masks.search.ipynb #55b72257
 def tv_norm(
@@ -113,15 +113,18 @@ class _Tree:
         paths = torch.stack([o[:,node] for o,(_,_,node) in zip(outs, self.levels)], 3) # (B,n,F,T,h,w)
         return model.finish(paths.flatten(0,1)).unflatten(0, (B,-1))
 
-def _reads_frame_by_frame(model):
-    "Whether `step` and `finish` are there and say what `forward` says: all three from one class, and nobody watches"
-    who = [next((c for c in type(model).__mro__ if n in vars(c)), None) for n in ('forward','step','finish')]
-    return None not in who and len(set(who))==1 and not model._forward_hooks and not model._forward_pre_hooks
+def says_the_same(
+    model:nn.Module,
+    *names, # of methods that together say what `forward` says
+)->bool:
+    "Whether a model has them, from the same class as its `forward`, and nobody watches its parts"
+    who = [next((c for c in type(model).__mro__ if n in vars(c)), None) for n in ('forward',*names)]
+    return None not in who and len(set(who))==1 and not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 class MaskScores:
     "Scores of clips under many masks of 0 and 1"
     def __init__(self,
-        model:nn.Module, # (B,C,T,H,W) -> (B,K); where it has `step` and `finish` (see `CLSTM`) what begins alike is computed once
+        model:nn.Module, # (B,C,T,H,W) -> (B,K); where it has `step` and `finish` (see `CLSTM`) what begins alike is computed once; where it has `answers` and `mixture` (see `I3D`), its first layer
         masks,           # (n,T) of 0 and 1
         perturb=freeze,  # (x, mask) -> x; where it has `index` what looks alike is computed once
         bs=48,           # perturbed clips at a time, or `Parts`
@@ -138,7 +141,7 @@ class MaskScores:
         if index is not None:
             order,back = np.unique(index(self.masks).numpy(), axis=0, return_inverse=True)
             self.order,self.back = torch.from_numpy(order),torch.from_numpy(back.reshape(-1))
-            if share is not False and _reads_frame_by_frame(model):
+            if share is not False and says_the_same(model, 'step', 'finish'):
                 self._grow(8*self.parts.n) # the states of a clip's versions are smaller than the versions
                 if not share and sum(t.n for t in self.trees)>=order.size*2/3: self.trees = None
     def _grow(self, size):
@@ -171,14 +174,24 @@ class MaskScores:
         with fast(x.device, self.half): logits = torch.cat([t.scores(self.model, x) for t in self.trees], 1)
         return logits.float().softmax(2).gather(2, target[:,None,None].expand(-1, logits.shape[1], 1))[...,0]
     def _of_one(self, clip, target):
-        what = self.masks if self.order is None else self.order
+        what,mixes = self.masks if self.order is None else self.order,self.order is not None and shortcuts(clip) and says_the_same(self.model, 'answers', 'mixture')
+        if mixes:
+            with fast(clip.device, self.half): answers = self.model.answers(clip[None])
         def f(w):
-            many = clip[None].expand(len(w), *clip.shape)
-            with fast(clip.device, self.half): return scores_of(self.model, self.perturb(many, w) if self.order is None else take_frames(many, w), target.expand(len(w)))
+            t,many = target.expand(len(w)),clip[None].expand(len(w), *clip.shape)
+            with fast(clip.device, self.half):
+                if mixes: return self.model.mixture(answers, order_matrix(w)).float().softmax(1).gather(1, t[:,None])[:,0]
+                return scores_of(self.model, self.perturb(many, w) if self.order is None else take_frames(many, w), t)
         return self.parts(f, what.to(clip.device))
 
 # %% ../../nbs/51_masks.search.ipynb #c47e0ab9
-@dataclass
+def as_text(
+    masks, # (B,T)
+)->list:   # of B strings: '#' where above one half, else '.'
+    "Masks in one line each"
+    return [''.join('.#'[int(v)] for v in m) for m in np.asarray(masks)>.5]
+
+@dataclass(repr=False)
 class Found:
     "The best of the masks that were tried, for each clip"
     mask:np.ndarray    # (B,T) of 0 and 1
@@ -188,6 +201,10 @@ class Found:
     losses:np.ndarray  # (B,n) of each mask that was tried; those near the best in float32, the others as searched
     evaluations:float  # clips computed for each clip, in float32 or less
     settings:dict      # weights of the loss
+    @property
+    def table(self): "A row for each clip"; return pd.DataFrame({'target':self.target, 'best mask':as_text(self.mask), **{k: self.loss[k] for k in TERMS}})
+    def __repr__(self): return f"Found(the best of {len(self.tried)} masks for {len(self.mask)} clips, mean loss {self.loss['loss'].mean():.3f})"
+    def _repr_html_(self): return self.table.round(3)._repr_html_()
     def distance(self,
         masks, # `Masks` of the same clips, or anything with `mask` (B,T) and `loss['loss']` (B,)
     )->pd.DataFrame: # a row for each clip

@@ -18,13 +18,13 @@ def _tanh_(x): return x.tanh_() if x.dtype!=torch.float32 else x.mul_(2).sigmoid
 _sigmoid_back,_tanh_back = torch.ops.aten.sigmoid_backward.grad_input,torch.ops.aten.tanh_backward.grad_input
 
 class _Frames(torch.autograd.Function):
-    "The cell over all frames, and the way back by hand; frames (T,B,C,H,W) to states (T,B,F,H',W'), each frame channels last"
+    "The cell over all frames, and the way back by hand; frames (T,B,C,H,W) to states (T,B,F,H',W'), each frame channels last. Without `wx` the frames are what it would have made of them"
     @staticmethod
     def forward(ctx, x, wx, b, wh, stride, pad, keep):
         T,n,same = len(x),len(wh)//4,[k//2 for k in wh.shape[2:]]
         gates,cells,taus,c = [],[],[],None
         for t in range(T):
-            z = F.conv2d(x[t], wx, b, stride, pad)
+            z = x[t].clone() if wx is None else F.conv2d(x[t], wx, b, stride, pad)
             if t: z += F.conv2d(hs[t-1], wh, None, 1, same)
             else: hs = z.new_empty((T,len(z),*z.shape[2:],n)).permute(0,1,4,2,3)
             g = _tanh_(z[:,3*n:].clone()); z.sigmoid_(); z[:,3*n:] = g # σ over all and again over a quarter: quicker than over three quarters that lie apart
@@ -33,15 +33,15 @@ class _Frames(torch.autograd.Function):
             tau = _tanh_(c.clone())
             torch.mul(o, tau, out=hs[t])
             if keep: gates.append(z); cells.append(c); taus.append(tau)
-        ctx.save_for_backward(x, wx, wh, hs, *gates, *cells, *taus); ctx.how = stride,pad,same
+        ctx.save_for_backward(x if wx is not None else x.new_empty(x.shape[:1]), wx, wh, hs, *gates, *cells, *taus); ctx.how = stride,pad,same,x.shape
         return hs
     @staticmethod
     @first_order
     def backward(ctx, dhs):
-        x,wx,wh,hs,*kept = ctx.saved_tensors; stride,pad,same = ctx.how
+        x,wx,wh,hs,*kept = ctx.saved_tensors; stride,pad,same,shape = ctx.how
         T,n = len(x),hs.shape[2]; gates,cells,taus = kept[:T],kept[T:2*T],kept[2*T:]
         need = ctx.needs_input_grad
-        dz = torch.empty_like(gates[0]); di,df,do,dg = dz.split(n, 1); dx = torch.empty_like(x) if need[0] else None
+        dz = torch.empty_like(gates[0]); di,df,do,dg = dz.split(n, 1); dx = None if not need[0] else torch.empty_like(x) if wx is not None else dz.new_empty((shape[0],shape[1],*shape[3:],shape[2])).permute(0,1,4,2,3)
         dh = dc = None; sums = [None]*3 # of wx, b, wh; in float32, whatever the frames are in
         for t in reversed(range(T)):
             i,f,o,g = gates[t].split(n, 1)
@@ -52,13 +52,13 @@ class _Frames(torch.autograd.Function):
             torch.mul(dc, g, out=di); torch.mul(dc, i, out=dg)
             torch.mul(dc, cells[t-1], out=df) if t else df.zero_()
             _sigmoid_back(dz[:,:3*n], gates[t][:,:3*n], grad_input=dz[:,:3*n]); _tanh_back(dg, g, grad_input=dg)
-            back = conv_grads(dz, x[t], wx, stride, pad, need[:3])
+            back = (dz,None,None) if wx is None else conv_grads(dz, x[t], wx, stride, pad, need[:3])
             if need[0]: dx[t] = back[0]
             dh,dwh,_ = conv_grads(dz, hs[t-1], wh, [1,1], same, (True,need[3],False)) if t else (None,)*3
             if t: dc.mul_(f)
             for k,s in enumerate((*back[1:], dwh)):
                 if s is not None: sums[k] = s.to(torch.promote_types(s.dtype, torch.float32)) if sums[k] is None else sums[k].add_(s)
-        return dx, *(s if s is None else s.to(wx.dtype) for s in sums), None, None, None
+        return dx, *(s if s is None else s.to(wh.dtype) for s in sums), None, None, None
 
 def _watched(*modules): return any(m._forward_hooks or m._forward_pre_hooks for m in modules) # somebody wants to see what they do
 
@@ -95,10 +95,17 @@ class ConvLSTM(nn.Module):
         return _Frames.apply(x, *(t.to(dt) for t in w), self.wx.stride, self.wx.padding, keep).permute(1,2,0,3,4)
     def _by_autograd(self, x):
         B,C,T,H,W = x.shape
-        gx = self.wx(x.transpose(1,2).reshape(B*T,C,H,W)).unflatten(0, (B,T)).unbind(1) # for all frames at once
+        return self._along(self.wx(x.transpose(1,2).reshape(B*T,C,H,W)).unflatten(0, (B,T)).unbind(1)) # for all frames at once
+    def _along(self, gx):
         state,hs = None,[]
-        for t in range(T): state = self.step(gx[t], state); hs.append(state[0])
+        for g in gx: state = self.step(g, state); hs.append(state[0])
         return torch.stack(hs, 1).transpose(1,2)
+    def from_gates(self,
+        gx:Tensor, # what `wx` makes of the frames (T,B,4F,H',W')
+    )->Tensor:     # (B,F,T,H',W')
+        "The rest of the layer"
+        if self.wc is not None or self.gate!='sigmoid' or not shortcuts(gx) or _watched(self.wh): return self._along(gx.unbind(0))
+        return _Frames.apply(gx, None, None, self.wh.weight.to(gx.dtype), None, None, torch.is_grad_enabled() and gx.requires_grad).permute(1,2,0,3,4)
     def step(self,
         gx:Tensor,  # what `wx` makes of one frame (B,4F,H',W')
         state=None, # (h,c) after the frame before, (B,F,H',W') each; None: this is the first
@@ -254,6 +261,23 @@ class CLSTM(nn.Module):
             new.append(l.lstm.step(l.lstm.wx(x), None if state is None else state[j]))
             x = norm_pool(new[-1][0][:,:,None], self._norm(j), l.pool, l.pool_first)[:,:,0]
         return x,new
+    def answers(self,
+        x:Tensor, # (B,C,T,H,W)
+    )->Tensor:    # (B,T,H',W',4F)
+        "What the first layer's convolution over its input makes of each frame by itself"
+        c = self.layers[0].lstm.wx
+        return F.conv2d(x.transpose(1,2).flatten(0,1), c.weight, None, c.stride, c.padding).unflatten(0, (len(x),-1)).permute(0,1,3,4,2).contiguous()
+    def mixture(self,
+        answers:Tensor, # of clips x, or of one for all
+        W:Tensor,       # (B,T,T): each new frame as weights of old ones
+    )->Tensor:          # scores (B,K) of the clips W x
+        "Scores of mixtures of frames, without the first convolution: that of a mixture is the mixture of its answers"
+        A = W.to(answers.dtype); n = len(W)
+        g = torch.bmm(A if len(answers)==n else A.flatten(0,1)[None], answers.flatten(2)).view(n, *answers.shape[1:])+self.layers[0].lstm.wx.bias.to(answers.dtype)
+        x = self.layers[0].lstm.from_gates(g.permute(1,0,4,2,3))
+        x = norm_pool(x, self._norm(0), self.layers[0].pool, self.layers[0].pool_first)
+        for j,l in enumerate(self.layers[1:], 1): x = l(x, self._norm(j))
+        return self.finish(x)
     def finish(self,
         x:Tensor, # what the last layer says of all frames (B,F,T,h,w)
     )->Tensor:    # scores (B,K)

@@ -108,6 +108,27 @@ class I3D(nn.Module):
         self.logits = nn.Conv3d(i, n_classes, 1)
     def forward(self, x:Tensor)->Tensor:
         if x.ndim!=5: raise ValueError(f"I3D takes a batch (B,C,T,H,W), got {tuple(x.shape)}")
-        x = self.features(x).mean((3,4), keepdim=True) # (B,F,T',1,1)
+        return self._head(self.features(x))
+    def _head(self, x):
+        x = x.mean((3,4), keepdim=True) # (B,F,T',1,1)
         if self.head_t>1: x = F.avg_pool3d(x, (min(self.head_t, x.shape[2]),1,1), 1)
         return self.logits(self.dropout(x)).mean((2,3,4)) # scores at each time, averaged
+    def answers(self,
+        x:Tensor, # (B,C,T,H,W)
+    )->Tensor:    # (B,T·k,H',W',F), k places in the kernel
+        "What the first convolution makes of each frame by itself, at each place of its kernel in time"
+        c,w = self.features[0],self.features[0].conv.weight; k = w.shape[2]
+        frames = F.pad(x, [q for ab in reversed(_pads(x, c.kernel, c.stride)[1:]) for q in ab]).transpose(1,2).flatten(0,1).contiguous(memory_format=torch.channels_last)
+        y = F.conv2d(frames, w.permute(2,0,1,3,4).flatten(0,1).contiguous(memory_format=torch.channels_last), None, c.stride[1:]) # (B·T,k·F,H',W')
+        return y.unflatten(1, (k,-1)).unflatten(0, (len(x),-1)).permute(0,1,2,4,5,3).flatten(1,2).contiguous()
+    def mixture(self,
+        answers:Tensor, # of clips x, or of one for all
+        W:Tensor,       # (B,T,T): each new frame as weights of old ones
+    )->Tensor:          # scores (B,K) of the clips W x
+        "Scores of mixtures of frames, without the first convolution: that of a mixture is the mixture of its answers"
+        c = self.features[0]; k = c.kernel[0]
+        A = F.pad(W, (0,0,*same_pad(W.shape[1], k, c.stride[0]))).unfold(1, k, c.stride[0]).flatten(2).to(answers.dtype) # (B,T',T·k)
+        y = torch.bmm(A if len(answers)==len(W) else A.flatten(0,1)[None], answers.flatten(2)).view(len(W), -1, *answers.shape[2:]).permute(0,4,1,2,3)
+        x = F.relu(c.bn(y), inplace=True)
+        for m in self.features[1:]: x = m(x)
+        return self._head(x)
