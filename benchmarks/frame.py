@@ -40,7 +40,7 @@ def measure(b:Bench)->dict:
     ratios = [t*b.times/o for o,t in pairs]
     low,_,high = statistics.quantiles(ratios, n=4)
     return dict(name=b.name, against=b.against, ratio=round(statistics.median(ratios),2), at_least=b.at_least, low=round(low,2), high=round(high,2),
-                runs=b.runs, ours_ms=round(1e3*statistics.median(o for o,_ in pairs),2), baseline_ms=round(1e3*b.times*statistics.median(t for _,t in pairs),2),
+                runs=b.runs, times=b.times, ours_ms=round(1e3*statistics.median(o for o,_ in pairs),2), baseline_ms=round(1e3*b.times*statistics.median(t for _,t in pairs),2),
                 machine=machine(), date=date.today().isoformat())
 
 def machine()->str:

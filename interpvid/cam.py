@@ -156,7 +156,7 @@ def scaled(
     L:Tensor,         # maps (B,T,H,W)
     normalize='clip', # see `gradcam`
 )->Tensor:            # a map that is zero everywhere stays so
-    "Maps whose largest value is 1"
+    "Maps scaled so that the largest absolute value is 1; None: as they are"
     if normalize is None: return L
     over = (1,2,3) if normalize=='clip' else (2,3)
     if normalize=='stretch': L = L-L.amin(over, keepdim=True)

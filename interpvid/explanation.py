@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from .cam import as_maps, cam_settings, find_layer, gradcam
 from .core import STATS, Parts, as_clips, as_target, at_rest, to_batch, to_frames, writing
 from .masks.learn import MASK_PRESETS, learn_masks
-from .masks.perturb import as_mask, freeze
+from .masks.perturb import as_mask, freeze, reverse
 from .masks.scores import mask_scores
 from .masks.search import mask_loss
-from .viz import HTML, columns, overlay, scrub_html
+from .viz import columns, overlay, scrub_html
 
 # %% ../nbs/60_explanation.ipynb #e4c9497f
 @dataclass
@@ -146,6 +146,7 @@ def explain(
     cam=None,                 # dict of further arguments of `gradcam`
     maps=None,                # heat maps in place of Grad-CAM: an array, or (model, x, target) -> array, see `as_maps`
     masks=None,               # masks in place of learned ones: `Masks`, (T,) or (B,T) in [0,1]
+    reverse=reverse,          # (x, mask) -> x, for RS; partial(reverse, blend=True): as the released programs
     **kwargs,                 # further arguments of `learn_masks`
 )->list:                      # of `Explanation`
     "Grad-CAM, a learned freeze mask, its reversal, and their scores"
@@ -153,6 +154,7 @@ def explain(
     dev = next((p.device for p in model.parameters()), torch.device('cpu'))
     x = x.to(dev) if isinstance(x, Tensor) and x.is_floating_point() else to_batch(x, stats, dev)
     as_clips(x); how = None
+    if (cam or {}).keys()&{'space','time'} and None in (cam.get('space', 1), cam.get('time', 1)) or (cam or {}).get('relu', True) is False: raise ValueError("explain shows maps at the size of the clip, not negative; for others take `gradcam`")
     if maps is None: how = cam_settings(**{k: v for k,v in (cam or {}).items() if k not in ('relu','bs')}); find_layer(model, layer, x[:1]) # before the long work
     for k,v in dict(labels=labels, truth=truth).items():
         if v is not None and len(v)<len(x): raise ValueError(f"explain: {len(v)} {k} for {len(x)} clips")
@@ -161,7 +163,9 @@ def explain(
         if labels is None: raise ValueError("explain: target='label' needs labels")
         target = labels
     if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r}; there are {', '.join(MASK_PRESETS)}")
-    off = MASK_PRESETS[preset]['off_on'][0] if masks is None else 0. # what counts as the clip without a mask
+    given = {} if masks is None else getattr(masks, 'settings', {})
+    if 'perturb' in kwargs or given.get('perturb', 'freeze')!='freeze': raise ValueError("explain freezes, in its scores and columns; for another perturbation take `learn_masks` and `mask_scores`")
+    off = MASK_PRESETS[preset]['off_on'][0] if masks is None else given.get('off_on', [0.])[0] # what counts as the clip without a mask
     plain = freeze(x, x.new_full((x.shape[2],), off)) if off else x
     with at_rest(model), torch.no_grad(): logits = Parts(bs)(model, plain)
     K = logits.shape[1]
@@ -171,7 +175,7 @@ def explain(
     if masks is None: masks = learn_masks(model, x, target, preset=preset, bs=bs, desc=desc, **kwargs)
     elif kwargs: raise ValueError(f"explain: {', '.join(kwargs)} is for masks that are learned, and masks= gives them")
     m,start,mask_settings = _given(masks, x)
-    S = mask_scores(model, x, m, target, labels, off=off, bs=bs)
+    S = mask_scores(model, x, m, target, labels, reverse=reverse, off=off, bs=bs)
     weights = {k: mask_settings[k] for k in ('lam1','lam2','beta') if k in mask_settings}
     loss = {k: v.cpu().numpy() for k,v in mask_loss(m, torch.tensor(S['FS'].to_numpy(), device=dev), **weights).items()}
     if maps is None:

@@ -354,7 +354,7 @@ def test_kernels_longer_than_the_clip_have_gradients(T, k):
 def mixing():
     yield 'I3D, paper', lambda: I3D(5, s_strides=(2,2,2,2,1), width=.125), (16,40,36)
     yield 'I3D, published', lambda: I3D(5, ORIGINAL_T, (2,2,2,2,1), .125, head_t=2), (20,32,33)
-    for n,v in CLSTM_VARIANTS.items(): yield n, lambda v=v: CLSTM(5, (112,104), 7, **{**v, 'dropout':0}), (7,112,104)
+    for n,v in CLSTM_VARIANTS.items(): yield n, lambda v=v: CLSTM(5, (128,132), 5, **{**v, 'dropout':0}), (5,128,132)
     yield 'peepholes', lambda: CLSTM(5, (48,40), 6, hidden=(8,8), stride=(2,2), pool=(2,2), peepholes=True), (6,48,40)
 MIXING = list(mixing())
 

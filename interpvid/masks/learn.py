@@ -26,24 +26,24 @@ def central_window(
     x:Tensor,        # clips (B,C,T,H,W)
     target:Tensor,   # (B,) class indices
     perturb=freeze,  # (x, mask) -> x
-    keep=.9,         # share of the score above which a window is too short
-    off_on=(0.,1.),  # mask values outside and inside the windows that are tested; the score before is that under `off` everywhere
+    share=.9,        # of the full mask's drop, below which a window has become too short
+    off_on=(0.,1.),  # mask values outside and inside the windows that are tested; the clip without a mask is that under `off` everywhere
     bs=24,           # clips at a time, or `Parts`
     half=True,       # bfloat16 where it is fast
-)->tuple:            # (B,T) of 0 and 1, all 1 where no window is long enough; and forward passes (B,) that it took
-    "For each clip the shortest centred window, of two frames at least, under which its score falls below `keep` of what it was"
+)->tuple:            # (B,T) of 0 and 1, all 1 for clips of fewer than four frames; and forward passes (B,) that it took
+    "For each clip the first centred window, shrinking from T-2 frames to two, that takes away less than `share` of what the full mask takes"
     parts = bs if isinstance(bs, Parts) else Parts(bs)
     B,T = len(x),x.shape[2]; off,on = off_on
-    best = torch.ones(B, T, device=x.device); passes = torch.ones(B, dtype=torch.long); left = torch.arange(B, device=x.device)
+    best = torch.ones(B, T, device=x.device); passes = torch.full((B,), 2); left = torch.arange(B, device=x.device)
     def score(v, t, m):
         with fast(x.device, half): return scores_of(model, perturb(v, m) if float(m.max())>0 else v, t)
     with at_rest(model), torch.no_grad():
-        full = parts(score, x, target, x.new_full((B,T), off))
-        for n in range(2, T+1, 2):
-            w = torch.zeros(T, device=x.device); w[T//2-n//2:T//2-n//2+n] = 1
+        plain,full = (parts(score, x, target, x.new_full((B,T), v)) for v in off_on)
+        for i in range(1, T//2):
+            w = torch.zeros(T, device=x.device); w[i:T-i] = 1
             s = parts(score, x[left], target[left], (off+(on-off)*w).expand(len(left), T)); passes[left.cpu()] += 1
-            falls = s<keep*full[left]
-            best[left[falls]] = w; left = left[~falls]
+            best[left] = w; ratio = (plain[left]-s)/(plain[left]-full[left]) # no number, and not below, where both are zero
+            left = left[~(ratio<share)]
             if not len(left): break
     return best,passes
 
@@ -62,7 +62,7 @@ class Masks:
     "Learned masks of a batch of clips"
     mask:np.ndarray    # (B,T) in [0,1]
     target:np.ndarray  # (B,) class whose score was taken away
-    start:np.ndarray   # (B,T) the mask that learning started from
+    start:np.ndarray   # (B,T) of 0 and 1: where the mask was on at first; learning starts from the sigmoid of ±`size`
     curve:dict         # 'length','tv','score','loss' on the way: (iterations,B), before each step, as the preset counts them; NaN after a clip has converged
     loss:dict          # the same of `mask` by the paper's loss, whatever the preset: (B,), in float32
     OS:np.ndarray      # (B,) score of the clip without a mask, in float32; 'released-tf' takes the half-frozen clip for it

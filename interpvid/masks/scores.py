@@ -24,7 +24,7 @@ def mask_scores(
     labels=None,     # (B,) true classes, where known
     perturb=freeze,  # (x, mask) -> x, for FS
     reverse=reverse, # (x, mask) -> x, for RS; partial(reverse, blend=True): as the released programs
-    off=0.,          # 0.5: as the released TensorFlow program, which takes the clip frozen by one half in every frame for the clip as it is; only FS does without
+    off=0.,          # 0.5: as the released TensorFlow program, which takes the clip frozen by one half in every frame for the clip as it is; only FS does without. (Its FS and RS are of the class guessed on the perturbed clip; here all are of one class)
     bs=24,           # clips at a time
 )->pd.DataFrame:     # a row for each clip: OS, FS, RS, FS binary, RS binary, CS and P (missing where the guess is right or the label unknown), target, guess
     "What a network says of clips as they are, frozen, and reversed"

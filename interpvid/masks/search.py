@@ -1,4 +1,4 @@
-"""What is a mask worth? The paper's loss, and the best window for certain, by trying them all.
+"""What is a mask worth? The paper's loss, and the best window, by trying them all.
 
 Docs: https://interpvid.github.io/interpvid/masks.search.html.md"""
 
@@ -199,7 +199,7 @@ class Found:
     loss:dict          # 'length','tv','score','loss' of `mask`: (B,), in float32
     tried:np.ndarray   # (n,T)
     losses:np.ndarray  # (B,n) of each mask that was tried; those near the best in float32, the others as searched
-    evaluations:float  # clips computed for each clip, in float32 or less
+    evaluations:float  # passes through the network for each clip, in either precision
     settings:dict      # weights of the loss
     @property
     def table(self): "A row for each clip"; return pd.DataFrame({'target':self.target, 'best mask':as_text(self.mask), **{k: self.loss[k] for k in TERMS}})
@@ -261,6 +261,6 @@ def search_windows(
     pairs=False,     # try pairs of windows too
     **kwargs,        # further arguments of `search_masks`
 )->Found:
-    "The window with the lowest loss for each clip, by trying all"
+    "The window with the lowest loss for each clip, by trying all: with `half=False` for certain, by default in bfloat16 where that is fast, with the few best compared in float32"
     T = as_clips(x).shape[2]
     return search_masks(model, x, np.concatenate([windows(T), window_pairs(T)]) if pairs else windows(T), target, perturb, **kwargs)
