@@ -182,7 +182,6 @@ class _Learner:
         s,p = self.now,self.p
         terms,g = self.parts(self.gradient, *(s[k] for k in ('x','logits','target','answers') if k in s))
         s['curve'][torch.arange(len(g)),s['steps']] = terms
-        loss = terms[:,3]
         if p['best'] or p['early'] is not None:
             m = s['logits'].sigmoid(); L = mask_loss(m, terms[:,2], **self.weights)['loss']
             falls = L<s['mark']-(p['early'] or 0); s['stall'] = torch.where(falls, 0, s['stall']+1); s['mark'] = torch.where(falls, L, s['mark'])
