@@ -21,12 +21,10 @@ from .models.adapters import Wrapped, first_tensor, known, map_layers, own_grid,
 @contextmanager
 def undisturbed(
     model:nn.Module, # put back as it was on leaving
-    device,          # where its random numbers are drawn
 ):
-    "`model` at rest, with gradients for what asks for them; its buffers and torch's random numbers stay as they are"
-    device = torch.device(device)
+    "`model` at rest, with gradients for what asks for them; its buffers stay as they are"
     held = [(m, k, b, None if b is None else b.detach().clone()) for m in model.modules() for k,b in m._buffers.items()]
-    with at_rest(model), torch.random.fork_rng([device] if device.type=='cuda' else []), torch.inference_mode(False), torch.enable_grad():
+    with at_rest(model), torch.inference_mode(False), torch.enable_grad():
         try: yield model
         finally:
             for m,k,b,was in held:
@@ -51,7 +49,7 @@ def find_layer(
     if x is None:
         convs = [n for n,m in names.items() if isinstance(m, (nn.Conv2d, nn.Conv3d))][-8:]
         raise ValueError(f"{what} for Grad-CAM; the last convolutions are {', '.join(convs) or 'none'}")
-    with undisturbed(model, x.device):
+    with undisturbed(model):
         try: found = map_layers(model, x)
         except (RuntimeError, ValueError, TypeError, AssertionError) as e:
             if isinstance(model, Wrapped) or not known(model): raise
@@ -81,7 +79,7 @@ def acts_and_grads(
         t = first_tensor(o)
         kept.append((o, None if t is None else t.detach().clone().requires_grad_()))
         if t is not None: return with_tensor(o, kept[-1][1].clone()) # a copy: the next layer may write over it
-    with undisturbed(model, x.device):
+    with undisturbed(model):
         if x.is_inference(): x = x.clone()
         handle = found.register_forward_hook(hook)
         try: scores = model(x)

@@ -18,7 +18,7 @@ from fastcore.all import patch
 from torch import Tensor, nn
 
 from .cam import as_maps, cam_settings, find_layer, gradcam
-from .core import STATS, Parts, as_clips, as_target, at_rest, to_batch, to_frames, writing
+from .core import STATS, Parts, as_clips, as_target, at_rest, device_of, to_batch, to_frames, writing
 from .masks.learn import MASK_PRESETS, learn_masks
 from .masks.perturb import as_mask, freeze, reverse
 from .masks.scores import mask_scores
@@ -77,8 +77,7 @@ def with_map(self:Explanation,
     **kwargs,      # further arguments of `as_maps`
 )->Explanation:    # a copy
     "The same, with another heat map in the place of Grad-CAM"
-    a = torch.as_tensor(np.asarray(maps.detach().cpu() if isinstance(maps, Tensor) else maps))
-    return replace(self, cam=as_maps(a[None], self.frames.shape[:3], **kwargs)[0].half().numpy(), settings={**self.settings, 'cam':{'by':name}})
+    return replace(self, cam=as_maps(torch.as_tensor(maps)[None], self.frames.shape[:3], **kwargs)[0].half().cpu().numpy(), settings={**self.settings, 'cam':{'by':name}})
 
 # %% ../nbs/60_explanation.ipynb #945421ea
 _ARRAYS = 'frames','mask','start','cam'
@@ -151,11 +150,12 @@ def explain(
 )->list:                      # of `Explanation`
     "Grad-CAM, a learned freeze mask, its reversal, and their scores"
     stats = stats or getattr(model, 'stats', STATS)
-    dev = next((p.device for p in model.parameters()), torch.device('cpu'))
+    dev = device_of(model)
     x = x.to(dev) if isinstance(x, Tensor) and x.is_floating_point() else to_batch(x, stats, dev)
-    as_clips(x); how = None
-    if (cam or {}).keys()&{'space','time'} and None in (cam.get('space', 1), cam.get('time', 1)) or (cam or {}).get('relu', True) is False: raise ValueError("explain shows maps at the size of the clip, not negative; for others take `gradcam`")
-    if maps is None: how = cam_settings(**{k: v for k,v in (cam or {}).items() if k not in ('relu','bs')}); find_layer(model, layer, x[:1]) # before the long work
+    as_clips(x); cam = cam or {}
+    if maps is None: # all that can be wrong is found before the long work
+        how = cam_settings(**{k: v for k,v in cam.items() if k not in ('relu','bs')}); find_layer(model, layer, x[:1])
+        if None in (how['space'],how['time']) or not cam.get('relu', True): raise ValueError("explain shows maps at the size of the clip, not negative; for others take `gradcam`")
     for k,v in dict(labels=labels, truth=truth).items():
         if v is not None and len(v)<len(x): raise ValueError(f"explain: {len(v)} {k} for {len(x)} clips")
     labels = None if labels is None else [int(l) for l in labels[:len(x)]]
@@ -179,9 +179,9 @@ def explain(
     weights = {k: mask_settings[k] for k in ('lam1','lam2','beta') if k in mask_settings}
     loss = {k: v.cpu().numpy() for k,v in mask_loss(m, torch.tensor(S['FS'].to_numpy(), device=dev), **weights).items()}
     if maps is None:
-        heat = gradcam(model, plain, target, layer, **{'bs':bs, **(cam or {})})
+        heat = gradcam(model, plain, target, layer, **{'bs':bs, **cam})
         where = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
-        cam_is = {'layer':where, **how, **({'relu':cam['relu']} if cam and 'relu' in cam else {})}
+        cam_is = {'layer':where, **how}
     else:
         heat = as_maps(maps(model, plain, target) if callable(maps) else maps, x)
         cam_is = {'by':getattr(maps, '__name__', type(maps).__name__).strip('<>') if callable(maps) else 'given'}

@@ -1,5 +1,5 @@
 "Models of others: in one form, read in the right order, equal to what other libraries find, and left as they were."
-import copy, pickle, re
+import copy, pickle
 from collections import namedtuple
 
 import numpy as np, pytest, torch
@@ -12,10 +12,9 @@ from torchvision.models.video import mc3_18, mvit_v2_s, r2plus1d_18, r3d_18, s3d
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
-from interpvid.cam import CAM_PRESETS, acts_and_grads, cam_settings, find_layer, gradcam, scaled, undisturbed, upsample
-from interpvid.core import at_rest
+from interpvid.cam import CAM_PRESETS, acts_and_grads, cam_settings, find_layer, gradcam, scaled, upsample
 from interpvid.masks.learn import learn_masks
-from interpvid.models.adapters import Wrapped, first_tensor, known, map_layers, read_maps, with_tensor, wrap
+from interpvid.models.adapters import first_tensor, map_layers, with_tensor, wrap
 from interpvid.models.clstm import CLSTM
 from interpvid.models.i3d import I3D
 

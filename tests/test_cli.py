@@ -3,7 +3,8 @@ import re, shutil
 
 import numpy as np, pytest
 
-from interpvid.cli import main
+from interpvid.cli import MASKS, main
+from interpvid.masks.learn import MASK_PRESETS
 from interpvid.video import write_video
 
 @pytest.fixture
@@ -73,3 +74,5 @@ def test_real_files(run, reference):
     assert len(files)==7
     code,err,_,out = run(*files)
     assert code==0 and not err and {p.stem for p in out.glob('*.html')}=={f.stem for f in files}
+
+def test_the_command_line_knows_all_settings_of_masks(): assert sorted(MASKS)==sorted(MASK_PRESETS)

@@ -2,7 +2,7 @@
 import json, os, subprocess, sys, warnings
 from functools import partial
 
-import numpy as np, pytest, torch, torch.nn.functional as F
+import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
@@ -408,8 +408,8 @@ def test_labels_that_do_not_fit(labels):
 
 def test_start_given():
     net,x = tiny(),clips(4); s = (torch.rand(4,8)<.5).float(); kw = dict(lr=0, iterations=1, **PLAIN)
-    for given in s,s.numpy(),s.bool(),s.long().tolist():
-        got = learn_masks(net, x, start=given, **kw); assert np.array_equal(got.start, s) and got.settings['start']=='given'
+    for start in s,s.numpy(),s.bool(),s.long().tolist():
+        got = learn_masks(net, x, start=start, **kw); assert np.array_equal(got.start, s) and got.settings['start']=='given'
         np.testing.assert_allclose(got.mask, torch.sigmoid(5*(2*s-1)), atol=1e-6)
     assert np.array_equal(learn_masks(net, (c for c in x), start=s, bs=3, **kw).start, s)
     for way in x,(c for c in x),list(x): assert np.array_equal(learn_masks(net, way, start=s[0], bs=3, **kw).start, s[:1].expand(4,8))
@@ -476,7 +476,7 @@ def test_slow_is_not_converged():
         def forward(self, x): s = x.mean((1,2,3,4)); return torch.stack([s, 0*s], 1)
     x = 6*torch.ones(1,3,8,2,2); show = lambda x,m: x*(1-m)[:,None,:,None,None]
     kw = dict(perturb=show, lr=.02, iterations=400, start=np.zeros(8), lam1=0, lam2=0, **PLAIN)
-    full = learn_masks(Slope(), x, **kw); n = 20; fell = -np.diff(full.curve['loss'][:,0]); early = float(fell[:60].max()*1.5)
+    full = learn_masks(Slope(), x, **kw); fell = -np.diff(full.curve['loss'][:,0]); early = float(fell[:60].max()*1.5)
     assert full.curve['loss'][0,0]-full.curve['loss'][60,0]>10*early # it has fallen far, though never by `early` in one step
     assert learn_masks(Slope(), x, early=early, **kw).steps[0]>60
 

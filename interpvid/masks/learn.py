@@ -16,9 +16,9 @@ import numpy as np, pandas as pd, torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, shortcuts, trim_memory
+from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, trim_memory
 from .perturb import freeze
-from .search import TERMS, MaskScores, all_finite, as_text, mask_loss, says_the_same, scores_of, search_windows, windows
+from .search import TERMS, MaskScores, all_finite, as_text, mask_loss, scores_of, search_windows, sees_frames_once, windows
 
 # %% ../../nbs/53_masks.learn.ipynb #b7c97c26
 def central_window(
@@ -141,7 +141,7 @@ class _Learner:
     def can_mix(self, x):
         "Whether the network's first convolution has to see each frame only once, and what it says fits into 2 GB"
         if self.mixes is None:
-            self.mixes = hasattr(self.perturb, 'matrix') and shortcuts(x) and says_the_same(self.model, 'answers', 'mixture')
+            self.mixes = hasattr(self.perturb, 'matrix') and sees_frames_once(self.model, x)
             if self.mixes: self.mixes = self.answers(x[:1]).nbytes*self.parts.n<=2e9
         return self.mixes
     def answers(self, x):

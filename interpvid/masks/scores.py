@@ -42,8 +42,7 @@ def mask_scores(
         of = lambda f,v,k: parts(lambda v,k,t: probs(f(v, k)).gather(1, t[:,None])[:,0], v, k, t).cpu().numpy()
         hard = (m>.5).to(m.dtype)
         s = {'OS':P.gather(1, t[:,None])[:,0].cpu().numpy(), 'FS':of(perturb, x, m), 'RS':of(reverse, plain, m), 'FS binary':of(perturb, x, hard), 'RS binary':of(reverse, plain, hard)}
-    guess = guess.cpu().numpy(); wrong = np.zeros(len(x), bool)
-    if labels is not None:
-        y = as_target(labels, *P.shape, x.device); wrong = guess!=y.cpu().numpy()
-        s['CS'] = np.where(wrong, P.gather(1, y[:,None])[:,0].cpu().numpy(), np.nan)
-    return pd.DataFrame({**s, 'CS':s.get('CS', np.full(len(x), np.nan)), 'P':pd.array(np.where(wrong, guess, -1), 'Int64').copy()}).assign(P=lambda d: d['P'].where(wrong), target=t.cpu().numpy(), guess=guess)
+        y = guess if labels is None else as_target(labels, *P.shape, x.device)
+        true = P.gather(1, y[:,None])[:,0].cpu().numpy()
+    guess,wrong = guess.cpu().numpy(),(guess!=y).cpu().numpy()
+    return pd.DataFrame({**s, 'CS':np.where(wrong, true, np.nan), 'P':pd.Series(guess, dtype='Int64').where(wrong), 'target':t.cpu().numpy(), 'guess':guess})

@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/masks.search.html.md"""
 
 # %% auto #0
 __all__ = ['TERMS', 'tv_norm', 'mask_loss', 'scores_of', 'all_finite', 'targets_of', 'windows', 'window_pairs', 'all_masks',
-           'says_the_same', 'MaskScores', 'as_text', 'Found', 'search_masks', 'search_windows']
+           'says_the_same', 'sees_frames_once', 'MaskScores', 'as_text', 'Found', 'search_masks', 'search_windows']
 
 # %% ../../nbs/51_masks.search.ipynb #1403f1bd
 from dataclasses import dataclass
@@ -121,6 +121,13 @@ def says_the_same(
     who = [next((c for c in type(model).__mro__ if n in vars(c)), None) for n in ('forward',*names)]
     return None not in who and len(set(who))==1 and not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
+def sees_frames_once(
+    model:nn.Module,
+    x:Tensor, # clips
+)->bool:
+    "Whether the first convolution can be left to `answers` and `mixture` (see `I3D`)"
+    return shortcuts(x) and says_the_same(model, 'answers', 'mixture')
+
 class MaskScores:
     "Scores of clips under many masks of 0 and 1"
     def __init__(self,
@@ -174,7 +181,7 @@ class MaskScores:
         with fast(x.device, self.half): logits = torch.cat([t.scores(self.model, x) for t in self.trees], 1)
         return logits.float().softmax(2).gather(2, target[:,None,None].expand(-1, logits.shape[1], 1))[...,0]
     def _of_one(self, clip, target):
-        what,mixes = self.masks if self.order is None else self.order,self.order is not None and shortcuts(clip) and says_the_same(self.model, 'answers', 'mixture')
+        what,mixes = self.masks if self.order is None else self.order,self.order is not None and sees_frames_once(self.model, clip)
         if mixes:
             with fast(clip.device, self.half): answers = self.model.answers(clip[None])
         def f(w):

@@ -33,15 +33,16 @@ class _Frames(torch.autograd.Function):
             tau = _tanh_(c.clone())
             torch.mul(o, tau, out=hs[t])
             if keep: gates.append(z); cells.append(c); taus.append(tau)
-        ctx.save_for_backward(x if wx is not None else x.new_empty(x.shape[:1]), wx, wh, hs, *gates, *cells, *taus); ctx.how = stride,pad,same,x.shape
+        ctx.save_for_backward(None if wx is None else x, wx, wh, hs, *gates, *cells, *taus); ctx.how = stride,pad,same
         return hs
     @staticmethod
     @first_order
     def backward(ctx, dhs):
-        x,wx,wh,hs,*kept = ctx.saved_tensors; stride,pad,same,shape = ctx.how
-        T,n = len(x),hs.shape[2]; gates,cells,taus = kept[:T],kept[T:2*T],kept[2*T:]
+        x,wx,wh,hs,*kept = ctx.saved_tensors; stride,pad,same = ctx.how
+        T,n = len(hs),hs.shape[2]; gates,cells,taus = kept[:T],kept[T:2*T],kept[2*T:]
         need = ctx.needs_input_grad
-        dz = torch.empty_like(gates[0]); di,df,do,dg = dz.split(n, 1); dx = None if not need[0] else torch.empty_like(x) if wx is not None else dz.new_empty((shape[0],shape[1],*shape[3:],shape[2])).permute(0,1,4,2,3)
+        dz = torch.empty_like(gates[0]); di,df,do,dg = dz.split(n, 1); dx = None
+        if need[0]: dx = dz.new_empty((T,len(dz),*dz.shape[2:],4*n)).permute(0,1,4,2,3) if wx is None else torch.empty_like(x)
         dh = dc = None; sums = [None]*3 # of wx, b, wh; in float32, whatever the frames are in
         for t in reversed(range(T)):
             i,f,o,g = gates[t].split(n, 1)
