@@ -324,24 +324,23 @@ def test_killed_at_twenty_moments_while_writing(tmp_path):
     print(f'{cut} kills in {tries} tries, {halves} half-written files left behind and removed')
 
 LOSE_WORKERS = """
-import multiprocessing as mp, os, signal, sys, time
+import multiprocessing as mp, os, signal, sys
 from pathlib import Path
 from interpvid.data.cache import FrameCache
 from interpvid.data.core import Item, Items, VideoDataset, clip_dls
 clips,cache,n,h,w = Path(sys.argv[1]),sys.argv[2],*map(int, sys.argv[3:])
 ds = VideoDataset(Items([Item(c, 0, 'train', c.name) for c in sorted(clips.glob('*.mkv'))], ['a']), n, (h,w), cache=FrameCache(cache))
-try:
-    for _ in clip_dls(ds, ds, bs=2, num_workers=2).valid: os.kill(mp.active_children()[0].pid, signal.SIGKILL)
-    time.sleep(1) # for the news, where the loop had ended
-except RuntimeError as e: os._exit(7 if 'worker' in str(e) else 1)
+for _ in clip_dls(ds, ds, bs=2, num_workers=2).valid:
+    os.kill(mp.active_children()[0].pid, signal.SIGKILL)
+    print('killed', flush=True)
 """
 
 @pytest.mark.slow
 def test_a_killed_worker_leaves_a_good_cache(tmp_path):
-    "The workers are killed in a process of its own: news of a death is an error that can come up anywhere afterwards, more than once"
+    "In a process of its own: a death can come up as many an error (RuntimeError, ConnectionResetError), anywhere afterwards, more than once"
     clips = [by_av(tmp_path/f'{i:02d}.mkv', numbered(10+i, 240, 320), 'ffv1') for i in range(16)]
     r = subprocess.run([sys.executable, '-c', LOSE_WORKERS, tmp_path, tmp_path/'c', *map(str, (T_KILL, *SIZE_KILL))], capture_output=True, text=True, timeout=120)
-    assert r.returncode==7, r.stderr[-1500:]
+    assert 'killed' in r.stdout, r.stderr[-1500:]
     ds = VideoDataset(Items([Item(c, 0, 'train', c.name) for c in clips], ['a']), T_KILL, SIZE_KILL, cache=FrameCache(tmp_path/'c'))
     seen = [x for x,_ in clip_dls(ds, ds, bs=2, num_workers=2).valid]
     assert sum(map(len, seen))==16 and all(number(ds.frames(i))==sample_indices(10+i, T_KILL).tolist() for i in range(16))
