@@ -8,7 +8,7 @@ Docs: https://interpvid.github.io/interpvid/widgets.html.md"""
 __all__ = ['ABOUT', 'SORT', 'has_kernel', 'Scrubber', 'as_parts', 'beside', 'Painter', 'Browser', 'score_of']
 
 # %% ../nbs/71_widgets.ipynb #3e1ac6a3
-import functools, itertools, json
+import functools, itertools, threading
 from importlib.resources import files
 
 import anywidget, ipywidgets as W, numpy as np, torch, traitlets as tr
@@ -17,11 +17,11 @@ from IPython import get_ipython
 from torch import Tensor, nn
 
 from .cam import gradcam
-from .core import STATS, as_clips, as_target, at_rest, device_of, to_batch, to_frames
+from .core import STATS, Parts, as_clips, as_target, at_rest, device_of, to_batch, to_frames
 from .explanation import SCORES, Explanation
 from .masks.learn import learn_masks
 from .masks.perturb import as_mask, freeze, reverse
-from .masks.search import all_finite, mask_loss, search_windows
+from .masks.search import all_finite, mask_loss, search_windows, windows
 from .viz import ScrubParts, parts_html, scrub_js, scrub_parts
 
 # %% ../nbs/71_widgets.ipynb #85fd4d5d
@@ -114,6 +114,13 @@ def _repr_mimebundle_(self:Explanation, include=None, exclude=None):
 # %% ../nbs/71_widgets.ipynb #f7238140
 def _key(masks): return ','.join(''.join('01'[v>.5] for v in m) for m in masks)
 
+class _Counted(Parts):
+    "Says how far it is"
+    def __init__(self, n, total, tick): super().__init__(n); self.done,self.total,self.tick = 0,total,tick
+    def __call__(self, f, *batch):
+        def counted(*part): self.done += len(part[0]); self.tick(min(1, self.done/self.total), 1); return f(*part)
+        return super().__call__(counted, *batch)
+
 class Painter(W.VBox):
     "Paint a mask, see what the network makes of it"
     def __init__(self,
@@ -153,7 +160,7 @@ class Painter(W.VBox):
         parts = scrub_parts(cols, self.start, f"{getattr(model, 'name', type(model).__name__)}: {classes[int(self.target)]}", **kwargs)
         parts.spec['cols'][-1] |= dict(by='freeze', mask=0) # drawn in the browser
         self.scrubber = Scrubber(parts, paint=True); self.scrubber.listens = True
-        self.count = itertools.count()
+        self.count,self.work,self.stopped = itertools.count(),None,False
         self.bar = W.FloatProgress(value=0, min=0, max=1, layout=W.Layout(width='160px', visibility='hidden'))
         self.buttons = [self._button('Learn', self.learn, f"the mask that `learn_masks` finds, preset '{preset}'"), self._button('Best window', self.best_window, 'the contiguous window with the lowest loss, by trying all'),
                         self._button('Reset', self.reset, 'the mask as it was at first')]
@@ -180,28 +187,36 @@ class Painter(W.VBox):
         self.mask = found.binary[0]
     def best_window(self, tick=None):
         "Paint the best window"
-        self.mask = search_windows(self.model, self.x, self.target, **self.weights).mask[0]
+        self.mask = search_windows(self.model, self.x, self.target, bs=48 if tick is None else _Counted(48, len(windows(self.x.shape[2])), tick), **self.weights).mask[0]
     def reset(self, tick=None): "Paint the mask as it was at first"; self.mask = self.start
 
     def _answer(self, note=''):
         mask = self.scrubber.masks
-        try: said = [(k, round(v, 4), ABOUT[k]) for k,v in self.scores.items()]
+        try: said = [(k, f'{v:.3f}' if k=='loss' else round(v, 4), ABOUT[k]) for k,v in self.scores.items()] # a bar for what is a probability
         except Exception as e: said,note = [],f'The network could not look at this: {type(e).__name__}: {e}'
         self.scrubber.answer = dict(masks=_key(mask), scores=said, note=note, count=next(self.count)) # counted: equal answers are sent too
     def _button(self, name, f, tip):
         b = W.Button(description=name, tooltip=tip, layout=W.Layout(width='auto'))
-        b.on_click(lambda _: self._work(name, f))
+        b.on_click(lambda b: self._press(b, f))
         return b
-    def _work(self, name, f):
+    def _press(self, b, f):
+        "A button starts its work in a thread, so that painting is answered meanwhile, and then reads Stop"
+        if self.work and self.work.is_alive(): self.stopped = True; return
+        self.stopped,self.work = False,threading.Thread(target=self._do, args=(b, b.description, f), daemon=True)
+        self.work.start()
+    def _do(self, b, name, f):
         "What a button does, with a bar, and with a word where it goes wrong"
-        def tick(done, total): self.bar.value = done/total
-        for b in self.buttons: b.disabled = True
-        self.bar.value = 0; self.bar.layout.visibility = 'visible'
+        def tick(done, total):
+            self.bar.value = done/total
+            if self.stopped: raise InterruptedError('stopped')
+        for o in self.buttons: o.disabled = o is not b
+        self.bar.value,b.description = 0,'Stop'; self.bar.layout.visibility = 'visible'
         try: f(tick)
-        except (Exception, KeyboardInterrupt) as e: self._answer(f"'{name}' ended: {type(e).__name__}{f': {e}' if str(e) else ''}. The mask is as it was.")
+        except InterruptedError: self._answer(f"'{name}' was stopped. The mask is as it was.")
+        except Exception as e: self._answer(f"'{name}' ended: {type(e).__name__}: {e}. The mask is as it was.")
         finally:
-            for b in self.buttons: b.disabled = False
-            self.bar.layout.visibility = 'hidden'
+            b.description = name; self.bar.layout.visibility = 'hidden'
+            for o in self.buttons: o.disabled = False
     @property
     def html(self): "What a page without a kernel shows: frames, mask and scores as they are now"; return parts_html(self.parts)
     @property
