@@ -1,0 +1,164 @@
+"""Makes the docs site, `_docs/`, from the notebooks: `make docs`. Nothing is downloaded and no notebook is run; what is shown is what the notebooks store.
+
+Where Quarto is installed nbdev makes the site with it. Where it is not, the notebooks that nbdev prepared for Quarto go to Sphinx instead, to pages of the same names.
+"""
+import json, os, re, shutil, tempfile
+from pathlib import Path
+
+import nbdev.quarto, nbdev.serve, nbdev.serve_drv, yaml
+from fastcore.parallel import parallel
+from nbdev.config import nbpath2html
+from nbdev.processors import FilterDefaults, exec_show_docs
+
+ROOT = Path(__file__).resolve().parents[1]
+URL,REPO = 'https://interpvid.github.io/interpvid/','https://github.com/interpvid/interpvid/blob/main/'
+
+# --- what nbdev makes of a notebook, for Quarto and Sphinx alike
+
+class define(exec_show_docs):
+    "Runs what `show_doc` needs, exported definitions, and nothing else: nbdev would also run cells that happen to import something"
+    def __call__(self, cell):
+        if cell.cell_type=='code' and ({'export','exports','exporti'} & set(cell.directives_ or ()) or re.search('^show_doc', cell.source, re.M)): super().__call__(cell)
+
+def tidy(nb):
+    "Drop what no page should hold: widget views, which show an error without a kernel, and times"
+    for c in nb.cells:
+        for o in c.get('outputs', ()): o.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
+        c.pop('has_sd', None); c.metadata.pop('execution', None)
+    nb.metadata.pop('widgets', None)
+
+class Pages(FilterDefaults):
+    def base_procs(self): return [define if p is exec_show_docs else p for p in super().base_procs()]
+    def __call__(self, nb):
+        super().__call__(nb)
+        tidy(nb)
+
+# --- from there to what MyST-NB reads
+
+def page_name(nb): return nbpath2html(nb).with_suffix('').as_posix()
+
+def relink(md):
+    "Links to symbols, notebooks and files of the repository, as a page can follow them"
+    md = re.sub(rf'\]\({re.escape(URL)}([\w./-]+)\.html', r'](/\1.ipynb', md)
+    md = re.sub(r'\]\((?!\w+:|/)([\w./-]+\.ipynb)', lambda m: f']({Path(m[1]).with_name(page_name(Path(m[1]).name)).as_posix()}.ipynb', md)
+    return re.sub(r'\]\((?:\.\./)+(?=[\w.]+(?!\w*\.ipynb))', f']({REPO}', md)
+
+def head(cell, src):
+    "Title, what for, and where it comes from"
+    m = next(yaml.safe_load_all(cell['source']))
+    return f"# {m['title']}\n\n{{.lead}}\n> {m.get('description','')}\n\n{{.source}}\n[the notebook]({REPO}nbs/{src})"
+
+def api(md):
+    "A symbol's documentation, under a heading that the contents show"
+    md = re.sub(r'^---\n+', '', md)
+    source,md = re.match(r'(?:\[source\]\((\S+?)\)\{.*?\}\n+)?(.*)', md, re.S).groups()
+    heading,_,rest = md.partition('\n')
+    return f'{{.api}}\n{heading}\n\n' + (f'{{.source}}\n[source]({source})\n\n' if source else '') + rest
+
+def text(o): return ''.join(o) if isinstance(o, list) else o
+
+def fit(cell, src):
+    "A processed cell, as MyST-NB wants it"
+    cell = {**cell, 'source':text(cell['source'])}
+    if cell['cell_type']=='raw': return {**cell, 'cell_type':'markdown', 'source':head(cell, src)}
+    if cell['cell_type']=='code' and re.search(r'^show_doc', cell['source'], re.M):
+        return dict(cell_type='markdown', id=cell['id'], metadata={}, source=relink(api(text(cell['outputs'][0]['data']['text/markdown']))))
+    if cell['cell_type']=='markdown': return {**cell, 'source':relink(cell['source'])}
+    return {**cell, 'source':re.sub(r'^#\|.*\n?', '', cell['source'], flags=re.M)}
+
+def contents(sidebar):
+    "The sidebar's sections as Sphinx's tables of contents"
+    def tree(nbs, caption=''): return f'```{{toctree}}\n:hidden:\n:caption: {caption}\n\n' + '\n'.join(map(page_name, nbs)) + '\n```\n'
+    return '\n'.join(tree(s['contents'], s['section']) for s in sidebar if isinstance(s, dict))
+
+def prepare(job):
+    "One notebook, from `src` to a page's source `dst`"
+    src,dst,sidebar = job
+    nbdev.serve_drv.main((src, dst, Pages))
+    nb = json.loads(dst.read_text(encoding='utf-8'))
+    rel = src.relative_to(ROOT/'nbs').as_posix()
+    cells = [fit(c, rel) for c in nb['cells'] if not text(c['source']).startswith('<!-- WARNING')]
+    if page_name(rel)=='index': cells.append(dict(cell_type='markdown', id='contents', metadata={}, source=contents(sidebar)))
+    nb = dict(nbformat=4, nbformat_minor=5, cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='Python', language='python'), language_info=dict(name='python', pygments_lexer='ipython3')))
+    dst.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
+
+def sidebar(nbs=ROOT/'nbs'): return yaml.safe_load((nbs/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
+
+# --- Sphinx
+
+SETTINGS = dict(
+    extensions=['myst_nb', 'docs'], project='interpvid', html_title='interpvid', html_theme='furo',
+    nb_execution_mode='off', nb_merge_streams=True, nb_mime_priority_overrides=[('*', 'text/html', 0)], nb_render_image_options={'alt':'what the code above shows'},
+    myst_enable_extensions=['dollarmath', 'attrs_block', 'attrs_inline'], myst_heading_anchors=4, html_math_renderer='mathml',
+    html_static_path=['_static'], html_css_files=['styles.css'], html_extra_path=['_extra'], exclude_patterns=['_*'],
+    html_copy_source=False, html_show_sourcelink=False, html_use_index=False,
+    suppress_warnings=['myst.header', 'misc.highlighting_failure'], # `show_doc` writes headings of level 3 whatever is above; code in prose may leave things out with …
+    html_show_search_summary=False, # is fetched, which a browser forbids on pages opened from disk
+)
+
+def members(page):
+    "What nbdev's index places on `page`: symbols in small letters"
+    from interpvid._modidx import d
+    return [a for syms in d['syms'].values() for at,_ in syms.values() for p,a in [at.split('.html#')] if p==page]
+
+def anchor(app, doctree):
+    "Symbols keep the anchors that nbdev links to, dots, underscores and all; methods without a heading are found under their class"
+    from docutils.nodes import section
+    sections,page = list(doctree.findall(section)),app.env.docname
+    shown = [(s, s[0].astext().lower()) for s in sections if 'api' in s['classes']]
+    names = {n for _,n in shown}
+    for s in sections:
+        if 'api' not in s['classes']: s['ids'] = [i for i in s['ids'] if i not in names] or ['top'] # a page named like a symbol
+    for s,n in shown:
+        own = [n, *(m for m in members(page) if m.startswith(f'{n}.') and '._' not in m and m not in names)]
+        s['ids'] = own+s['ids']
+        app.env.metadata[page].setdefault('myst_slugs', {}).update({i:(0, i, n) for i in own})
+
+def mathml(display):
+    def visit(self, node):
+        from docutils.nodes import SkipNode
+        from latex2mathml.converter import convert
+        self.body.append(convert(node.astext(), display=display))
+        raise SkipNode
+    return visit, None
+
+def setup(app):
+    "This file as an extension of Sphinx"
+    app.connect('doctree-read', anchor, priority=100) # before the contents are collected
+    app.add_html_math_renderer('mathml', mathml('inline'), mathml('block'))
+    return dict(parallel_read_safe=True, parallel_write_safe=True)
+
+def build(out):
+    "The site by Sphinx, into `out`, which is replaced when all is done"
+    from sphinx.application import Sphinx
+    out = Path(out).resolve()
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix='.docs-') as d:
+        src,made = Path(d)/'src',Path(d)/'made'
+        (src/'_static').mkdir(parents=True)
+        shutil.copy(ROOT/'nbs'/'styles.css', src/'_static')
+        shutil.copytree(ROOT/'nbs'/'images', src/'_extra'/'images')
+        nbs = [p for p in sorted((ROOT/'nbs').rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
+        jobs = [(p, src/f'{page_name(p.relative_to(ROOT/"nbs"))}.ipynb', sidebar()) for p in nbs]
+        for _,dst,_ in jobs: dst.parent.mkdir(parents=True, exist_ok=True)
+        parallel(prepare, jobs, n_workers=os.cpu_count(), method='spawn')
+        app = Sphinx(src, None, made, Path(d)/'trees', 'html', SETTINGS, status=None, warningiserror=True, parallel=os.cpu_count())
+        app.build()
+        if app.statuscode: raise SystemExit('the site has faults, named above; _docs/ is as it was')
+        shutil.rmtree(out, ignore_errors=True)
+        made.rename(out)
+
+def build_quarto():
+    "The site by `nbdev-docs`, into `_docs`"
+    nbdev.serve.FilterDefaults = Pages
+    nbdev.quarto.nbdev_docs.__wrapped__()
+
+def main():
+    if shutil.which('quarto'): build_quarto()
+    else:
+        print('Quarto is not installed: making the same pages with Sphinx')
+        build(ROOT/'_docs')
+    print('nbs/ → _docs/index.html')
+
+if __name__=='__main__':
+    import docs # by its name, under which workers and Sphinx find it
+    docs.main()
