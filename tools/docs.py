@@ -46,13 +46,13 @@ def relink(md):
 def head(cell, src):
     "Title, what for, and where it comes from"
     m = next(yaml.safe_load_all(cell['source']))
-    return f"# {m['title']}\n\n{{.lead}}\n> {m.get('description','')}\n\n{{.source}}\n[the notebook]({REPO}nbs/{src})"
+    return f"# {m['title']}\n\n{{.lead}}\n> {m.get('description','')}\n\n{{.source}}\n[source: the notebook]({REPO}nbs/{src})"
 
 def api(md):
     "A symbol's documentation, under a heading that the contents show"
     md = re.sub(r'^---\n+', '', md)
     source,md = re.match(r'(?:\[source\]\((\S+?)\)\{.*?\}\n+)?(.*)', md, re.S).groups()
-    heading,_,rest = md.partition('\n')
+    heading,_,rest = md.replace('__main__.', '').partition('\n') # where nbdev has defined it
     return f'{{.api}}\n{heading}\n\n' + (f'{{.source}}\n[source]({source})\n\n' if source else '') + rest
 
 def text(o): return ''.join(o) if isinstance(o, list) else o
@@ -118,7 +118,7 @@ def mathml(display):
     def visit(self, node):
         from docutils.nodes import SkipNode
         from latex2mathml.converter import convert
-        self.body.append(convert(node.astext(), display=display))
+        self.body.append(convert(node.astext().replace('{aligned}', '{align*}'), display=display)) # it does not know the first
         raise SkipNode
     return visit, None
 
