@@ -6,10 +6,13 @@ Docs: https://interpvid.github.io/interpvid/viz.html.md"""
 
 # %% auto #0
 __all__ = ['COLORS', 'ON', 'OFF', 'HERE', 'resize', 'jpeg', 'picture', 'mask_row', 'film_strip', 'text_row', 'stack', 'overlay',
-           'columns', 'scrub_html']
+           'columns', 'ScrubParts', 'scrub_parts', 'scrub_svg', 'scrub_js', 'parts_html', 'scrub_html']
 
 # %% ../nbs/05_viz.ipynb #77c7acd9
-import base64, hashlib, html, json
+import base64, hashlib, html, json, re
+from dataclasses import dataclass
+from importlib.resources import files
+from urllib.parse import quote
 
 import cv2, numpy as np
 from IPython.display import HTML, Image
@@ -143,57 +146,124 @@ def _same_length(cols):
     return next(iter(n.values()))
 
 # %% ../nbs/05_viz.ipynb #4447f62e
-_SCRUB = '''(function(){const d=document.getElementById("%s"),o=%s;if(!d||d.dataset.on)return;d.dataset.on=1;
-const s=d.querySelector("img"),r=d.querySelector("input"),b=d.querySelector("button"),n=d.querySelector("output"),
-k=[...d.querySelectorAll(".ivk i")],c=[...d.querySelectorAll("canvas")];let t=0,p=0;
-function draw(){c.forEach((e,i)=>{const g=e.getContext("2d");g.imageSmoothingQuality="high";g.drawImage(s,t*o.w,i*o.h,o.v,o.u,0,0,e.width,e.height)});
-r.value=t;n.value=(t+1)+"/"+o.T;k.forEach((e,i)=>e.classList.toggle("ivh",i==t))}
-function go(u){t=(u+o.T)%%o.T;draw()}
-function play(){if(p){clearInterval(p);p=0}else p=setInterval(()=>go(t+1),1000/o.fps);b.textContent=p?"Pause":"Play"}
-r.oninput=()=>go(+r.value);b.onclick=play;k.forEach((e,i)=>e.onclick=()=>go(i));
-r.onkeydown=e=>{if(e.key==" "){e.preventDefault();play()}e.stopPropagation()};
-function start(){d.querySelector(".ivs").hidden=true;d.querySelector(".ivl").hidden=false;draw()}
-s.complete&&s.naturalWidth?start():s.onload=start})()'''
+@dataclass
+class ScrubParts:
+    "What a scrubber draws"
+    sheet:bytes # a JPEG: all tiles, in rows
+    spec:dict   # what stands where; JSON
 
-_STYLE = '''.iv{font:13px/1.4 system-ui,sans-serif;max-width:100%;margin:.4em 0}.iv [hidden]{display:none!important}
-.iv .ivs{overflow-x:auto}.iv .ivs img{max-width:none!important;display:block}.iv .ivc{display:flex;gap:4px;flex-wrap:wrap}
-.iv figure{margin:0}.iv figcaption{font-size:12px}.iv canvas{display:block;max-width:100%}
-.iv .ivr{display:flex;gap:8px;align-items:center;margin-top:4px}.iv input{flex:1;min-width:60px;margin:0}
-.iv button{min-width:5em}.iv .ivk{display:flex;margin-top:4px}.iv .ivk i{flex:1;height:18px;display:flex;align-items:center;justify-content:center;cursor:pointer}
-.iv .ivk i::before{content:"";width:9px;height:9px;border-radius:50%;background:#096}.iv .ivk i.on::before{border-radius:0;background:#c31}
-.iv .ivk i.ivh{outline:2px solid currentColor;outline-offset:-1px;border-radius:4px}'''
+def _tiles(arrs):
+    "Every different frame once, and for each array the numbers of its frames"
+    seen,tiles = {},[]
+    def number(f):
+        k = hashlib.sha256(np.ascontiguousarray(f)).digest()
+        if k not in seen: seen[k] = len(tiles); tiles.append(f)
+        return seen[k]
+    return [[number(f) for f in a] for a in arrs],tiles
 
-def scrub_html(
-    cols,       # dict of name -> frames (T,H,W,3) uint8, all of one length and size
-    mask=None,  # (T,) on where above 0.5: the row of marks beneath; None: no row
+def _sheet(tiles, quality):
+    "Tiles as one JPEG, about as high as wide; its numbers"
+    h,w = tiles[0].shape[:2]
+    H,W = -(-h//16)*16, -(-w//16)*16 # JPEG codes blocks of 16: no tile bleeds into its neighbour
+    n = min(len(tiles), max(1, round((len(tiles)*H/W)**.5)))
+    img = np.zeros((-(-len(tiles)//n)*H, n*W, 3), np.uint8)
+    for k,f in enumerate(tiles): img[k//n*H:(k//n+1)*H, k%n*W:(k%n+1)*W] = np.pad(f, ((0,H-h),(0,W-w),(0,0)), mode='edge')
+    return jpeg(img, quality),dict(cell=[W,H], size=[w,h], across=n)
+
+def scrub_parts(
+    cols,       # dict of name -> frames (T,H,W,3) uint8, all of one shape; or (frames, cam) with a heat map (T,H,W) in [0,1] to lay over them
+    mask=None,  # (T,) in [0,1], on where above 0.5: the row of marks beneath; or a dict of name -> mask, a row for each; None: no row
     title='',   # one line above (text, not HTML)
     caption='', # one line beneath (text, not HTML)
-    px=160,     # width of each column on screen
-    fps=6,      # frames per second when playing
-    quality=80, # of the JPEG sheet
+    scores=(),  # (name, number or text, and if wanted what it means), …: the table beside
+    px=160,     # the longer side of a frame on screen
+    fps=6,      # frames per second when playing, at first
+    heat=.6,    # opacity of the heat map, at first
+    quality=80, # of the JPEG
+)->ScrubParts:
+    "A scrubber's picture and what stands where in it"
+    pairs = {str(k): v if isinstance(v, tuple) else (v, None) for k,v in cols.items()}
+    T = _same_length({k: _frames(k, f) for k,(f,_) in pairs.items()})
+    arrs = [np.asarray(f) for f,_ in pairs.values()]
+    if len({a.shape for a in arrs})>1: raise ValueError(f"columns differ in shape: {dict(zip(pairs, (a.shape for a in arrs)))}")
+    masks = mask if isinstance(mask, dict) else {} if mask is None else {'':mask}
+    for m in masks.values(): _fits(m, T)
+    small = lambda a: resize(a, px) if max(a.shape[1:3])>px else a
+    hot = {k: small(overlay(f, c, 1)) for k,(f,c) in pairs.items() if c is not None}
+    numbers,tiles = _tiles([*map(small, arrs), *hot.values()])
+    sheet,where = _sheet(tiles, quality)
+    over = dict(zip(hot, numbers[len(arrs):]))
+    w,h = where['size']; s = px/max(h,w)
+    return ScrubParts(sheet, dict(T=T, **where, show=[round(w*s),round(h*s)], fps=fps, heat=heat, title=str(title), caption=str(caption),
+        cols=[{'name':k, 'tiles':n, **({'over':over[k]} if k in over else {})} for k,n in zip(pairs, numbers)],
+        rows=[{'name':str(k), 'mask':[round(float(v), 3) for v in m]} for k,m in masks.items()],
+        scores=[[str(n), v if isinstance(v, str) else round(float(v), 4), *about] for n,v,*about in scores]))
+
+def _frames(name, f):
+    f = np.asarray(f)
+    if f.ndim!=4 or f.shape[-1]!=3 or f.dtype!=np.uint8: raise ValueError(f"column '{name}': frames have to be (T,H,W,3) uint8, got {f.shape} {f.dtype}")
+    return f
+
+# %% ../nbs/05_viz.ipynb #0d2e6ead
+def scrub_svg(
+    parts:ScrubParts, # what `scrub_parts` made
+)->str:
+    "A picture of the columns, their names and masks that moves by itself"
+    s = parts.spec; T,(w,h),(W,H),(sw,sh) = s['T'],s['size'],s['cell'],s['show']; E = html.escape
+    at = lambda k: f"transform:translate({-(k%s['across'])*W}px,{-(k//s['across'])*H}px)"
+    moves = {t: f'k{i}' for i,t in enumerate(dict.fromkeys(tuple(c[k]) for c in s['cols'] for k in ('tiles','over') if k in c))} # columns that move alike share their steps
+    steps = ''.join(f"@keyframes {k}{{{''.join(f'{round(100*i/T, 2):g}%{{{at(v)}}}' for i,v in enumerate(t))}}}.{k}{{{at(t[0])};animation:{k} {T/s['fps']:g}s step-end infinite}}" for t,k in moves.items())
+    wide = len(s['cols'])*(sw+4)-4; left = 60 if any(r['name'] for r in s['rows']) else 0; d = (wide-left)/T; q = min(5, d*.4)
+    out = []
+    for i,c in enumerate(s['cols']):
+        layers = [f"<use href='#s' class='{moves[tuple(c['tiles'])]}'/>"] + ([f"<use href='#s' class='{moves[tuple(c['over'])]}' opacity='{s['heat']}'/>"] if 'over' in c else [])
+        out.append(f"<svg x='{i*(sw+4)}' width='{sw}' height='{sh}' viewBox='0 0 {w} {h}'>{''.join(layers)}</svg><text x='{i*(sw+4)}' y='{sh+14}'>{E(c['name'])}</text>")
+    for k,r in enumerate(s['rows']):
+        y = sh+29+22*k
+        if r['name']: out.append(f"<text y='{y+4}'>{E(r['name'])}</text>")
+        for i,m in enumerate(r['mask']):
+            x = left+(i+.5)*d
+            out.append(f"<rect x='{x-q:.1f}' y='{y-q:.1f}' width='{2*q:.1f}' height='{2*q:.1f}' fill='#c31'/>" if m>.5 else f"<circle cx='{x:.1f}' cy='{y}' r='{q:.1f}' fill='#096'/>")
+        out.append(f"<rect class='m' x='{left+1}' y='{y-9}' width='{d-2:.1f}' height='18' rx='4' fill='none' stroke='#777' stroke-width='2'/>")
+    tall = sh+19+22*len(s['rows'])
+    style = (f"text{{font:12px sans-serif;fill:#777}}{steps}@keyframes m{{to{{transform:translateX({d*T:.1f}px)}}}}.m{{animation:m {T/s['fps']:g}s steps({T}) infinite}}"
+             '@media(prefers-reduced-motion){*{animation:none!important}}')
+    return (f"<svg xmlns='http://www.w3.org/2000/svg' width='{wide}' height='{tall}' viewBox='0 0 {wide} {tall}'><style>{style}</style>"
+            f"<defs><image id='s' href='data:image/jpeg;base64,{base64.b64encode(parts.sheet).decode()}'/></defs>{''.join(out)}</svg>")
+
+# %% ../nbs/05_viz.ipynb #c16e8060
+_STATIC = files('interpvid')/'static'
+
+def scrub_js()->str:
+    "The scrubber's script and style, without comments and indentation"
+    short = lambda f: re.sub(r'^\s*(//.*)?\n?', '', (_STATIC/f).read_text(encoding='utf-8'), flags=re.M)
+    return short('scrub.js')+f"scrubber.style={json.dumps(short('scrub.css'))}\n"
+
+_START = r'''for(const d of document.querySelectorAll("#%s"))if(!d.shadowRoot){const i=new Image();
+i.src=decodeURIComponent(d.querySelector("img").src).match(/data:image\/jpeg;base64,[^']+/)[0];
+i.decode().then(()=>scrubber(d).show(%s,i))}'''
+
+def parts_html(
+    parts:ScrubParts, # what `scrub_parts` made
+)->str:          # HTML that needs nothing else
+    "A scrubber as one self-contained piece of HTML"
+    s,E = parts.spec,html.escape
+    spec = json.dumps(s, separators=(',',':')).replace('<', r'\u003c')
+    ident = 'iv'+hashlib.sha256(parts.sheet+spec.encode()).hexdigest()[:10]
+    said = ' · '.join(f"{n} {v if isinstance(v, str) else f'{v:.3f}'}" for n,v,*_ in s['scores'])
+    return (f'<div class="iv" id="{ident}">' + (f"<b>{E(s['title'])}</b><br>" if s['title'] else '')
+        + f"<img alt=\"{E(s['title'] or 'clip')}: {E(', '.join(c['name'] for c in s['cols']))}\" src=\"data:image/svg+xml,{quote(scrub_svg(parts), safe=_SAFE)}\">"
+        + ''.join(f'<br>{E(l)}' for l in (said,s['caption']) if l)
+        + f'<script>(()=>{{{scrub_js()}{_START%(ident, spec)}}})()</script></div>')
+
+_SAFE = " ='/:;,+().*!-_~?@" # what may stand in an address between double quotes
+
+def scrub_html(
+    cols,       # dict of name -> frames (T,H,W,3) uint8 or (frames, cam), as for `scrub_parts`
+    mask=None,  # (T,), or a dict of name -> (T,)
+    title='',   # one line above (text, not HTML)
+    caption='', # one line beneath (text, not HTML)
+    **kwargs,   # further arguments of `scrub_parts`
 )->str:         # HTML that needs nothing else
     "A slider through the frames of several columns, as one self-contained piece of HTML"
-    T = _same_length(cols)
-    arrs = [np.asarray(f) for f in cols.values()]
-    if len({a.shape for a in arrs})>1: raise ValueError(f"scrub_html: columns differ in shape: {[a.shape for a in arrs]}")
-    _fits(mask, T)
-    if max(arrs[0].shape[1:3])>px: arrs = [resize(a, px) for a in arrs]
-    h,w = arrs[0].shape[1:3]
-    H,W = -(-h//16)*16, -(-w//16)*16 # JPEG codes blocks of 16: no column bleeds into its neighbour
-    sheet = jpeg(np.concatenate([np.concatenate(list(np.pad(a, ((0,0),(0,H-h),(0,W-w),(0,0)), mode='edge')), 1) for a in arrs]), quality)
-    src = base64.b64encode(sheet).decode()
-    sw,sh = px, round(px*h/w)
-    opts = dict(T=T, w=W, h=H, v=w, u=h, fps=fps)
-    ident = 'iv'+hashlib.sha256((src+json.dumps([opts, title, caption, None if mask is None else np.asarray(mask).tolist()])).encode()).hexdigest()[:10]
-    E = html.escape
-    figs = ''.join(f'<figure><canvas width="{sw}" height="{sh}" style="width:{sw}px"></canvas><figcaption>{E(str(n))}</figcaption></figure>' for n in cols)
-    wide = len(arrs)*sw+4*(len(arrs)-1)
-    row = ''
-    if mask is not None:
-        marks = ''.join(f'<i class="{"on" if m>.5 else "off"}" title="frame {i+1}: mask {"on" if m>.5 else "off"}"></i>' for i,m in enumerate(mask))
-        row = f'<div class="ivk" role="img" aria-label="mask, red squares are on: {"".join("1" if m>.5 else "0" for m in mask)}">{marks}</div>'
-    return (f'<div class="iv" id="{ident}"><style>{_STYLE}</style>' + (f'<div><b>{E(title)}</b></div>' if title else '')
-        + f'<div class="ivs"><img alt="{E(title or "film strip")}: {E(", ".join(map(str,cols)))}" src="data:image/jpeg;base64,{src}"></div>'
-        + f'<div class="ivl" hidden style="max-width:{wide}px"><div class="ivc">{figs}</div><div class="ivr"><button type="button">Play</button>'
-        + f'<input type="range" min="0" max="{T-1}" value="0" aria-label="frame"><output>1/{T}</output></div>{row}</div>'
-        + (f'<div>{E(caption)}</div>' if caption else '') + f'<script>{_SCRUB%(ident, json.dumps(opts))}</script></div>')
+    return parts_html(scrub_parts(cols, mask, title, caption, **kwargs))

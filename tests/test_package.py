@@ -27,6 +27,7 @@ def test_sdist_can_be_built_and_wheel_holds_the_package_alone(tmp_path):
     with tarfile.open(next(tmp_path.glob('*.tar.gz'))) as t: assert 'settings.ini' in {Path(n).name for n in t.getnames()} # setup.py reads it
     whl, = tmp_path.glob('*.whl')
     tops = {n.split('/')[0] for n in zipfile.ZipFile(whl).namelist()}
+    assert {f'interpvid/static/{p.name}' for p in (ROOT/'interpvid'/'static').iterdir()} <= set(zipfile.ZipFile(whl).namelist())
     assert tops=={'interpvid', f"interpvid-{metadata.version('interpvid')}.dist-info"}
 
 def test_public_names():
@@ -34,7 +35,7 @@ def test_public_names():
     exec('from interpvid.all import *', space)
     promised = '''read_frames sample_indices write_video synthetic_dls make_clips SYNTHETIC_CLASSES ssv2_items ssv2_dls SSV2_CLASSES kth_items kth_dls KTH_CLASSES
         folder_items folder_dls I3D CLSTM i3d_learner clstm_learner freeze reverse
-        learn_masks search_windows wrap gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce'''.split()
+        learn_masks search_windows wrap gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce Scrubber Painter Browser'''.split()
     assert not [n for n in promised if n not in space]
 
 def test_help_explains_every_option():

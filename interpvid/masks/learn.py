@@ -226,6 +226,7 @@ def learn_masks(
     half=True,        # bfloat16 where it is fast
     seed=0,           # of random starts
     desc=None,        # name of the progress bar; None: no bar
+    tick=None,        # called with (steps done, steps at most or None) on the way; where it raises, learning ends
 )->Masks:
     "Learn for each clip the mask that takes its class score away (paper, Eq. 1)"
     if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r}; there are {', '.join(MASK_PRESETS)}")
@@ -249,13 +250,16 @@ def learn_masks(
     dev = device_of(model, x.device if isinstance(x, Tensor) else None)
     source,out,more = one_by_one(x, target),[],True
     way = _Learner(model, perturb, p, dict(lam1=lam1, lam2=lam2, beta=beta), parts, half, seed, dev)
-    with tqdm(total=len(x)*p['iterations'] if isinstance(x, Tensor) else None, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
+    done,total = 0,len(x)*p['iterations'] if isinstance(x, Tensor) else None
+    with tqdm(total=total, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
         while more or len(way):
             new = list(islice(source, bs-len(way))) if more else []; more = more and len(new)==bs-len(way)
             with torch.inference_mode(False), torch.enable_grad(), at_rest(model): # not while the clips' source has its turn
                 if new: way.begin(*zip(*new), start); del new
                 while len(way) and not (more and len(way)<=3*bs//4): # until there is room for a quarter of the batch
-                    way.step(); bar.update(len(way))
+                    n = len(way); way.step(); bar.update(n)
+                    done += n
+                    if tick is not None: tick(done, total)
                     if (f := way.finished()) is not None: out.append({k: v.cpu() for k,v in f.items()}); del f
             if not isinstance(x, Tensor): trim_memory()
     got = {k: torch.cat([o[k] for o in out]) for k in out[0]}

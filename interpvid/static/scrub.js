@@ -1,0 +1,145 @@
+// The scrubber: one drawing for notebooks (through anywidget, see widget.js), for the site and for saved pages.
+// What it shows is `spec`, made by viz.scrub_parts: tiles of one picture, a list of them for each column.
+// It asks no network and no kernel; `link` says who wants to know what the reader does: moved(t), painted(k, mask).
+function scrubber(host, link = {}) {
+  const root = host.attachShadow({mode: 'open'}), box = document.createElement('div')
+  let spec, picture, t = 0, playing = false, due = 0, last = 0, fps = 0, loop = true, heat = 0, masks = [], orders = [], draws = [], rows = [], perturb = {}
+  const el = (tag, props, ...kids) => { const e = Object.assign(document.createElement(tag), props); e.append(...kids); return e }
+  const find = s => box.querySelector(s)
+  const style = el('style', {textContent: scrubber.style})
+  const say = (text = '') => { const s = find('.say'); if (s) s.textContent = text }
+
+  // which frame of the original stands where, under a mask of 0 and 1
+  const order = {
+    freeze: m => { let k = 0; return m.map((v, i) => k = i && v > .5 ? k : i) },
+    reverse: m => m.map((v, i) => {
+      if (v <= .5) return i
+      let a = i, b = i
+      while (a > 0 && m[a-1] > .5) a--
+      while (b+1 < m.length && m[b+1] > .5) b++
+      return a+b-i
+    }),
+  }
+
+  function draw() {
+    const [w, h] = spec.size, [W, H] = spec.cell
+    const tile = (g, k, alpha) => { g.globalAlpha = alpha; g.drawImage(picture, k%spec.across*W, Math.floor(k/spec.across)*H, w, h, 0, 0, w, h) }
+    spec.cols.forEach((c, i) => {
+      const p = c.by ? orders[i][t] : t
+      tile(draws[i], c.tiles[p], 1)
+      if (c.over) tile(draws[i], c.over[p], heat)
+    })
+  }
+  function reorder() { spec.cols.forEach((c, i) => { if (c.by) orders[i] = order[perturb[i] || c.by](masks[c.mask].map(v => +(v > .5))) }) }
+  function mark() {
+    rows.forEach((marks, k) => marks.forEach((m, i) => {
+      const on = masks[k][i] > .5
+      m.className = (on ? 'on' : 'off') + (i == t ? ' here' : '')
+      m.title = `frame ${i+1}: mask ${on ? 'on' : 'off'}` + (masks[k][i] % 1 ? `, ${masks[k][i].toFixed(2)}` : '')
+      if (spec.rows[k].paint) { m.ariaChecked = String(on); m.ariaLabel = `frame ${i+1}`; m.tabIndex = i == t ? 0 : -1 }
+    }))
+    const f = find('[name=frame]'), on = masks.map((m, k) => `${spec.rows[k].name || 'mask'} ${m[t] > .5 ? 'on' : 'off'}`)
+    f.value = t; f.ariaValueText = [`frame ${t+1} of ${spec.T}`, ...on].join(', ')
+    find('output').textContent = `${t+1}/${spec.T}`
+  }
+  function go(u, tell = true) {
+    t = ((u % spec.T) + spec.T) % spec.T
+    draw(); mark()
+    if (tell) link.moved?.(t)
+  }
+  function tick(now) {
+    if (!playing) return
+    due += (now-last)*fps/1000; last = now
+    const n = Math.floor(due+.05) // a screen is never quite on time
+    if (n > 0) {
+      due -= n
+      if (!loop && t+n >= spec.T-1) { go(spec.T-1); play(false) } else go(t+n)
+    }
+    requestAnimationFrame(tick)
+  }
+  function play(on = !playing) {
+    if (on && !loop && t == spec.T-1) go(0)
+    playing = on; due = 0; last = performance.now()
+    find('.play').textContent = on ? 'Pause' : 'Play'
+    if (on) requestAnimationFrame(tick)
+  }
+
+  function paint(k, i, on) {
+    if ((masks[k][i] > .5) == on && !(masks[k][i] % 1)) return
+    masks[k] = masks[k].map((v, j) => j == i ? +on : +(v > .5)) // what is painted is of 0 and 1
+    reorder(); draw(); mark(); wait()
+    link.painted?.(k, masks[k])
+  }
+  function wait(on = true) { find('.scores')?.classList.toggle('wait', on) }
+  function brush(line, k) { // press and drag
+    let on = null
+    const at = e => { const r = line.getBoundingClientRect(); return Math.max(0, Math.min(spec.T-1, Math.floor((e.clientX-r.left)/r.width*spec.T))) }
+    line.onpointerdown = e => { if (e.button) return; e.preventDefault(); line.setPointerCapture(e.pointerId); const i = at(e); on = masks[k][i] <= .5; go(i); paint(k, i, on); rows[k][i].focus({preventScroll: true}) }
+    line.onpointermove = e => { if (on === null) return; const i = at(e); if (i != t) { const s = Math.sign(i-t); for (let j = t+s; j != i+s; j += s) paint(k, j, on); go(i) } }
+    line.onpointerup = line.onpointercancel = () => { on = null }
+  }
+
+  function keys(e) {
+    const on = e.target, key = e.key
+    if (e.ctrlKey || e.metaKey || e.altKey) return
+    e.stopPropagation() // a notebook has its own meaning for most keys
+    if (on.localName == 'select' || on.name == 'heat') return
+    const row = rows.findIndex(r => r.includes(on)), step = {ArrowLeft: -1, ArrowRight: 1}[key]
+    if (step) go(t+step)
+    else if (key == 'Home') go(0)
+    else if (key == 'End') go(spec.T-1)
+    else if (row >= 0 && (key == 'Enter' || key == ' ')) paint(row, t, masks[row][t] <= .5)
+    else if (key == ' ' && on.localName != 'button' && on.type != 'checkbox') play()
+    else return
+    e.preventDefault()
+    if (row >= 0) rows[row][t].focus()
+  }
+
+  function scores(list = []) {
+    const s = find('.scores'); if (!s) return
+    s.replaceChildren(...list.map(([name, value, about]) => el('tr', {title: about || ''}, el('th', {scope: 'row', textContent: name}),
+      el('td', {textContent: typeof value == 'number' ? value.toFixed(3) : value ?? ''}), el('td', {}, ...(typeof value == 'number' ? [el('meter', {value, ariaLabel: name})] : [])))))
+    s.hidden = !list.length; wait(false)
+  }
+
+  function build() {
+    const {T, show: [sw, sh], size: [w, h]} = spec
+    draws = []; rows = []
+    const figures = spec.cols.map((c, i) => {
+      const canvas = el('canvas', {width: w, height: h, role: 'img', ariaLabel: c.name}); canvas.style.width = sw+'px'; canvas.style.aspectRatio = `${sw}/${sh}`
+      draws.push(canvas.getContext('2d'))
+      const name = !c.by ? c.name : el('select', {ariaLabel: 'what the mask does', onchange: e => { perturb[i] = e.target.value; reorder(); draw() }},
+        ...[['freeze','frozen'], ['reverse','reversed']].map(([v, s]) => el('option', {value: v, textContent: s, selected: v == (perturb[i] || c.by)})))
+      return el('figure', {}, canvas, el('figcaption', {}, name))
+    })
+    const button = (text, f, cls = '') => el('button', {type: 'button', textContent: text, onclick: f, className: cls})
+    const speeds = [...new Set([1, 2, 4, 6, 8, 12, 24, 30, 60, spec.fps])].sort((a, b) => a-b)
+    const bar = el('div', {className: 'bar'}, button('Play', () => play(), 'play'), button('Back', () => go(t-1)), button('Next', () => go(t+1)),
+      el('input', {type: 'range', name: 'frame', min: 0, max: T-1, value: t, ariaLabel: 'frame', oninput: e => go(+e.target.value)}), el('output', {}))
+    const more = el('div', {className: 'bar'},
+      el('label', {}, 'speed ', el('select', {name: 'speed', onchange: e => { fps = +e.target.value; due = 0 }}, ...speeds.map(s => el('option', {value: s, textContent: `${s} frames/s`, selected: s == fps})))),
+      el('label', {}, el('input', {type: 'checkbox', checked: loop, onchange: e => { loop = e.target.checked }}), ' loop'),
+      ...(spec.cols.some(c => c.over) ? [el('label', {}, 'heat ', el('input', {type: 'range', name: 'heat', min: 0, max: 1, step: .05, value: heat, ariaLabel: 'opacity of the heat map', oninput: e => { heat = +e.target.value; draw() }}))] : []))
+    const lines = spec.rows.map((r, k) => {
+      const marks = Array.from({length: T}, (_, i) => r.paint ? el('button', {type: 'button', role: 'switch'}) : el('i', {onclick: () => go(i)}))
+      const line = el('div', {className: 'marks' + (r.paint ? ' paint' : ''), role: r.paint ? 'group' : 'img'}, ...marks); rows.push(marks)
+      line.ariaLabel = r.paint ? 'mask: Enter switches a frame on and off' : `${r.name || 'mask'}, 1 is on: ${r.mask.map(v => +(v > .5)).join('')}`
+      if (r.paint) brush(line, k)
+      return el('div', {className: 'row'}, ...(r.name ? [el('span', {textContent: r.name})] : []), line)
+    })
+    const left = el('div', {className: 'left'}, el('div', {className: 'cols'}, ...figures), bar, ...lines, more); left.style.maxWidth = spec.cols.length*(sw+4)-4+'px'
+    box.replaceChildren(...(spec.title ? [el('b', {textContent: spec.title})] : []), el('div', {className: 'body'}, left, el('table', {className: 'scores'})),
+      ...(spec.caption ? [el('div', {textContent: spec.caption})] : []), el('div', {className: 'say', role: 'status'}))
+    box.ariaLabel = spec.title || 'clip'
+  }
+  function show(s, p) { // a reader's settings outlast a new clip
+    if (!spec) { fps = s.fps; heat = s.heat }
+    spec = s; picture = p; t = Math.min(t, s.T-1); perturb = Object.fromEntries(Object.entries(perturb).filter(([i]) => s.cols[i]?.by))
+    masks = s.rows.map(r => r.mask); build(); reorder(); go(t, false); scores(s.scores); if (playing) play(true)
+  }
+
+  Object.assign(box, {className: 'box', tabIndex: 0, role: 'group', onkeydown: keys})
+  root.append(style, box)
+  return {show, say, scores, wait, go: u => { if (spec && u != t) go(u, false) }, stop: () => { playing = false },
+    mask: (k, m) => { if (m.some((v, i) => v != masks[k][i])) { masks[k] = m; reorder(); draw(); mark() } }}
+}
