@@ -3,15 +3,17 @@
 Where Quarto is installed nbdev makes the site with it. Where it is not, the notebooks that nbdev prepared for Quarto go to Sphinx instead, to pages of the same names.
 """
 import json, os, re, shutil, tempfile
+from contextlib import chdir
 from pathlib import Path
 
 import nbdev.quarto, nbdev.serve, nbdev.serve_drv, yaml
 from fastcore.parallel import parallel
-from nbdev.config import nbpath2html
+from nbdev.config import get_config, nbpath2html
 from nbdev.processors import FilterDefaults, exec_show_docs
 
 ROOT = Path(__file__).resolve().parents[1]
-URL,REPO = 'https://interpvid.github.io/interpvid/','https://github.com/interpvid/interpvid/blob/main/'
+NBS,CFG = ROOT/'nbs',get_config(ROOT)
+SITE,REPO = f'{CFG.doc_url}/',f'{CFG.git_url}/blob/{CFG.branch}/'
 
 # --- what nbdev makes of a notebook, for Quarto and Sphinx alike
 
@@ -37,11 +39,21 @@ class Pages(FilterDefaults):
 
 def page_name(nb): return nbpath2html(nb).with_suffix('').as_posix()
 
-def relink(md):
-    "Links to symbols, notebooks and files of the repository, as a page can follow them"
-    md = re.sub(rf'\]\({re.escape(URL)}([\w./-]+)\.html', r'](/\1.ipynb', md)
-    md = re.sub(r'\]\((?!\w+:|/)([\w./-]+\.ipynb)', lambda m: f']({Path(m[1]).with_name(page_name(Path(m[1]).name)).as_posix()}.ipynb', md)
-    return re.sub(r'\]\((?:\.\./)+(?=[\w.]+(?!\w*\.ipynb))', f']({REPO}', md)
+def relink(md, src):
+    "Links from notebook `src` to symbols, notebooks and files of the repository, as its page can follow them"
+    def to(m):
+        if not m[1]: return m[0] # code
+        link,_,part = m[1].partition('#')
+        if link.startswith(SITE): page = link.removeprefix(SITE).removesuffix('.html')
+        elif ':' in link or not link: return m[0]
+        else:
+            at = Path(os.path.normpath((NBS/src).parent/link))
+            if not at.exists(): raise FileNotFoundError(f'nbs/{src} links {link}, which is not there')
+            if NBS not in at.parents: return f']({REPO}{at.relative_to(ROOT).as_posix()})'
+            if at.suffix!='.ipynb': return m[0]
+            page = page_name(at.relative_to(NBS))
+        return f'](/{page}.ipynb{part and "#"}{part})'
+    return re.sub(r'```.*?```|`[^`\n]*`|\]\(([^)\s]+)\)', to, md, flags=re.S)
 
 def head(cell, src):
     "Title, what for, and where it comes from"
@@ -62,27 +74,28 @@ def fit(cell, src):
     cell = {**cell, 'source':text(cell['source'])}
     if cell['cell_type']=='raw': return {**cell, 'cell_type':'markdown', 'source':head(cell, src)}
     if cell['cell_type']=='code' and re.search(r'^show_doc', cell['source'], re.M):
-        return dict(cell_type='markdown', id=cell['id'], metadata={}, source=relink(api(text(cell['outputs'][0]['data']['text/markdown']))))
-    if cell['cell_type']=='markdown': return {**cell, 'source':relink(cell['source'])}
+        return dict(cell_type='markdown', id=cell['id'], metadata={}, source=relink(api(text(cell['outputs'][0]['data']['text/markdown'])), src))
+    if cell['cell_type']=='markdown': return {**cell, 'source':relink(cell['source'], src)}
+    for o in cell['outputs']:
+        if 'text/markdown' in o.get('data', {}): o['data']['text/markdown'] = relink(text(o['data']['text/markdown']), src)
     return {**cell, 'source':re.sub(r'^#\|.*\n?', '', cell['source'], flags=re.M)}
 
-def contents(sidebar):
+def contents():
     "The sidebar's sections as Sphinx's tables of contents"
-    def tree(nbs, caption=''): return f'```{{toctree}}\n:hidden:\n:caption: {caption}\n\n' + '\n'.join(map(page_name, nbs)) + '\n```\n'
-    return '\n'.join(tree(s['contents'], s['section']) for s in sidebar if isinstance(s, dict))
+    sidebar = yaml.safe_load((NBS/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
+    tree = lambda s: f'```{{toctree}}\n:hidden:\n:caption: {s["section"]}\n\n' + '\n'.join(map(page_name, s['contents'])) + '\n```\n'
+    return '\n'.join(tree(s) for s in sidebar if s!='index.ipynb')
 
 def prepare(job):
     "One notebook, from `src` to a page's source `dst`"
-    src,dst,sidebar = job
+    src,dst = job
     nbdev.serve_drv.main((src, dst, Pages))
     nb = json.loads(dst.read_text(encoding='utf-8'))
-    rel = src.relative_to(ROOT/'nbs').as_posix()
+    rel = src.relative_to(NBS).as_posix()
     cells = [fit(c, rel) for c in nb['cells'] if not text(c['source']).startswith('<!-- WARNING')]
-    if page_name(rel)=='index': cells.append(dict(cell_type='markdown', id='contents', metadata={}, source=contents(sidebar)))
+    if page_name(rel)=='index': cells.append(dict(cell_type='markdown', id='contents', metadata={}, source=contents()))
     nb = dict(nbformat=4, nbformat_minor=5, cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='Python', language='python'), language_info=dict(name='python', pygments_lexer='ipython3')))
     dst.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
-
-def sidebar(nbs=ROOT/'nbs'): return yaml.safe_load((nbs/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
 
 # --- Sphinx
 
@@ -107,8 +120,8 @@ def anchor(app, doctree):
     sections,page = list(doctree.findall(section)),app.env.docname
     shown = [(s, s[0].astext().lower()) for s in sections if 'api' in s['classes']]
     names = {n for _,n in shown}
-    for s in sections:
-        if 'api' not in s['classes']: s['ids'] = [i for i in s['ids'] if i not in names] or ['top'] # a page named like a symbol
+    for i,s in enumerate(sections):
+        if 'api' not in s['classes']: s['ids'] = [o for o in s['ids'] if o not in names] or [f'part-{i}'] # a page named like a symbol
     for s,n in shown:
         own = [n, *(m for m in members(page) if m.startswith(f'{n}.') and '._' not in m and m not in names)]
         s['ids'] = own+s['ids']
@@ -132,14 +145,14 @@ def build(out):
     "The site by Sphinx, into `out`, which is replaced when all is done"
     from sphinx.application import Sphinx
     out = Path(out).resolve()
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix='.docs-') as d:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix='.docs-') as d, chdir(ROOT): # nbdev asks where it is
         src,made = Path(d)/'src',Path(d)/'made'
         (src/'_static').mkdir(parents=True)
-        shutil.copy(ROOT/'nbs'/'styles.css', src/'_static')
-        shutil.copytree(ROOT/'nbs'/'images', src/'_extra'/'images')
-        nbs = [p for p in sorted((ROOT/'nbs').rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
-        jobs = [(p, src/f'{page_name(p.relative_to(ROOT/"nbs"))}.ipynb', sidebar()) for p in nbs]
-        for _,dst,_ in jobs: dst.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(NBS/'styles.css', src/'_static')
+        shutil.copytree(NBS/'images', src/'_extra'/'images')
+        nbs = [p for p in sorted(NBS.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
+        jobs = [(p, src/f'{page_name(p.relative_to(NBS))}.ipynb') for p in nbs]
+        for _,dst in jobs: dst.parent.mkdir(parents=True, exist_ok=True)
         parallel(prepare, jobs, n_workers=os.cpu_count(), method='spawn')
         app = Sphinx(src, None, made, Path(d)/'trees', 'html', SETTINGS, status=None, warningiserror=True, parallel=os.cpu_count())
         app.build()
@@ -149,6 +162,7 @@ def build(out):
 
 def build_quarto():
     "The site by `nbdev-docs`, into `_docs`"
+    os.chdir(ROOT)
     nbdev.serve.FilterDefaults = Pages
     nbdev.quarto.nbdev_docs.__wrapped__()
 
