@@ -48,8 +48,9 @@ def relink(md, src):
         elif ':' in link or not link: return m[0]
         else:
             at = Path(os.path.normpath((NBS/src).parent/link))
-            if not at.exists(): raise FileNotFoundError(f'nbs/{src} links {link}, which is not there')
-            if NBS not in at.parents: return f']({REPO}{at.relative_to(ROOT).as_posix()})'
+            if NBS not in at.parents:
+                if not at.exists(): raise FileNotFoundError(f'nbs/{src} links {link}, which is not there')
+                return f']({REPO}{at.relative_to(ROOT).as_posix()})'
             if at.suffix!='.ipynb': return m[0]
             page = page_name(at.relative_to(NBS))
         return f'](/{page}.ipynb{part and "#"}{part})'
