@@ -13,6 +13,7 @@ from nbdev.processors import FilterDefaults, exec_show_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS,CFG = ROOT/'nbs',get_config(ROOT)
+WORKERS = min(8, os.cpu_count())
 SITE,REPO = f'{CFG.doc_url}/',f'{CFG.git_url}/blob/{CFG.branch}/'
 
 # --- what nbdev makes of a notebook, for Quarto and Sphinx alike
@@ -105,7 +106,7 @@ SETTINGS = dict(
     nb_execution_mode='off', nb_merge_streams=True, nb_mime_priority_overrides=[('*', 'text/html', 0)], nb_render_image_options={'alt':'what the code above shows'},
     myst_enable_extensions=['dollarmath', 'attrs_block', 'attrs_inline'], myst_heading_anchors=4, html_math_renderer='mathml',
     html_static_path=['_static'], html_css_files=['styles.css'], html_extra_path=['_extra'], exclude_patterns=['_*'],
-    html_copy_source=False, html_show_sourcelink=False, html_use_index=False,
+    html_copy_source=False, html_show_sourcelink=False, html_show_copyright=False, html_use_index=False,
     suppress_warnings=['myst.header', 'misc.highlighting_failure'], # `show_doc` writes headings of level 3 whatever is above; code in prose may leave things out with …
     html_show_search_summary=False, # is fetched, which a browser forbids on pages opened from disk
 )
@@ -154,8 +155,8 @@ def build(out):
         nbs = [p for p in sorted(NBS.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
         jobs = [(p, src/f'{page_name(p.relative_to(NBS))}.ipynb') for p in nbs]
         for _,dst in jobs: dst.parent.mkdir(parents=True, exist_ok=True)
-        parallel(prepare, jobs, n_workers=os.cpu_count(), method='spawn')
-        app = Sphinx(src, None, made, Path(d)/'trees', 'html', SETTINGS, status=None, warningiserror=True, parallel=os.cpu_count())
+        parallel(prepare, jobs, n_workers=WORKERS, method='spawn')
+        app = Sphinx(src, None, made, Path(d)/'trees', 'html', SETTINGS, status=None, warningiserror=True, parallel=WORKERS)
         app.build()
         if app.statuscode: raise SystemExit('the site has faults, named above; _docs/ is as it was')
         shutil.rmtree(out, ignore_errors=True)
