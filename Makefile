@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready-$(shell cat settings.ini constraints.txt pyproject.toml 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup reproduce test test-all check readme lab bench bench-gpu clean
+.PHONY: help setup reproduce test test-all check readme docs lab bench bench-gpu clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -38,6 +38,9 @@ check: $(STAMP) ## modules equal notebooks, notebooks are clean, README equals i
 readme: $(STAMP) ## README.md from nbs/index.ipynb
 	@$(BIN)/python tools/readme.py $(ARGS)
 
+docs: $(STAMP) ## the docs site from the notebooks, _docs/index.html: by Quarto where it is installed, else by Sphinx
+	@$(BIN)/python tools/docs.py
+
 lab: $(STAMP) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab nbs
 
@@ -47,5 +50,5 @@ bench: $(STAMP) ## measure, as ratios against named baselines, into benchmarks/l
 bench-gpu: $(STAMP) ## both networks at the paper's sizes on a CUDA GPU, into benchmarks/gpu.json
 	@$(BIN)/python benchmarks/gpu.py $(ARGS)
 
-clean: ## remove what was made (results/, .venv/)
-	rm -rf results $(VENV)
+clean: ## remove what was made (results/, _docs/, .venv/)
+	rm -rf results _docs _proc $(VENV)

@@ -1,4 +1,4 @@
-import os
+import os, shutil
 from pathlib import Path
 
 import pytest
@@ -27,3 +27,13 @@ def tiny(tmp_path_factory):
 def full():
     "What `make reproduce` makes, at its own size and in its own folder: stages that are there already are reused"
     return reproduce(ROOT/'results')
+
+@pytest.fixture(scope='session')
+def browser():
+    "A Chromium without a window"
+    at = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+    if not at: pytest.skip('no chromium, chromium-browser or google-chrome on PATH')
+    with pytest.importorskip('playwright.sync_api').sync_playwright() as p:
+        b = p.chromium.launch(executable_path=at, args=['--no-sandbox'])
+        yield b
+        b.close()
