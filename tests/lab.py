@@ -1,0 +1,62 @@
+"JupyterLab in a real browser: a server of its own, notebooks made by tests, their cells as locators."
+import json, os, shutil, socket, subprocess, sys, time
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+
+class Lab:
+    "A server in `folder` that knows none of the user's settings"
+    def __init__(self, folder, browser):
+        self.dir,self.browser = Path(folder),browser
+        with socket.socket() as s: s.bind(('127.0.0.1', 0)); self.port = s.getsockname()[1]
+        away = {k: str(self.dir/'.home'/k) for k in ('JUPYTER_CONFIG_DIR','JUPYTER_DATA_DIR','JUPYTER_RUNTIME_DIR','IPYTHONDIR','JUPYTERLAB_SETTINGS_DIR','JUPYTERLAB_WORKSPACES_DIR')}
+        self.log = open(self.dir/'server.log', 'w')
+        self.server = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--expose-app-in-browser', f'--port={self.port}', '--ip=127.0.0.1', '--IdentityProvider.token=',
+            '--ServerApp.password=', f'--ServerApp.root_dir={self.dir}', '--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate'],
+            env={**os.environ, **away, 'PYTHONPATH':str(ROOT), 'PYTHONWARNINGS':'ignore'}, stdout=self.log, stderr=subprocess.STDOUT)
+        for _ in range(240):
+            try: socket.create_connection(('127.0.0.1', self.port), 1).close(); return
+            except OSError: time.sleep(.25)
+        self.close(); raise RuntimeError(f"JupyterLab did not start: {(self.dir/'server.log').read_text()[-2000:]}")
+    def close(self):
+        self.server.terminate(); self.server.wait(20); self.log.close()
+    def make(self, name, *cells):
+        "A notebook of code cells"
+        nb = nbformat.v4.new_notebook(metadata={'kernelspec':{'name':'python3', 'display_name':'python3', 'language':'python'}}, cells=[nbformat.v4.new_code_cell(c) if isinstance(c, str) else c for c in cells])
+        nbformat.write(nb, self.dir/f'{name}.ipynb')
+        return self.open(f'{name}.ipynb')
+    def copy(self, path): shutil.copy(path, self.dir); return self.open(Path(path).name)
+    def open(self, name): return Notebook(self, name)
+
+class Notebook:
+    def __init__(self, lab, name, width=1100):
+        self.lab,self.name,self.sent,self.errors = lab,name,[],[]
+        self.page = p = lab.browser.new_page(viewport=dict(width=width, height=1000))
+        p.on('websocket', lambda ws: ws.on('framesent', lambda f: self.sent.append(f)))
+        p.on('pageerror', lambda e: self.errors.append(str(e)))
+        p.on('console', lambda m: self.errors.append(m.text) if m.type=='error' else None)
+        p.goto(f'http://127.0.0.1:{lab.port}/doc/tree/{name}?reset')
+        p.wait_for_selector('.jp-Notebook .jp-Cell')
+        p.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status=='idle'", timeout=60_000) # the kernel is there
+    def do(self, command, **args): self.page.evaluate('([c,a]) => jupyterapp.commands.execute(c, a)', [command, args])
+    def run(self, timeout=120):
+        "All cells, to their end"
+        self.page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.wait_for_function("""() => { const s = [...document.querySelectorAll('.jp-CodeCell')]; return s.every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt').textContent) || !c.querySelector('.cm-content').textContent.trim()) }""", timeout=1000*timeout)
+    def cell(self, i): return self.page.locator('.jp-CodeCell').nth(i)
+    def rerun(self, i):
+        "One cell again; its text"
+        c = self.cell(i); before = c.locator('.jp-InputPrompt').first.inner_text()
+        c.locator('.jp-InputArea-editor').first.click(); self.page.keyboard.press('Control+Enter')
+        self.page.wait_for_function("([i,b]) => { const t = document.querySelectorAll('.jp-CodeCell')[i].querySelector('.jp-InputPrompt').innerText; return t!=b && /\\d/.test(t) }", arg=[i, before], timeout=60_000)
+        return c.locator('.jp-OutputArea-output').first.inner_text().strip()
+    def restart(self):
+        self.page.evaluate("() => { jupyterapp.commands.execute('kernelmenu:restart') }")
+        self.page.locator('.jp-Dialog .jp-mod-accept').click()
+        self.page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status=='idle'", timeout=60_000)
+    def save(self):
+        self.do('docmanager:save')
+        return nbformat.read(self.lab.dir/self.name, 4)
+    def close(self): self.page.close()
