@@ -123,7 +123,7 @@ def beside(
 def _repr_mimebundle_(self:Explanation, include=None, exclude=None):
     parts = self.scrub()
     data = {'text/html':parts_html(parts), 'text/plain':repr(self)}
-    return {**Scrubber(parts)._repr_mimebundle_(), **data} if has_kernel() else data
+    return {**Scrubber(parts)._repr_mimebundle_()[0], **data} if has_kernel() else data
 
 # %% ../nbs/71_widgets.ipynb #f7238140
 class _Counted(Parts):

@@ -88,7 +88,7 @@ def test_painting_is_answered(lab):
     assert marks(w)=='0'*16
     # the reversed clip in the same column
     w.get_by_role('combobox', name='what the mask does').select_option('reversed'); stroke(nb, w, 0, 15); nb.page.keyboard.press('Home')
-    same = w.evaluate("""e => { const d = [...e.querySelectorAll('*')].find(n => n.shadowRoot), c = [...d.shadowRoot.querySelectorAll('canvas')], s = d.shadowRoot.querySelector('[name=frame]')
+    same = w.evaluate("""e => { const d = [...e.querySelectorAll('*')].find(n => n.shadowRoot?.querySelector('canvas')), c = [...d.shadowRoot.querySelectorAll('canvas')], s = d.shadowRoot.querySelector('[name=frame]')
         const at = (k, t) => { s.value = t; s.dispatchEvent(new Event('input')); return c[k].getContext('2d').getImageData(0,0,64,64).data.join() }
         return [...Array(16).keys()].every(t => at(1, t)==at(0, 15-t)) }""")
     assert same and not nb.errors, nb.errors
