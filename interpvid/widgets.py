@@ -32,23 +32,27 @@ def has_kernel()->bool:
 @functools.cache
 def _esm(): return scrub_js()+(files('interpvid')/'static'/'widget.js').read_text(encoding='utf-8')
 
+def _key(masks): return ','.join(''.join('01'[v>.5] for v in m) for m in masks)
+
 class Scrubber(anywidget.AnyWidget):
     "Frames of one or several columns, a mask row, scores: to be moved in the browser"
     sheet = tr.Bytes().tag(sync=True)       # the frames, as one JPEG
     spec = tr.Dict().tag(sync=True)         # what stands where in it, see `scrub_parts`
-    masks = tr.List().tag(sync=True)        # a list of T numbers in [0,1] for each row
     frame = tr.Int(0).tag(sync=True)        # to be set from here; what the reader does stays in the browser
-    answer = tr.Dict().tag(sync=True)       # scores, and the masks that they are of
-    listens = tr.Bool(False).tag(sync=True) # whether painting is answered
+    masks = tr.List()                       # a list of T numbers in [0,1] for each row: as painted, or to be set from here
+    state = tr.Dict().tag(sync=True)        # the masks, and the number of the stroke that they are after
+    answer = tr.Dict().tag(sync=True)       # what is said of them: scores, a note
     def __init__(self,
         what,       # `ScrubParts`; an `Explanation`, or several of one clip; or columns and further arguments as for `scrub_parts`
         *args,
         paint=False,# whether the reader may switch frames of the mask on and off
         **kwargs,
     ):
-        self.parts = as_parts(what, *args, **kwargs)
-        super().__init__(_esm=_esm(), **self._state(self.parts, paint))
-    def _state(self, parts, paint=False):
+        self.stroke = 0
+        super().__init__(_esm=_esm(), **self._drawn(as_parts(what, *args, **kwargs), paint))
+        self.on_msg(self._painted)
+    def _drawn(self, parts, paint=False):
+        self.parts = parts
         spec = {**parts.spec, 'rows':[{**r, 'paint':paint} for r in parts.spec['rows']]}
         return dict(sheet=parts.sheet, spec=spec, masks=[r['mask'] for r in spec['rows']])
     def show(self,
@@ -56,10 +60,9 @@ class Scrubber(anywidget.AnyWidget):
         **kwargs,
     ):
         "Other frames in the same place, moved as before"
-        self.parts = as_parts(what, *args, **kwargs)
-        paint = any(r['paint'] for r in self.spec['rows'])
+        parts = as_parts(what, *args, **kwargs)
         with self.hold_sync():
-            for k,v in self._state(self.parts, paint).items(): setattr(self, k, v)
+            for k,v in self._drawn(parts, any(r['paint'] for r in self.spec['rows'])).items(): setattr(self, k, v)
     @tr.validate('masks')
     def _fits(self, proposal):
         masks,rows = [[float(v) for v in m] for m in proposal['value']],self.spec['rows']
@@ -68,6 +71,17 @@ class Scrubber(anywidget.AnyWidget):
             if len(m)!=self.spec['T']: raise ValueError(f"a mask of {len(m)} for {self.spec['T']} frames")
             if not all(0<=v<=1 for v in m): raise ValueError("a mask has to lie in [0,1]; this one has values outside, or NaN")
         return masks
+    def _painted(self, _, message, buffers):
+        self.stroke = message['n']
+        if message['masks']==self.masks: self._changed() # painted over and back
+        else: self.masks = message['masks']
+    @tr.observe('masks')
+    def _changed(self, change=None):
+        self.state = dict(masks=self.masks, n=self.stroke)
+        self.reply()
+    def reply(self, **said):
+        "Say something about the masks as they are"
+        self.answer = dict(masks=_key(self.masks), n=self.stroke, scores=self.parts.spec['scores'], **said)
     @property
     def html(self): "What a page without a kernel shows: the same scrubber"; return parts_html(self.parts)
     def _repr_mimebundle_(self, **kwargs):
@@ -109,11 +123,9 @@ def beside(
 def _repr_mimebundle_(self:Explanation, include=None, exclude=None):
     parts = self.scrub()
     data = {'text/html':parts_html(parts), 'text/plain':repr(self)}
-    return {**Scrubber(parts)._repr_mimebundle_(), **data} if has_kernel() else data
+    return {**Scrubber(parts)._repr_mimebundle_()[0], **data} if has_kernel() else data
 
 # %% ../nbs/71_widgets.ipynb #f7238140
-def _key(masks): return ','.join(''.join('01'[v>.5] for v in m) for m in masks)
-
 class _Counted(Parts):
     "Says how far it is"
     def __init__(self, n, total, tick): super().__init__(n); self.done,self.total,self.tick = 0,total,tick
@@ -159,12 +171,12 @@ class Painter(W.VBox):
         cols = {'original':frames} | ({} if cam is None or cam is False else {e.cam_name if e else 'Grad-CAM':(frames, cam)}) | {'frozen':frames}
         parts = scrub_parts(cols, self.start, f"{getattr(model, 'name', type(model).__name__)}: {classes[int(self.target)]}", **kwargs)
         parts.spec['cols'][-1] |= dict(by='freeze', mask=0) # drawn in the browser
-        self.scrubber = Scrubber(parts, paint=True); self.scrubber.listens = True
+        self.scrubber = Scrubber(parts, paint=True)
         self.count,self.work,self.stopped = itertools.count(),None,False
         self.bar = W.FloatProgress(value=0, min=0, max=1, layout=W.Layout(width='160px', visibility='hidden'))
         self.buttons = [self._button('Learn', self.learn, f"the mask that `learn_masks` finds, preset '{preset}'"), self._button('Best window', self.best_window, 'the contiguous window with the lowest loss, by trying all'),
                         self._button('Reset', self.reset, 'the mask as it was at first')]
-        self._answer(); self.scrubber.observe(lambda change: self._answer(), 'masks')
+        self.scrubber.reply = self._answer; self._answer()
         super().__init__([self.scrubber, W.HBox([*self.buttons, self.bar])])
 
     @property
@@ -191,10 +203,10 @@ class Painter(W.VBox):
     def reset(self, tick=None): "Paint the mask as it was at first"; self.mask = self.start
 
     def _answer(self, note=''):
-        mask = self.scrubber.masks
+        mask,n = self.scrubber.masks,self.scrubber.stroke
         try: said = [(k, f'{v:.3f}' if k=='loss' else round(v, 4), ABOUT[k]) for k,v in self.scores.items()] # a bar for what is a probability
         except Exception as e: said,note = [],f'The network could not look at this: {type(e).__name__}: {e}'
-        self.scrubber.answer = dict(masks=_key(mask), scores=said, note=note, count=next(self.count)) # counted: equal answers are sent too
+        self.scrubber.answer = dict(masks=_key(mask), n=n, scores=said, note=note, count=next(self.count)) # counted: equal answers are sent too
     def _button(self, name, f, tip):
         b = W.Button(description=name, tooltip=tip, layout=W.Layout(width='auto'))
         b.on_click(lambda b: self._press(b, f))
