@@ -187,7 +187,7 @@ class Painter(W.VBox):
     def _answer(self, note=''):
         mask,n = self.scrubber.masks,self.scrubber.stroke
         try: said = [(k, f'{v:.3f}' if k=='loss' else round(v, 4), ABOUT[k]) for k,v in self.scores.items()] # a bar for what is a probability
-        except Exception as e: said,note = [],f'The network could not look at this: {type(e).__name__}: {e}'
+        except Exception as e: said,note = [],note or f'The network could not look at this: {type(e).__name__}: {e}'
         self.scrubber.answer = dict(masks=_key(mask), n=n, scores=said, note=note, count=next(self.count)) # counted: equal answers are sent too
     def _button(self, name, f, tip):
         b = W.Button(description=name, tooltip=tip, layout=W.Layout(width='auto'))

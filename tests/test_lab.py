@@ -24,7 +24,7 @@ def marks(w): return ''.join('01'[m.get_attribute('aria-checked')=='true'] for m
 def frame(w): return int(w.get_by_role('slider', name='frame', exact=True).input_value())
 def said(w): return dict(r.split('\t')[:2] for r in w.locator('.scores').inner_text().split('\n') if '\t' in r)
 def answered(nb, w): w.locator('.scores:not(.wait)').wait_for(timeout=20_000)
-def wait(nb, f, seconds=30):
+def wait(nb, f, seconds=20):
     end = time.time()+seconds
     while not f():
         assert time.time()<end, 'waited in vain'
