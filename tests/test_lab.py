@@ -141,7 +141,7 @@ def test_browsing_a_set(lab):
     nb = lab.make('browse', SETUP, SET, 'b.explanation', 'es[0]'); nb.run(); w = nb.cell(1)
     w.locator('canvas').first.wait_for()
     pick = lambda name: w.locator('.widget-dropdown', has=nb.page.get_by_text(name, exact=True)).locator('select')
-    options = lambda: w.locator('.widget-select select option').all_inner_texts()
+    options = lambda: [o.replace('\xa0', ' ') for o in w.locator('.widget-select select option').all_inner_texts()]
     assert w.locator('canvas').count()==3 and len(options())==3
     pick('Beside').select_option('B'); wait(nb, lambda: w.locator('canvas').count()==5)
     n = len(nb.sent); w.get_by_role('button', name='Next').click(); nb.page.wait_for_timeout(300); assert frame(w)==1 and len(nb.sent)==n
