@@ -209,7 +209,7 @@ def _text(s): "What XML may hold too"; return re.sub(r'[\0-\x08\x0b\x0c\x0e-\x1f
 
 def _marks(name, mask, T):
     try: m = [float(v) for v in mask]
-    except TypeError: raise ValueError(f"mask '{name}': {T} numbers in [0,1], got {mask!r:.80}") from None
+    except (TypeError,ValueError,RuntimeError): raise ValueError(f"mask '{name}': {T} numbers in [0,1], got {mask!r:.80}") from None
     _fits(m, T)
     if not all(0<=v<=1 for v in m): raise ValueError(f"mask '{name}': a mask has to lie in [0,1]; this one has values outside, or NaN")
     return [max(round(v, 3), .501) if v>.5 else round(v, 3) for v in m] # shorter, and on or off as before

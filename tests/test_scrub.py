@@ -1,5 +1,5 @@
 "The scrubber in a browser, with scripts and without; the mask painter; the widgets in Python."
-import contextlib, html, itertools, json, re, threading
+import contextlib, itertools, json, re, shutil, threading
 from urllib.parse import unquote
 from xml.dom import minidom
 
@@ -187,3 +187,183 @@ def test_names_are_text_whatever_they_say(browser, tmp_path, scripts):
             assert got==[[shown, s or 't', s] for s in shown]
             assert page.evaluate('document.documentElement.scrollWidth')<=390
         else: assert page.locator('div.iv').count()==len(NASTY) and page.locator('div.iv img').count()==len(NASTY)
+
+def contrast(a, b):
+    "Of two colours, as WCAG counts it"
+    light = lambda c: np.dot([.2126,.7152,.0722], [v/12.92 if v<=.03928 else ((v+.055)/1.055)**2.4 for v in np.asarray(c[:3], float)/255])
+    a,b = sorted((light(a), light(b)), reverse=True)
+    return (a+.05)/(b+.05)
+
+@pytest.mark.parametrize('scheme', ['light','dark'])
+def test_text_and_marks_stand_out(browser, tmp_path, scheme):
+    with opened(browser, tmp_path, scrub_html({'a':flat()}, {'row':MASK}, 'title', 'caption', scores=[('OS',.5)]), scheme=scheme) as page:
+        ready(page); page.keyboard.press('End')
+        img = shot(page, page.locator('html')); back = img[-5,-5]
+        assert (back.mean()>200)==(scheme=='light')
+        colours = page.evaluate('() => [...roots()[0].querySelectorAll("b,button,output,label,select,th,td,figcaption,.row>span,.box>div")].map(e => [e.textContent, getComputedStyle(e).color.match(/[\\d.]+/g).map(Number)])')
+        assert len(colours)>10
+        for word,c in colours: assert contrast(c, back)>=4.5, (word, c)
+        page.locator('[name=frame]').fill('7')
+        img = shot(page, page.locator('html'))
+        for i,e in enumerate(page.locator('.marks i').all()):
+            b = e.bounding_box(); x,y = int(b['x']+b['width']/2),int(b['y']+b['height']/2)
+            assert contrast(img[y,x], back)>=3, i
+            assert (abs(img[y-4,x-4].astype(int)-img[y,x]).max()<20)==bool(MASK[i]), 'on is square, off is round' # the second cue
+            assert (contrast(img[y,int(b['x'])], back)>=3)==(i==7), 'the current frame alone has a line around it'
+
+# --- where no script runs
+
+def seen(page, parts):
+    "The numbers that the columns of the moving picture show, and the frame that its last row marks"
+    s = parts.spec; w,h = s['show']; n = len(s['cols'])
+    img = shot(page, page.locator('img')).astype(int)
+    left = 60 if any(r['name'] for r in s['rows']) else 0; d = (n*(w+4)-4-left)/s['T']; y = h+29+22*(len(s['rows'])-1)
+    back = img[-1,-1]
+    here = [t for t in range(s['T']) if abs(img[y-5,round(left+1+t*d)]-back).max()>60]
+    marks = [[img[h+29+22*k,int(left+(t+.5)*d)] for t in range(s['T'])] for k in range(len(s['rows']))]
+    return [said(img[h//2,i*(w+4)+w//2]) for i in range(n)],here,[[bool(m[0]>m[1]) for m in row] for row in marks]
+
+@pytest.fixture(scope='module')
+def calm(browser):
+    "A Chromium whose reader wants less motion everywhere: playwright's `reduced_motion` does not reach into pictures"
+    at = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome'))))
+    b = browser.browser_type.launch(executable_path=at, args=['--no-sandbox','--force-prefers-reduced-motion'])
+    yield b
+    b.close()
+
+@pytest.mark.parametrize('who', ['browser','calm'])
+def test_the_picture_moves_unless_less_motion_is_wanted(request, tmp_path, clip, who):
+    parts = scrub_parts(clip, {'one':MASK, 'two':1-MASK}, fps=10); moves,at = who!='calm',set()
+    with opened(request.getfixturevalue(who), tmp_path, parts_html(parts), java_script_enabled=False) as page:
+        box = page.locator('img').bounding_box(); assert (box['width'],box['height'])==(2*160+4, 160+19+44)
+        for _ in range(6):
+            cols,here,marks = seen(page, parts); k = cols[0][0]
+            assert cols==[(k,0),(k,1)] and here==[k] and marks==[(MASK>.5).tolist(), (MASK<.5).tolist()]
+            at.add(k); page.wait_for_timeout(130)
+    assert len(at)>2 if moves else at=={0}
+
+def test_with_scripts_nothing_moves_by_itself(browser, tmp_path, clip):
+    for motion in 'no-preference','reduce':
+        with opened(browser, tmp_path, scrub_html(clip, MASK, fps=30), reduced_motion=motion) as page:
+            ready(page); page.wait_for_timeout(200); assert at(page)==0
+            page.locator('.play').click(); page.wait_for_function('state(0).value>1') # on demand it plays all the same
+
+def test_the_picture_shows_heat(browser, tmp_path):
+    f = np.full((2,32,32,3), 100, np.uint8); parts = scrub_parts({'a':(f, np.ones((2,32,32)))}, heat=.5)
+    with opened(browser, tmp_path, parts_html(parts), java_script_enabled=False) as page:
+        assert abs(shot(page, page.locator('img'))[80,80].astype(int)-overlay(f, np.ones((2,32,32)), .5)[0,16,16]).max()<=4
+
+@pytest.mark.parametrize('T', [1,2,65,200])
+def test_the_picture_is_well_formed(T):
+    parts = scrub_parts({n: flat(T%81, 4, 4) if T<81 else np.zeros((T,4,4,3), np.uint8) for n in NASTY}, {n: np.zeros(T) for n in NASTY}, px=1)
+    for s in scrub_svg(parts),unquote(re.search(r'src="data:image/svg\+xml,([^"]*)"', parts_html(parts))[1]):
+        svg = minidom.parseString(s.encode())
+        assert {t.firstChild.data for t in svg.getElementsByTagName('text') if t.firstChild}=={viz._text(n) for n in NASTY if n}
+        for e in svg.getElementsByTagName('*'):
+            for a in 'width','height','r': assert float(e.getAttribute(a) or 1)>0, e.toxml()[:200]
+
+def test_what_is_left_without_scripts_passes_a_sanitizer():
+    "JupyterLab's lets these elements through, and pictures from data addresses"
+    page = re.sub(r'<script>.*</script>', '', scrub_html({n: flat() for n in NASTY}, MASK, NASTY[0], NASTY[0], scores=[(NASTY[0], NASTY[0])]), flags=re.S)
+    tags = re.findall(r'<(\w+)([^>]*)>', page)
+    assert {t for t,_ in tags}=={'div','b','br','img'}
+    assert {a for t,rest in tags for a in re.findall(r'([\w-]+)=["\']', re.sub(r'"[^"]*"', '""', rest))}=={'class','id','style','alt','src'}
+    assert 'javascript:' not in page
+
+# --- painting
+
+SETUP = '''async ([spec, src]) => { const i = new Image(); i.src = src; await i.decode()
+    window.painted = []; window.moved = []; document.body.replaceChildren(document.createElement('div'))
+    window.s = scrubber(document.body.firstChild, {painted: (k, m) => painted.push([k, [...m]]), moved: t => moved.push(t)}); s.show(spec, i) }'''
+
+@contextlib.contextmanager
+def painting(browser, tmp_path, mask=None, fps=6, **kwargs):
+    "A page with a scrubber to paint on, as `Painter` makes it"
+    p = scrub_parts({'original':flat(), 'frozen':flat()}, np.zeros(T) if mask is None else mask, fps=fps)
+    p.spec['cols'][1] |= dict(by='freeze', mask=0); p.spec['rows'][0]['paint'] = True
+    with opened(browser, tmp_path, f'<script>{scrub_js()}</script>', **kwargs) as page:
+        page.evaluate(SETUP, [p.spec, 'data:image/jpeg;base64,'+viz.base64.b64encode(p.sheet).decode()])
+        boxes = [e.bounding_box() for e in page.locator('.paint > *').all()]
+        page.spot = lambda i: (boxes[0]['x']+(i+.5)*boxes[0]['width'], boxes[0]['y']+boxes[0]['height']/2)
+        yield page
+
+def painted(page):
+    "The mask that the row shows; it has to be what was told last"
+    m = page.evaluate('[...roots()[0].querySelector(".paint").children].map(e => +e.classList.contains("on"))')
+    told = page.evaluate('painted')
+    assert not told or told[-1]==[0,m], (told, m)
+    return ''.join(map(str, m))
+
+def press(page, *spots, button='left'):
+    "Press at the first of `spots`, drag to the others, let go"
+    page.mouse.move(*page.spot(spots[0])); page.mouse.down(button=button)
+    for i in spots[1:]: page.mouse.move(*page.spot(i))
+    page.mouse.up(button=button)
+
+def test_every_mask_does_in_the_browser_what_it_does_in_python(browser, tmp_path):
+    masks = all_masks(T); m = torch.from_numpy(masks)
+    soft = np.random.default_rng(0).random((20,T)).astype(np.float32).round(2)
+    with painting(browser, tmp_path) as page:
+        look = '''([masks, by]) => { const r = roots()[0], pick = r.querySelector('figcaption select'); pick.value = by; pick.dispatchEvent(new Event('change'))
+            return masks.map(m => { s.mask(0, m); return m.map((_, t) => { s.go(t); return pixels(r)[1] }) }) }'''
+        for by,f in ('freeze',freeze),('reverse',reverse):
+            for ms,want in (masks,f.index(m)),(soft,f.index(torch.from_numpy(soft>.5).float())):
+                got = [[said(p)[0] for p in row] for row in page.evaluate(look, [ms.tolist(), by])]
+                assert got==want.tolist(), by
+        assert page.evaluate('painted')==[] # what comes from outside is not told back
+
+def test_click_and_drag_paint(browser, tmp_path):
+    for spots,mask,n in (([3],'00010000',1), ([1,5],'01111100',5), ([5,1],'01111100',5), ([2,3,4,3,2],'00111000',3), ([2,99],'00111111',6), ([5,-99],'11111100',6), ([0,99,-99],'1'*8,8)):
+        with painting(browser, tmp_path) as page:
+            press(page, *spots); assert painted(page)==mask, spots
+            told = page.evaluate('painted')
+            assert [sum(m) for _,m in told]==list(range(1, n+1)), 'told once for each change'
+            page.mouse.move(*page.spot(7)); assert painted(page)==mask, 'paints on after it was let go'
+    with painting(browser, tmp_path, np.ones(T)) as page: # starting from what is on, it switches off
+        press(page, 6, 2); assert painted(page)=='11000001'
+        press(page, 0, button='right'); assert painted(page)=='11000001'
+        press(page, 2, 7); assert painted(page)=='11111111'
+
+def test_a_drag_while_it_plays_paints_where_the_pointer_was(browser, tmp_path):
+    with painting(browser, tmp_path, fps=60) as page:
+        page.locator('.play').click(); page.mouse.move(*page.spot(2)); page.mouse.down()
+        for i in 3,4: page.wait_for_timeout(120); page.mouse.move(*page.spot(i))
+        page.mouse.up(); assert painted(page)=='00111000'
+
+def test_the_picture_follows_within_the_press(browser, tmp_path):
+    with painting(browser, tmp_path) as page:
+        page.evaluate('() => document.addEventListener("pointerdown", () => { window.then = pixels(roots()[0]) })')
+        press(page, 4); assert [said(p)[0] for p in page.evaluate('then')]==[4,3]
+        assert page.evaluate('painted.length')==1 and page.evaluate('moved.at(-1)')==4
+
+def test_fingers_paint(browser, tmp_path):
+    with painting(browser, tmp_path, has_touch=True, viewport=dict(width=390, height=800)) as page:
+        page.touchscreen.tap(*page.spot(6)); assert painted(page)=='00000010'
+        cdp = page.context.new_cdp_session(page); touch = lambda kind,*p: cdp.send('Input.dispatchTouchEvent', dict(type=kind, touchPoints=[dict(x=x, y=y) for x,y in p]))
+        touch('touchStart', page.spot(1))
+        for i in 2,3,4: touch('touchMove', page.spot(i))
+        touch('touchEnd'); assert painted(page)=='01111010'
+        assert page.evaluate('scrollX+scrollY')==0
+
+def test_the_keyboard_paints(browser, tmp_path):
+    with painting(browser, tmp_path) as page:
+        key = page.keyboard.press; where = lambda: page.evaluate('[...roots()[0].querySelector(".paint").children].indexOf(roots()[0].activeElement)')
+        while where()<0: key('Tab')
+        assert where()==0
+        key('ArrowRight'); key('ArrowRight'); assert where()==2
+        key('Enter'); assert painted(page)=='00100000'
+        key('ArrowRight'); key('Space'); assert painted(page)=='00110000' and page.evaluate('painted.length')==2
+        key('Space'); key('End'); key('Enter'); assert painted(page)=='00100001' and where()==7
+        key('ArrowRight'); assert where()==0
+        assert page.evaluate('state(0).play')=='Play', 'space on a mark does not play'
+        key('Tab'); assert page.evaluate('roots()[0].activeElement.name')=='speed', 'the row is one stop'
+        on = page.get_by_role('switch', name='frame 3', exact=True); assert on.get_attribute('aria-checked')=='true'
+        on.evaluate('e => e.click()'); assert painted(page)=='00000001' and page.evaluate('state(0).value')==2, "a screen reader's click"
+        tree = page.locator('.paint').aria_snapshot(); assert tree.count('switch "frame ')==T and tree.count('[checked]')==1, tree
+
+def test_what_is_painted_on_a_soft_mask_is_of_0_and_1(browser, tmp_path):
+    with painting(browser, tmp_path, [0,.2,.5,.501,.7,1,1,.9]) as page:
+        assert painted(page)=='00011111'
+        press(page, 1); assert page.evaluate('painted')==[[0,[0,1,0,1,1,1,1,1]]]
+    with painting(browser, tmp_path, [0,.2,.5,.501,.7,1,1,.9]) as page:
+        press(page, 4, 5); assert page.evaluate('painted.at(-1)')==[0,[0,0,0,1,0,0,1,1]]

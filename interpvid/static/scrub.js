@@ -78,6 +78,7 @@ function scrubber(host, link = {}) {
     line.onpointerdown = e => { if (e.button) return; e.preventDefault(); line.setPointerCapture(e.pointerId); const i = was = at(e); on = masks[k][i] <= .5; go(i); paint(k, i, on); rows[k][i].focus({preventScroll: true}) }
     line.onpointermove = e => { if (on === null) return; const i = at(e); if (i != was) { const s = Math.sign(i-was); for (let j = was+s; j != i+s; j += s) paint(k, j, on); was = i; go(i) } }
     line.onpointerup = line.onpointercancel = () => { on = null }
+    line.onclick = e => { const i = rows[k].indexOf(e.target); if (!e.detail && i >= 0) { go(i); paint(k, i, masks[k][i] <= .5) } } // Enter, space, a screen reader
   }
 
   function keys(e) {
@@ -89,7 +90,6 @@ function scrubber(host, link = {}) {
     if (step) go(t+step)
     else if (key == 'Home') go(0)
     else if (key == 'End') go(spec.T-1)
-    else if (row >= 0 && (key == 'Enter' || key == ' ')) paint(row, t, masks[row][t] <= .5)
     else if (key == ' ' && on.localName != 'button' && on.type != 'checkbox') play()
     else return
     e.preventDefault()
