@@ -182,27 +182,44 @@ def scrub_parts(
     quality=80, # of the JPEG
 )->ScrubParts:
     "A scrubber's picture and what stands where in it"
-    pairs = {str(k): v if isinstance(v, tuple) else (v, None) for k,v in cols.items()}
+    for k,v,lo,hi in ('px',px,1,4096),('fps',fps,.01,1000),('heat',heat,0,1),('quality',quality,1,100):
+        if not lo<=v<=hi: raise ValueError(f"{k}={v}: it has to lie between {lo} and {hi}")
+    pairs = {_text(k): v if isinstance(v, tuple) else (v, None) for k,v in cols.items()}
     T = _same_length({k: _frames(k, f) for k,(f,_) in pairs.items()})
     arrs = [np.asarray(f) for f,_ in pairs.values()]
     if len({a.shape for a in arrs})>1: raise ValueError(f"columns differ in shape: {dict(zip(pairs, (a.shape for a in arrs)))}")
     masks = mask if isinstance(mask, dict) else {} if mask is None else {'':mask}
-    for m in masks.values(): _fits(m, T)
     small = lambda a: resize(a, px) if max(a.shape[1:3])>px else a
     hot = {k: small(overlay(f, c, 1)) for k,(f,c) in pairs.items() if c is not None}
     numbers,tiles = _tiles([*map(small, arrs), *hot.values()])
     sheet,where = _sheet(tiles, quality)
     over = dict(zip(hot, numbers[len(arrs):]))
     w,h = where['size']; s = px/max(h,w)
-    return ScrubParts(sheet, dict(T=T, **where, show=[round(w*s),round(h*s)], fps=fps, heat=heat, title=str(title), caption=str(caption),
+    return ScrubParts(sheet, dict(T=T, **where, show=[max(1,round(w*s)),max(1,round(h*s))], fps=float(fps), heat=float(heat), title=_text(title), caption=_text(caption),
         cols=[{'name':k, 'tiles':n, **({'over':over[k]} if k in over else {})} for k,n in zip(pairs, numbers)],
-        rows=[{'name':str(k), 'mask':[round(float(v), 3) for v in m]} for k,m in masks.items()],
-        scores=[[str(n), v if isinstance(v, str) else round(float(v), 4), *about] for n,v,*about in scores]))
+        rows=[{'name':_text(k), 'mask':_marks(k, m, T)} for k,m in masks.items()],
+        scores=[_score(*s) for s in (scores.items() if isinstance(scores, dict) else scores)]))
 
 def _frames(name, f):
     f = np.asarray(f)
-    if f.ndim!=4 or f.shape[-1]!=3 or f.dtype!=np.uint8: raise ValueError(f"column '{name}': frames have to be (T,H,W,3) uint8, got {f.shape} {f.dtype}")
+    if f.ndim!=4 or f.shape[-1]!=3 or 0 in f.shape[1:] or f.dtype!=np.uint8: raise ValueError(f"column '{name}': frames have to be (T,H,W,3) uint8, got {f.shape} {f.dtype}")
     return f
+
+def _text(s): "What XML may hold too"; return re.sub(r'[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]', '\ufffd', str(s))
+
+def _marks(name, mask, T):
+    try: m = [float(v) for v in mask]
+    except (TypeError,ValueError,RuntimeError): raise ValueError(f"mask '{name}': {T} numbers in [0,1], got {mask!r:.80}") from None
+    _fits(m, T)
+    if not all(0<=v<=1 for v in m): raise ValueError(f"mask '{name}': a mask has to lie in [0,1]; this one has values outside, or NaN")
+    return [max(round(v, 3), .501) if v>.5 else round(v, 3) for v in m] # shorter, and on or off as before
+
+def _score(name, v, *about):
+    if not isinstance(v, str):
+        try: v = float(v)
+        except (TypeError,ValueError): raise ValueError(f"score '{name}': a number or a text, got {v!r}") from None
+        v = round(v, 4) if np.isfinite(v) else str(v) # JSON has no NaN
+    return [_text(name), v if isinstance(v, float) else _text(v), *(_text(o) for o in about if o)]
 
 # %% ../nbs/05_viz.ipynb #0d2e6ead
 def scrub_svg(
@@ -213,18 +230,19 @@ def scrub_svg(
     at = lambda k: f"transform:translate({-(k%s['across'])*W}px,{-(k//s['across'])*H}px)"
     moves = {t: f'k{i}' for i,t in enumerate(dict.fromkeys(tuple(c[k]) for c in s['cols'] for k in ('tiles','over') if k in c))} # columns that move alike share their steps
     steps = ''.join(f"@keyframes {k}{{{''.join(f'{round(100*i/T, 2):g}%{{{at(v)}}}' for i,v in enumerate(t))}}}.{k}{{{at(t[0])};animation:{k} {T/s['fps']:g}s step-end infinite}}" for t,k in moves.items())
-    wide = len(s['cols'])*(sw+4)-4; left = 60 if any(r['name'] for r in s['rows']) else 0; d = (wide-left)/T; q = min(5, d*.4)
+    left = 60 if any(r['name'] for r in s['rows']) else 0; wide = max(len(s['cols'])*(sw+4)-4, left+100); d = (wide-left)/T; q = min(5, d*.4)
+    name = lambda x,y,w,n: f"<svg x='{x}' y='{y}' width='{w}' height='19'><text y='14'>{E(n)}</text></svg>" # cut where it would reach into its neighbour
     out = []
     for i,c in enumerate(s['cols']):
         layers = [f"<use href='#s' class='{moves[tuple(c['tiles'])]}'/>"] + ([f"<use href='#s' class='{moves[tuple(c['over'])]}' opacity='{s['heat']}'/>"] if 'over' in c else [])
-        out.append(f"<svg x='{i*(sw+4)}' width='{sw}' height='{sh}' viewBox='0 0 {w} {h}'>{''.join(layers)}</svg><text x='{i*(sw+4)}' y='{sh+14}'>{E(c['name'])}</text>")
+        out.append(f"<svg x='{i*(sw+4)}' width='{sw}' height='{sh}' viewBox='0 0 {w} {h}'>{''.join(layers)}</svg>{name(i*(sw+4), sh, sw if c is not s['cols'][-1] else wide, c['name'])}")
     for k,r in enumerate(s['rows']):
         y = sh+29+22*k
-        if r['name']: out.append(f"<text y='{y+4}'>{E(r['name'])}</text>")
+        if r['name']: out.append(name(0, y-10, left-4, r['name']))
         for i,m in enumerate(r['mask']):
             x = left+(i+.5)*d
             out.append(f"<rect x='{x-q:.1f}' y='{y-q:.1f}' width='{2*q:.1f}' height='{2*q:.1f}' fill='#c31'/>" if m>.5 else f"<circle cx='{x:.1f}' cy='{y}' r='{q:.1f}' fill='#096'/>")
-        out.append(f"<rect class='m' x='{left+1}' y='{y-9}' width='{d-2:.1f}' height='18' rx='4' fill='none' stroke='#777' stroke-width='2'/>")
+        out.append(f"<rect class='m' x='{left+1}' y='{y-9}' width='{max(1, d-2):.1f}' height='18' rx='4' fill='none' stroke='#777' stroke-width='2'/>")
     tall = sh+19+22*len(s['rows'])
     style = (f"text{{font:12px sans-serif;fill:#777}}{steps}@keyframes m{{to{{transform:translateX({d*T:.1f}px)}}}}.m{{animation:m {T/s['fps']:g}s steps({T}) infinite}}"
              '@media(prefers-reduced-motion){*{animation:none!important}}')
@@ -239,7 +257,7 @@ def scrub_js()->str:
     short = lambda f: re.sub(r'^\s*(//.*)?\n?', '', (_STATIC/f).read_text(encoding='utf-8'), flags=re.M)
     return short('scrub.js')+f"scrubber.style={json.dumps(short('scrub.css'))}\n"
 
-_START = r'''for(const d of document.querySelectorAll("#%s"))if(!d.shadowRoot){const i=new Image();
+_START = r'''for(const d of document.querySelectorAll("#%s"))if(!d.iv){d.iv=1;const i=new Image();
 i.src=decodeURIComponent(d.querySelector("img").src).match(/data:image\/jpeg;base64,[^']+/)[0];
 i.decode().then(()=>scrubber(d).show(%s,i))}'''
 
@@ -251,8 +269,8 @@ def parts_html(
     spec = json.dumps(s, separators=(',',':')).replace('<', r'\u003c')
     ident = 'iv'+hashlib.sha256(parts.sheet+spec.encode()).hexdigest()[:10]
     said = ' · '.join(f"{n} {v if isinstance(v, str) else f'{v:.3f}'}" for n,v,*_ in s['scores'])
-    return (f'<div class="iv" id="{ident}">' + (f"<b>{E(s['title'])}</b><br>" if s['title'] else '')
-        + f"<img alt=\"{E(s['title'] or 'clip')}: {E(', '.join(c['name'] for c in s['cols']))}\" src=\"data:image/svg+xml,{quote(scrub_svg(parts), safe=_SAFE)}\">"
+    return (f'<div class="iv" id="{ident}" style="overflow-wrap:anywhere">' + (f"<b>{E(s['title'])}</b><br>" if s['title'] else '')
+        + f"<img style=\"max-width:100%\" alt=\"{E(s['title'] or 'clip')}: {E(', '.join(c['name'] for c in s['cols']))}\" src=\"data:image/svg+xml,{quote(scrub_svg(parts), safe=_SAFE)}\">"
         + ''.join(f'<br>{E(l)}' for l in (said,s['caption']) if l)
         + f'<script>(()=>{{{scrub_js()}{_START%(ident, spec)}}})()</script></div>')
 

@@ -3,11 +3,11 @@
 // It asks no network and no kernel; `link` says who wants to know what the reader does: moved(t), painted(k, mask).
 function scrubber(host, link = {}) {
   const root = host.attachShadow({mode: 'open'}), box = document.createElement('div')
-  let spec, picture, t = 0, playing = false, due = 0, last = 0, fps = 0, loop = true, heat = 0, masks = [], orders = [], draws = [], rows = [], perturb = {}
+  let spec, picture, t = 0, playing = false, next = 0, due = 0, last = 0, fps = 0, loop = true, heat = 0, masks = [], orders = [], draws = [], rows = [], perturb = {}
   const el = (tag, props, ...kids) => { const e = Object.assign(document.createElement(tag), props); e.append(...kids); return e }
   const find = s => box.querySelector(s)
   const style = el('style', {textContent: scrubber.style})
-  const say = (text = '') => { const s = find('.say'); if (s) s.textContent = text }
+  const say = (text = '') => { find('.say').textContent = text }
 
   // which frame of the original stands where, under a mask of 0 and 1
   const order = {
@@ -55,13 +55,14 @@ function scrubber(host, link = {}) {
       due -= n
       if (!loop && t+n >= spec.T-1) { go(spec.T-1); play(false) } else go(t+n)
     }
-    requestAnimationFrame(tick)
+    next = requestAnimationFrame(tick)
   }
   function play(on = !playing) {
     if (on && !loop && t == spec.T-1) go(0)
     playing = on; due = 0; last = performance.now()
     find('.play').textContent = on ? 'Pause' : 'Play'
-    if (on) requestAnimationFrame(tick)
+    cancelAnimationFrame(next)
+    if (on) next = requestAnimationFrame(tick)
   }
 
   function paint(k, i, on) {
@@ -72,11 +73,12 @@ function scrubber(host, link = {}) {
   }
   function wait(on = true) { find('.scores')?.classList.toggle('wait', on) }
   function brush(line, k) { // press and drag
-    let on = null
+    let on = null, was
     const at = e => { const r = line.getBoundingClientRect(); return Math.max(0, Math.min(spec.T-1, Math.floor((e.clientX-r.left)/r.width*spec.T))) }
-    line.onpointerdown = e => { if (e.button) return; e.preventDefault(); line.setPointerCapture(e.pointerId); const i = at(e); on = masks[k][i] <= .5; go(i); paint(k, i, on); rows[k][i].focus({preventScroll: true}) }
-    line.onpointermove = e => { if (on === null) return; const i = at(e); if (i != t) { const s = Math.sign(i-t); for (let j = t+s; j != i+s; j += s) paint(k, j, on); go(i) } }
+    line.onpointerdown = e => { if (e.button) return; e.preventDefault(); line.setPointerCapture(e.pointerId); const i = was = at(e); on = masks[k][i] <= .5; go(i); paint(k, i, on); rows[k][i].focus({preventScroll: true}) }
+    line.onpointermove = e => { if (on === null) return; const i = at(e); if (i != was) { const s = Math.sign(i-was); for (let j = was+s; j != i+s; j += s) paint(k, j, on); was = i; go(i) } }
     line.onpointerup = line.onpointercancel = () => { on = null }
+    line.onclick = e => { const i = rows[k].indexOf(e.target); if (!e.detail && i >= 0) { go(i); paint(k, i, masks[k][i] <= .5) } } // Enter, space, a screen reader
   }
 
   function keys(e) {
@@ -88,7 +90,6 @@ function scrubber(host, link = {}) {
     if (step) go(t+step)
     else if (key == 'Home') go(0)
     else if (key == 'End') go(spec.T-1)
-    else if (row >= 0 && (key == 'Enter' || key == ' ')) paint(row, t, masks[row][t] <= .5)
     else if (key == ' ' && on.localName != 'button' && on.type != 'checkbox') play()
     else return
     e.preventDefault()
@@ -113,7 +114,7 @@ function scrubber(host, link = {}) {
       return el('figure', {}, canvas, el('figcaption', {}, name))
     })
     const button = (text, f, cls = '') => el('button', {type: 'button', textContent: text, onclick: f, className: cls})
-    const speeds = [...new Set([1, 2, 4, 6, 8, 12, 24, 30, 60, spec.fps])].sort((a, b) => a-b)
+    const speeds = [...new Set([1, 2, 4, 6, 8, 12, 24, 30, 60, spec.fps, fps])].sort((a, b) => a-b)
     const bar = el('div', {className: 'bar'}, button('Play', () => play(), 'play'), button('Back', () => go(t-1)), button('Next', () => go(t+1)),
       el('input', {type: 'range', name: 'frame', min: 0, max: T-1, value: t, ariaLabel: 'frame', oninput: e => go(+e.target.value)}), el('output', {ariaHidden: 'true'}))
     const more = el('div', {className: 'bar'},
@@ -127,7 +128,7 @@ function scrubber(host, link = {}) {
       if (r.paint) brush(line, k)
       return el('div', {className: 'row'}, ...(r.name ? [el('span', {textContent: r.name})] : []), line)
     })
-    const left = el('div', {className: 'left'}, el('div', {className: 'cols'}, ...figures), bar, ...lines, more); left.style.maxWidth = spec.cols.length*(sw+4)-4+'px'
+    const left = el('div', {className: 'left'}, el('div', {className: 'cols'}, ...figures), bar, ...lines, more); left.style.maxWidth = Math.max(240, spec.cols.length*(sw+4)-4)+'px'
     box.replaceChildren(...(spec.title ? [el('b', {textContent: spec.title})] : []), el('div', {className: 'body'}, left, el('table', {className: 'scores'})),
       ...(spec.caption ? [el('div', {textContent: spec.caption})] : []), el('div', {className: 'say', role: 'status'}))
     box.ariaLabel = spec.title || 'clip'
@@ -139,7 +140,8 @@ function scrubber(host, link = {}) {
   }
 
   Object.assign(box, {className: 'box', tabIndex: 0, role: 'group', onkeydown: keys})
+  box.append(el('div', {className: 'say', role: 'status'}))
   root.append(style, box)
   return {show, say, scores, wait, go: u => { if (spec && u != t) go(u, false) }, stop: () => { playing = false },
-    mask: (k, m) => { if (m.some((v, i) => v != masks[k][i])) { masks[k] = m; reorder(); draw(); mark() } }}
+    mask: (k, m) => { if (masks[k]?.length == m.length && m.some((v, i) => v != masks[k][i])) { masks[k] = m; reorder(); draw(); mark() } }}
 }
