@@ -105,8 +105,8 @@ def beside(
         cols |= {f'{n} {e.cam_name}':(e.frames, e.cam), f'{n} frozen':e.frozen}
         scores += [(f'{n} {k}', v, about) for k,v,about in e.said]
     titles = ' · '.join(f'{n}: {e.classes[e.target]}' for n,e in zip(names, es))
-    label = es[0].label
-    return scrub_parts(cols, {n: e.mask for n,e in zip(names, es)}, titles, f'true class: {es[0].classes[label]}' if any(e.wrong for e in es) else '', scores, **kwargs)
+    true = next((f'true class: {e.classes[e.label]}' for e in es if e.wrong), '')
+    return scrub_parts(cols, {n: e.mask for n,e in zip(names, es)}, titles, true, scores, **kwargs)
 
 # %% ../nbs/60_explanation.ipynb #945421ea
 _ARRAYS = 'frames','mask','start','cam'
