@@ -9,6 +9,7 @@ __all__ = ['ABOUT', 'SORT', 'has_kernel', 'Scrubber', 'as_parts', 'beside', 'Pai
 
 # %% ../nbs/71_widgets.ipynb #3e1ac6a3
 import functools, itertools, threading
+from html import escape
 from importlib.resources import files
 
 import anywidget, ipywidgets as W, numpy as np, torch, traitlets as tr
@@ -69,7 +70,7 @@ class Scrubber(anywidget.AnyWidget):
             if not all(0<=v<=1 for v in m): raise ValueError("a mask has to lie in [0,1]; this one has values outside, or NaN")
         return masks
     @property
-    def html(self): "What a page without a kernel shows: the same scrubber"; return parts_html(self.parts)
+    def html(self): "What a page without a kernel shows: the same scrubber, with its masks as they are now"; return parts_html(ScrubParts(self.parts.sheet, {**self.parts.spec, 'rows':[{**r, 'mask':m} for r,m in zip(self.parts.spec['rows'], self.masks)]}))
     def _repr_mimebundle_(self, **kwargs):
         return super()._repr_mimebundle_(**kwargs) if has_kernel() else {'text/html':self.html, 'text/plain':repr(self)}
     def __repr__(self): return f"Scrubber({', '.join(c['name'] for c in self.spec['cols'])}; {self.spec['T']} frames)"
@@ -101,8 +102,8 @@ def beside(
         cols |= {f'{n} {e.cam_name}':(e.frames, e.cam), f'{n} frozen':e.frozen}
         scores += [(f'{n} {k}', v, about) for k,v,about in e.said]
     titles = ' · '.join(f'{n}: {e.classes[e.target]}' for n,e in zip(names, es))
-    label = es[0].label
-    return scrub_parts(cols, {n: e.mask for n,e in zip(names, es)}, titles, f'true class: {es[0].classes[label]}' if any(e.wrong for e in es) else '', scores, **kwargs)
+    true = next((f'true class: {e.classes[e.label]}' for e in es if e.wrong), '')
+    return scrub_parts(cols, {n: e.mask for n,e in zip(names, es)}, titles, true, scores, **kwargs)
 
 # %% ../nbs/71_widgets.ipynb #fca6f4ea
 @patch
@@ -149,7 +150,7 @@ class Painter(W.VBox):
             if target not in classes: raise ValueError(f"no class '{target}'; there are {', '.join(classes)}")
             target = classes.index(target)
         if target is None: target = e.target if e else probs.argmax()
-        self.model,self.x,self.target,self.preset,self.weights = model,x,as_target(int(target), 1, K, x.device),preset,dict(lam1=lam1, lam2=lam2, beta=beta)
+        self.model,self.x,self.target,self.preset,self.weights = model,x,as_target(target, 1, K, x.device),preset,dict(lam1=lam1, lam2=lam2, beta=beta)
         self.OS = float(probs[self.target])
         if mask is None: mask = e.binary if e else np.zeros(x.shape[2])
         self.start = (as_mask(mask, x)[0]>.5).float().cpu().numpy()
@@ -160,7 +161,7 @@ class Painter(W.VBox):
         parts = scrub_parts(cols, self.start, f"{getattr(model, 'name', type(model).__name__)}: {classes[int(self.target)]}", **kwargs)
         parts.spec['cols'][-1] |= dict(by='freeze', mask=0) # drawn in the browser
         self.scrubber = Scrubber(parts, paint=True); self.scrubber.listens = True
-        self.count,self.work,self.stopped = itertools.count(),None,False
+        self.count,self.work,self.stopped,self.looking = itertools.count(),None,False,threading.RLock()
         self.bar = W.FloatProgress(value=0, min=0, max=1, layout=W.Layout(width='160px', visibility='hidden'))
         self.buttons = [self._button('Learn', self.learn, f"the mask that `learn_masks` finds, preset '{preset}'"), self._button('Best window', self.best_window, 'the contiguous window with the lowest loss, by trying all'),
                         self._button('Reset', self.reset, 'the mask as it was at first')]
@@ -191,10 +192,11 @@ class Painter(W.VBox):
     def reset(self, tick=None): "Paint the mask as it was at first"; self.mask = self.start
 
     def _answer(self, note=''):
-        mask = self.scrubber.masks
-        try: said = [(k, f'{v:.3f}' if k=='loss' else round(v, 4), ABOUT[k]) for k,v in self.scores.items()] # a bar for what is a probability
-        except Exception as e: said,note = [],f'The network could not look at this: {type(e).__name__}: {e}'
-        self.scrubber.answer = dict(masks=_key(mask), scores=said, note=note, count=next(self.count)) # counted: equal answers are sent too
+        with self.looking: # one after the other, so that the last answer is of the last mask
+            masks = self.scrubber.masks
+            try: said = [(k, f'{v:.3f}' if k=='loss' else round(v, 4), ABOUT[k]) for k,v in self.scores_of(np.array(masks[0])>.5).items()] # a bar for what is a probability
+            except Exception as e: said,note = [],f'{note} The network could not look at this: {type(e).__name__}: {e}'.strip()
+            self.scrubber.answer = dict(masks=_key(masks), scores=said, note=note, count=next(self.count)) # counted: equal answers are sent too
     def _button(self, name, f, tip):
         b = W.Button(description=name, tooltip=tip, layout=W.Layout(width='auto'))
         b.on_click(lambda b: self._press(b, f))
@@ -211,10 +213,13 @@ class Painter(W.VBox):
             if self.stopped: raise InterruptedError('stopped')
         for o in self.buttons: o.disabled = o is not b
         self.bar.value,b.description = 0,'Stop'; self.bar.layout.visibility = 'visible'
+        rest = at_rest(self.model) # of the work and of the answers meanwhile: what one of them found is what all put back
+        with self.looking: rest.__enter__()
         try: f(tick)
         except InterruptedError: self._answer(f"'{name}' was stopped. The mask is as it was.")
         except Exception as e: self._answer(f"'{name}' ended: {type(e).__name__}: {e}. The mask is as it was.")
         finally:
+            with self.looking: rest.__exit__(None, None, None)
             b.description = name; self.bar.layout.visibility = 'hidden'
             for o in self.buttons: o.disabled = False
     @property
@@ -239,6 +244,7 @@ class Browser(W.VBox):
     ):
         self.es,self.kwargs = list(es),kwargs
         if not self.es: raise ValueError("Browser: there are no explanations to show")
+        if bad := [type(e).__name__ for e in self.es if not isinstance(e, Explanation)]: raise ValueError(f"Browser: a list of Explanation, as `explain` gives it; this one holds {bad[0]}")
         clips = {}
         self.clip = [clips.setdefault(e.frames.tobytes(), len(clips)) for e in self.es] # the same frames are the same clip
         models = list(dict.fromkeys(e.model for e in self.es))
@@ -251,7 +257,7 @@ class Browser(W.VBox):
         self.other = drop('Beside', ['nothing', *models], 'a second network on the same clip')
         self.list = W.Select(options=[], rows=6, description='Clip', style={'description_width':'initial'}, layout=W.Layout(width='auto', min_width='320px', max_width='100%'))
         self.note = W.HTML()
-        self.scrubber = Scrubber(self.es[0], **kwargs)
+        self.scrubber,self.shown,self.listing = Scrubber(self.es[0], **kwargs),self.es[:1],False
         for w in self.model,self.cls,self.by,self.down: w.observe(lambda c: self._list(), 'value')
         for w in self.list,self.other: w.observe(lambda c: self._show(), 'value')
         super().__init__([W.HBox([self.model, self.cls, self.other], layout=W.Layout(flex_flow='row wrap')), W.HBox([self.by, self.down], layout=W.Layout(flex_flow='row wrap')), self.list, self.note, self.scrubber])
@@ -270,19 +276,24 @@ class Browser(W.VBox):
         def line(i):
             v = '' if self.by.value=='order' else f', {self.by.value} {score_of(self.es[i], self.by.value):.3f}'
             return f"{self.clip[i]+1}: {self.of(self.es[i])}{' (guessed wrong)' if self.es[i].wrong else ''}{v}"
+        self.listing = True
         self.list.options = [(line(i), i) for i in keep]
         self.list.value = at if at in keep else keep[0] if keep else None
-        self._show()
+        self.listing = False; self._show()
     def _show(self):
-        e = self.explanation
-        if e is None: self.note.value = f"No clip of class '{self.cls.value}' was explained for {self.model.value}: pick another class or network."; self.scrubber.layout.display = 'none'; return
-        second,note = [],''
+        e,second,note = self.explanation,[],''
+        if self.listing: return
+        if e is None: return self._say(f"No clip of class '{self.cls.value}' was explained for {self.model.value}: pick another class or network.", False)
         if self.other.value!='nothing':
             i = self.list.value
             second = [o for o,c in zip(self.es, self.clip) if c==self.clip[i] and o.model==self.other.value and o is not e][:1]
             if not second: note = f"{self.other.value} has no {'other ' if self.other.value==e.model else ''}explanation of this clip."
-        self.note.value = note; self.scrubber.layout.display = None
-        self.scrubber.show([e, *second], **self.kwargs)
+        now = [e, *second]
+        try:
+            if list(map(id, now))!=list(map(id, self.shown)): self.scrubber.show(now, **self.kwargs); self.shown = now
+        except Exception as bad: return self._say(f'This clip cannot be drawn: {type(bad).__name__}: {bad}', False)
+        self._say(note)
+    def _say(self, note, drawn=True): self.note.value = escape(note); self.scrubber.layout.display = None if drawn else 'none'
     def _repr_mimebundle_(self, **kwargs):
         return super()._repr_mimebundle_(**kwargs) if has_kernel() else {'text/html':self.scrubber.html, 'text/plain':repr(self)}
     def __repr__(self): return f"Browser({len(self.es)} explanations of {len(set(self.clip))} clips by {', '.join(self.model.options)})"
