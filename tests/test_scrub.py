@@ -1,9 +1,10 @@
 "The scrubber in a browser, with scripts and without; the mask painter; the widgets in Python."
-import contextlib, itertools, json, re, shutil, threading
+import contextlib, itertools, json, re, shutil, threading, time
 from urllib.parse import unquote
 from xml.dom import minidom
 
 import cv2, numpy as np, pytest, torch
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from interpvid import viz, widgets
@@ -367,3 +368,262 @@ def test_what_is_painted_on_a_soft_mask_is_of_0_and_1(browser, tmp_path):
         press(page, 1); assert page.evaluate('painted')==[[0,[0,1,0,1,1,1,1,1]]]
     with painting(browser, tmp_path, [0,.2,.5,.501,.7,1,1,.9]) as page:
         press(page, 4, 5); assert page.evaluate('painted.at(-1)')==[0,[0,0,0,1,0,0,1,1]]
+
+# --- the widget's own script, with a model that stands in for the kernel's
+
+MODEL = '''async ([esm, first]) => { const url = URL.createObjectURL(new Blob([esm], {type: 'text/javascript'})), widget = (await import(url)).default
+    const bytes = v => new DataView(Uint8Array.from(atob(v.sheet), c => c.charCodeAt(0)).buffer), on = {}
+    window.v = {frame: 0, ...first, sheet: bytes(first)}; window.saved = 0
+    window.model = {get: k => v[k], set: (k, x) => { v[k] = x }, save_changes: () => { saved++ }, on: (n, f) => { on[n] = f }, off: n => { delete on[n] }}
+    window.tell = (n, ...more) => on[n]?.(...more); window.listening = () => Object.keys(on).length
+    window.update = u => { if (u.sheet) u.sheet = bytes(u); Object.assign(v, u); for (const k in u) tell('change:'+k) } // all at once, then told one by one, as a comm does
+    const el = document.body.appendChild(document.createElement('div')); window.leave = widget.render({model, el}); window.host = el.firstChild.shadowRoot }'''
+
+def state(w): "What a widget sends to the browser"; return dict(sheet=viz.base64.b64encode(w.sheet).decode(), spec=w.spec, masks=w.masks, answer=w.answer, listens=w.listens)
+
+def test_the_widget_survives_malformed_clips_and_new_ones(browser, tmp_path, clip):
+    one,two = Scrubber(clip, MASK),Scrubber({'a':flat(5), 'b':flat(5, col=1)}, {'x':MASK[:5], 'y':MASK[3:]})
+    with opened(browser, tmp_path, '') as page:
+        said = lambda: page.evaluate('host.querySelector(".say").textContent')
+        page.evaluate(MODEL, [widgets._esm(), {**state(one), 'sheet':viz.base64.b64encode(b'no picture').decode()}])
+        page.wait_for_function('host.querySelector(".say").textContent'); assert 'could not be drawn' in said() and 'again' in said()
+        page.evaluate('u => update(u)', state(one)); ready(page)
+        page.wait_for_function('state(0).here.length==1'); assert not said() and at(page)==0
+        page.get_by_role('slider', name='frame').fill('7')
+        page.evaluate('u => update(u)', state(two)); page.wait_for_function('state(0).here.length==2'); assert at(page)==4, 'the last frame of a shorter clip'
+        page.evaluate('u => update(u)', {**state(one), 'sheet':''}); page.evaluate('update({frame: 2})')
+        page.evaluate('u => update(u)', {'sheet':viz.base64.b64encode(b'no').decode()}); page.wait_for_function('host.querySelector(".say").textContent')
+        page.get_by_role('button', name='Next').click(); assert at(page)==3, 'what was there before stays usable'
+        page.locator('.play').click(); page.evaluate('leave()'); n = page.evaluate('state(0).value'); page.wait_for_timeout(300)
+        assert page.evaluate('listening()')==0 and page.evaluate('state(0).value')==n and page.evaluate('saved')==0, 'a look asks nothing of the kernel'
+
+def test_the_widget_shows_no_stale_answer(browser, tmp_path):
+    p = painter()
+    with opened(browser, tmp_path, '') as page:
+        page.clock.install()
+        page.evaluate(MODEL, [widgets._esm(), state(p.scrubber)]); ready(page)
+        shown = lambda: page.evaluate('[host.querySelector(".scores").textContent, host.querySelector(".scores").classList.contains("wait"), host.querySelector(".say").textContent]')
+        before,wait,say = shown(); assert f"FS{p.scores['FS']:.3f}" in before and not wait and not say
+        page.evaluate(HELPERS); switch = lambda i: page.get_by_role('switch').nth(i).evaluate('e => e.click()')
+        switch(2); switch(3); assert page.evaluate('saved')==2 and page.evaluate('v.masks')==[[0,0,1,1,0,0,0,0]]
+        assert shown()==[before,True,''], 'old scores are greyed, not exchanged'
+        page.clock.run_for(3100); assert 'busy' in shown()[2]
+        answer = lambda key, fs: page.evaluate('a => update({answer: a})', dict(masks=key, scores=[['FS', fs, '']], note=''))
+        answer('00100000', .123); assert shown()[:2]==[before,True]
+        answer('00110000', .456); assert shown()==['FS0.456',False,'']
+        p.mask = [1]+[0]*7; page.evaluate('u => update(u)', dict(masks=p.scrubber.masks, answer=p.scrubber.answer))
+        assert f"FS{p.scores['FS']:.3f}" in shown()[0] and painted_row(page)=='10000000'
+        page.evaluate('tell("comm_live_update")'); assert 'kernel is gone' in shown()[2]
+        switch(4); assert painted_row(page)=='10001000', 'usable without a kernel'
+
+def painted_row(page): return page.evaluate('[...host.querySelector(".paint").children].map(e => +e.classList.contains("on")).join("")')
+
+# --- in Python
+
+class Net(nn.Module):
+    "Class 0 likes what moves; class 1 is the rest. `wrong` is what goes wrong with it"
+    def __init__(self, wrong=None): super().__init__(); self.w,self.wrong,self.calls = nn.Parameter(torch.ones(1)),wrong,0
+    def forward(self, x):
+        self.calls += 1
+        if self.wrong: return self.wrong(self, x)
+        v = x.diff(dim=2).abs().mean((1,3,4)); s = self.w*(v*torch.linspace(1, 2, v.shape[1])).sum(1)*8-3
+        return torch.stack([s,-s], 1)
+
+def raises(model, x): raise RuntimeError('no such layer')
+def is_nan(model, x): return torch.full((len(x),2), torch.nan)
+def clip_of(T=T, seed=0): return np.random.default_rng(seed).integers(0, 256, (T,8,8,3)).astype(np.uint8)
+def painter(model=None, clip=None, **kwargs): return Painter(model or Net(), clip_of() if clip is None else clip, **kwargs)
+def explanation(seed=0, model='A', label=0, T=T, **kwargs):
+    f = clip_of(T, seed); m = np.linspace(0, 1, T, dtype=np.float32)
+    return Explanation(**{**dict(frames=f, mask=m, start=m, cam=np.full(f.shape[:3], .5, np.float16), target=0, guess=0, label=label, scores=dict(OS=.9-.1*seed, FS=.2, RS=.3), loss=dict(loss=.5), classes=['x','y'], model=model), **kwargs})
+def strict(spec): "As JSON that every reader takes"; return json.loads(json.dumps(spec, allow_nan=False))
+
+def bad_of():
+    f,n = clip_of(),np.nan; ok = np.zeros(T)
+    yield 'float frames', lambda: as_parts(f/255.), r"'frames'.*uint8.*float64"
+    yield 'no colours', lambda: as_parts({'grey':f[...,0]}), r"'grey'.*\(T,H,W,3\).*\(8, 8, 8\)"
+    yield 'channels first', lambda: as_parts({'c':f.transpose(0,3,1,2)}), r"'c'.*\(T,H,W,3\)"
+    yield 'frames without pixels', lambda: as_parts({'thin':f[:,:0]}), "'thin'.*got .8, 0, 8, 3"
+    yield 'None', lambda: as_parts({'gone':None}), "'gone'.*got"
+    yield 'no columns', lambda: as_parts({}), 'no columns'
+    yield 'no frames', lambda: as_parts(f[:0]), 'no frames'
+    yield 'lengths', lambda: as_parts({'a':f, 'b':f[1:]}), "differ in length.*'a': 8.*'b': 7"
+    yield 'shapes', lambda: as_parts({'a':f, 'b':f[:,1:]}), "differ in shape.*'b'"
+    yield 'cam of another shape', lambda: as_parts({'a':(f, np.zeros((T,4,4)))}), r'maps \(8, 4, 4\) do not fit frames'
+    yield 'a string', lambda: as_parts('clip.mp4'), r'cannot scrub str.*\(T,H,W,3\)'
+    yield 'empty list', lambda: as_parts([]), 'at least one Explanation'
+    yield 'mask too short', lambda: as_parts(f, ok[1:]), 'a mask of 7 for 8 frames'
+    yield 'mask of two axes', lambda: as_parts(f, np.zeros((T,2))), "8 numbers"
+    yield 'mask that is a number', lambda: as_parts(f, 1), "8 numbers in .0,1., got 1"
+    yield 'second mask wrong', lambda: as_parts(f, {'a':ok, 'b':ok-1}), r"mask 'b'.*\[0,1\]"
+    for name,v in ('NaN in mask',n),('mask above',1.01),('mask below',-.01),('mask infinite',np.inf): yield name, lambda v=v: as_parts(f, np.where(np.arange(T)==3, v, 0)), r'\[0,1\].*outside, or NaN'
+    for k,v in ('px',0),('px',n),('fps',0),('fps',-1),('fps',np.inf),('fps',n),('heat',1.5),('heat',n),('quality',0),('quality',101): yield f'{k}={v}', lambda k=k,v=v: as_parts(f, **{k:v}), f'{k}={v}: .*between'
+    yield 'score None', lambda: as_parts(f, scores=[('OS',None)]), "'OS'.*number or a text"
+    yield 'explanations of different clips', lambda: beside([explanation(0), explanation(1)]), 'not of one clip.*Browser'
+    yield 'explanations of different shapes', lambda: beside([explanation(0), explanation(0, T=5)]), 'not of one clip'
+    yield 'no explanations', lambda: Browser([]), 'no explanations'
+    yield 'not explanations', lambda: Browser([explanation(), 3]), 'list of Explanation.*int'
+    yield 'explanation with a NaN mask', lambda: Scrubber(explanation(mask=ok+n)), 'NaN'
+    yield 'Painter: float frames', lambda: painter(clip=f/255.), 'uint8'
+    yield 'Painter: NaN clip', lambda: painter(clip=torch.full((1,3,T,8,8), n)), 'not finite'
+    yield 'Painter: two clips', lambda: painter(clip=torch.zeros(2,3,T,8,8)), 'one clip, got 2'
+    yield 'Painter: mask too long', lambda: painter(mask=np.zeros(T+1)), r'\(9,\).*T=8'
+    yield 'Painter: NaN mask', lambda: painter(mask=ok+n), 'NaN'
+    for t in 2,-1: yield f'Painter: target {t}', lambda t=t: painter(target=t), 'classes run from 0 to 1'
+    yield 'Painter: half a class', lambda: painter(target=.5), 'class index'
+    yield 'Painter: no such class', lambda: painter(target='z', classes=['x','y']), "no class 'z'; there are x, y"
+    yield 'Painter: names', lambda: painter(classes=['x']), '1 names for 2 classes'
+    yield 'Painter: cam', lambda: painter(cam=np.zeros((2,8,8))), 'maps'
+    yield 'Painter: model raises', lambda: painter(Net(raises)), 'no such layer'
+    yield 'Painter: model says NaN', lambda: painter(Net(is_nan)), 'not finite'
+    yield 'Painter: explanation of another model', lambda: painter(clip=explanation(classes=['x']*3)), '3 names for 2 classes'
+    for name,v in ('one too many',[[0]*T]*2),('too short',[[0]*(T-1)]),('NaN',[[n]*T]),('above',[[2]*T]): yield f'masks set: {name}', lambda v=v: setattr(Scrubber(f, ok), 'masks', v), 'mask'
+
+BAD = list(bad_of())
+
+@pytest.mark.parametrize('make,words', [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_what_is_wrong_is_named(make, words):
+    with pytest.raises((ValueError,RuntimeError), match=words): make()
+
+def test_what_is_odd_has_a_stated_value():
+    f = clip_of(); cam = np.full((T,8,8), np.nan); cam[0] = 2
+    spec = strict(scrub_parts({1:(f, cam), 'tensor':torch.from_numpy(f), 'list':list(f)}, torch.linspace(0, 1, T), title=None or '', scores=[('a', np.float32('nan')), ('b', np.inf), ('c', torch.tensor(.12345678)), ('d', 'text', None), ('e', 1, 'about')], fps=np.int64(3), heat=np.float32(.5), px=np.int64(20)).spec)
+    assert spec['scores']==[['a','nan'], ['b','inf'], ['c',.1235], ['d','text'], ['e',1,'about']]
+    assert [c['name'] for c in spec['cols']]==['1','tensor','list'] and spec['cols'][1]['tiles']==spec['cols'][2]['tiles']==list(range(T)) and spec['fps']==3
+    assert spec['cols'][0]['over'][1:]==spec['cols'][0]['tiles'][1:] and spec['cols'][0]['over'][0]!=0, 'NaN is no heat'
+    assert strict(scrub_parts({'a':f}, scores=dict(OS=.5)).spec)['scores']==[['OS',.5]]
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.text(max_size=20), st.floats())
+def test_any_mask_name_and_score_survives(mask, name, score):
+    f = np.zeros((len(mask),2,2,3), np.uint8)
+    parts = scrub_parts({name:f}, {name:mask}, name, name, [(name, score, name)])
+    s = strict(parts.spec); m = s['rows'][0]['mask']
+    assert [v>.5 for v in m]==[v>.5 for v in mask] and np.abs(np.subtract(m, mask)).max()<=.001, 'a mark is on where the mask is'
+    minidom.parseString(scrub_svg(parts).encode()); parts_html(parts).encode()
+
+def test_explanations_beside_each_other():
+    es = [explanation(label=None), explanation(model='B', label=1), explanation(model='B', scores={})]
+    spec = strict(beside(es).spec)
+    assert [c['name'] for c in spec['cols']]==['original','A Grad-CAM','A frozen','B 2 Grad-CAM','B 2 frozen','B 3 Grad-CAM','B 3 frozen'] and [r['name'] for r in spec['rows']]==['A','B 2','B 3']
+    assert spec['caption']=='true class: y' and not any(s[0].startswith('B 3') for s in spec['scores'])
+    assert strict(as_parts(es[:1]).spec)==strict(as_parts(es[0]).spec)==strict(es[0].scrub().spec)
+
+def test_scrubber_keeps_what_it_has_when_the_next_is_wrong():
+    s = Scrubber(clip_of(), MASK); before = dict(sheet=s.sheet, spec=s.spec, masks=s.masks)
+    for bad in (lambda: s.show(clip_of()[:0])),(lambda: s.show(clip_of(), [0]*7)),(lambda: s.show({'a':clip_of(), 'b':clip_of(5)})):
+        with pytest.raises(ValueError): bad()
+        assert dict(sheet=s.sheet, spec=s.spec, masks=s.masks)==before
+    s.show(clip_of(5), {'a':MASK[:5], 'b':MASK[:5]}); assert (s.spec['T'], len(s.masks))==(5,2)
+    s.masks = [[1]*5,[0]*5]; rows = re.search(r'"rows":(\[.*?\]),"scores"', s.html)[1]
+    assert [r['mask'] for r in json.loads(rows)]==[[1]*5,[0]*5], 'its HTML has the masks as they are now'
+
+def test_frames_are_encoded_once(monkeypatch):
+    n = []; monkeypatch.setattr(viz, 'jpeg', lambda *a: n.append(1) or jpeg(*a))
+    s = Scrubber(clip_of(), MASK, paint=True); s.frame = 3; s.masks = [[0]*T]; s.html, s.html; assert len(n)==1
+    n.clear(); p = painter(); p.mask = MASK; p.best_window(); p.learn(); p.reset(); p.html; assert len(n)==1
+    n.clear(); b = Browser([explanation(0), explanation(1), explanation(2, 'B'), explanation(0, 'B')]); assert len(n)==1
+    for move in (lambda: setattr(b.list, 'value', 1)),(lambda: setattr(b.model, 'value', 'B')),(lambda: setattr(b.other, 'value', 'A')): n.clear(); move(); assert len(n)<=1
+    b.list.value = 2; n.clear(); b.by.value = 'OS'; b.down.value = False; b.by.value = 'length'; assert b.explanation is b.es[2] and not n, 'sorted anew, the same clip is shown'
+
+def bits(m): return ''.join(str(int(v>.5)) for v in m)
+def scores_in(p): return {k:v for k,v,_ in p.scrubber.answer['scores']}
+
+def test_answers_name_the_masks_they_are_of():
+    p = painter(); log = []; p.scrubber.observe(lambda c: log.append(c['new']), 'answer')
+    for m in MASK,1-MASK,[0,.5,.501,1,0,0,0,0]:
+        p.mask = m; a = log[-1]
+        assert a['masks']==bits(m)
+        assert scores_in(p)['FS']==round(p.scores_of(np.asarray(m)>.5)['FS'], 4) and strict(a)
+    assert len(log)==3
+    p.scrubber.masks = p.scrubber.masks; assert len(log)==3
+
+def test_answers_of_two_threads_do_not_mix(monkeypatch):
+    "While the network looks at one mask, another is painted"
+    p = painter(); want = {k: round(p.scores_of(np.array([int(c) for c in k]))['FS'], 4) for k in ('00000111','01100000')}
+    log,first = [],threading.Event(); p.scrubber.observe(lambda c: log.append((c['new']['masks'], dict((k,v) for k,v,_ in c['new']['scores'])['FS'])), 'answer')
+    look = p.scores_of
+    def slow(m): first.set(); time.sleep(.05); return look(m)
+    monkeypatch.setattr(p, 'scores_of', slow)
+    t = threading.Thread(target=setattr, args=(p, 'mask', [0,0,0,0,0,1,1,1])); t.start(); first.wait(5)
+    p.mask = [0,1,1,0,0,0,0,0]; t.join(5)
+    assert all(want[k]==v for k,v in log) and log[-1][0]==bits(p.mask)=='01100000', log
+
+def button(p, name): return next(b for b in p.buttons if b.description==name)
+def push(p, name): button(p, name).click(); p.work.join(20); assert not p.work.is_alive()
+
+@pytest.mark.parametrize('by', ['call','button'])
+def test_painter_finds_what_learning_and_searching_find(by):
+    p = painter(mask=MASK, lam1=.03); x = to_batch(clip_of())
+    learned = learn_masks(Net(), x, p.target, preset='fast', lam1=.03).binary[0]; window = search_windows(Net(), x, p.target, lam1=.03).mask[0]
+    assert not (learned==MASK).all() and not (window==MASK).all()
+    for name,f,want in ('Learn',p.learn,learned),('Best window',p.best_window,window),('Reset',p.reset,MASK):
+        f() if by=='call' else push(p, name)
+        assert (p.mask==want).all() and p.scrubber.answer['masks']==bits(want) and not p.scrubber.answer['note'], name
+        assert [b.description for b in p.buttons]==['Learn','Best window','Reset'] and not any(b.disabled for b in p.buttons) and p.bar.layout.visibility=='hidden'
+
+@pytest.mark.parametrize('wrong,word', [(raises,'no such layer'), (is_nan,'not finite')])
+def test_a_network_that_fails_leaves_the_mask_and_says_so(wrong, word):
+    p = painter(mask=MASK)
+    for name in 'Learn','Best window':
+        p.model.wrong = wrong; push(p, name); a = p.scrubber.answer
+        assert (p.mask==MASK).all() and f"'{name}' ended" in a['note'] and word in a['note'] and a['masks']==bits(MASK) and a['scores']==[], a
+        p.mask = 1-MASK; assert 'could not look' in p.scrubber.answer['note'] and 'ended' not in p.scrubber.answer['note']
+        p.model.wrong = None; p.mask = MASK; assert not p.scrubber.answer['note'] and len(p.scrubber.answer['scores'])==4
+        assert button(p, name).disabled is False
+
+@pytest.mark.parametrize('name', ['Learn','Best window'])
+def test_stop_stops(name):
+    p = painter(mask=MASK); going,on = threading.Event(),threading.Event()
+    def wait(model, x): going.set(); assert on.wait(20); model.wrong = None; return model(x)
+    p.model.wrong = wait; b = button(p, name); b.click(); assert going.wait(20)
+    assert b.description=='Stop' and not b.disabled and all(o.disabled for o in p.buttons if o is not b) and p.bar.layout.visibility=='visible'
+    n = p.model.calls; b.click(); on.set(); p.work.join(20)
+    assert (p.mask==MASK).all() and f"'{name}' was stopped" in p.scrubber.answer['note'] and len(p.scrubber.answer['scores'])==4 and p.model.calls-n<12
+    push(p, name); assert not p.scrubber.answer['note'] and not (p.mask==MASK).all(), 'and can be started again'
+
+def test_painting_at_the_end_of_learning_leaves_the_network_as_it_was():
+    p = painter(mask=MASK); p.model.train(); main = threading.main_thread(); learns,asked,done = threading.Event(),threading.Event(),threading.Event()
+    def slow(model, x):
+        if threading.current_thread() is main: asked.set(); done.wait(1) # an answer that begins while the work goes on, and ends after it
+        elif not asked.is_set(): learns.set(); assert asked.wait(20)
+        model.wrong = None; y = model(x); model.wrong = slow; return y
+    p.model.wrong = slow; button(p, 'Best window').click(); assert learns.wait(20)
+    p.mask = 1-MASK; done.set(); p.work.join(20)
+    assert p.model.training and all(w.requires_grad for w in p.model.parameters())
+
+def test_painter_is_kept_as_it_is_now():
+    p = painter(mask=[0]*T, cam=False, classes=['x','y'], target='y'); p.mask = MASK
+    s = strict(p.parts.spec); i = freeze.index(torch.from_numpy(MASK)[None])[0].tolist()
+    assert s['cols'][1]==dict(name='frozen', tiles=i) and s['rows']==[dict(name='', mask=MASK.tolist())] and s['title']=='Net: y'
+    assert s['scores'][1][1]==round(p.scores['FS'], 4) and [c['tiles'] for c in p.scrubber.spec['cols']]==[list(range(T))]*2
+    assert 'by' in p.scrubber.spec['cols'][1] and p.scrubber.spec['rows'][0]['paint']
+
+def test_browser_with_nothing_to_show_stays_usable():
+    b = Browser([explanation(0), explanation(1, label=1), explanation(2, 'B', label=None, scores={}, loss={})])
+    b.model.value = 'B'; assert b.explanation is b.es[2] and b.scrubber.layout.display is None
+    b.cls.value = 'y'; assert b.explanation is None and "'y'" in b.note.value.replace('&#x27;', "'") and 'pick another' in b.note.value and b.scrubber.layout.display=='none'
+    for by in widgets.SORT: b.by.value = by
+    b.other.value = 'A'; b.down.value = False; assert b.explanation is None
+    b.model.value = 'A'; assert b.explanation is b.es[1] and b.scrubber.layout.display is None and 'no other' in b.note.value
+    b.cls.value = 'all'; b.other.value = 'B'; assert 'B has no explanation of this clip' in b.note.value
+    assert strict(b.scrubber.spec)['title']==b.explanation.title
+
+def test_browser_says_which_clip_cannot_be_drawn():
+    b = Browser([explanation(0), explanation(1, mask=np.full(T, np.nan)), explanation(2, cam=np.zeros((2,2,2))), explanation(3)])
+    for i,word in (1,'NaN'),(2,'maps'):
+        b.list.value = i; assert word in b.note.value and b.scrubber.layout.display=='none'
+        b.list.value = 3; assert not b.note.value and b.scrubber.layout.display is None and b.scrubber.spec['scores'][0][1]==round(b.es[3].scores['OS'], 4)
+        b.list.value = i; b.list.value = 3; assert b.scrubber.layout.display is None
+
+def test_browser_sorts_what_has_no_score_to_the_end():
+    es = [explanation(0), explanation(1), explanation(2, scores={}, loss={})]; b = Browser(es)
+    for by in widgets.SORT:
+        for down in True,False:
+            b.by.value,b.down.value = by,down; v = [score_of(es[i], by) for i in b.chosen()] if by!='order' else [0]
+            known = [x for x in v if x==x]; assert v[:len(known)]==known==sorted(known, reverse=down), (by, v)
+            assert len(b.list.options)==3
+
+def test_browser_names_are_text():
+    b = Browser([explanation(0, model='<img src=x onerror=alert(1)>', classes=['<b>','y']), explanation(1, model='B', label=1)])
+    b.cls.value = 'y'; assert '<' not in b.note.value and b.note.value
