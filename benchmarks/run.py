@@ -16,7 +16,11 @@ def main():
     todo = [b for b in frame.ALL if a.k in b.name]
     if not todo: sys.exit(f"no benchmark's name contains {a.k!r}; there are: {'; '.join(b.name for b in frame.ALL)}")
     if a.list: print(*(f'{b.name}  against  {b.against}' for b in todo), sep='\n'); return
-    rows = [frame.measure(b) for b in tqdm(todo, desc='benchmarks', leave=False)]
+    rows = []
+    for b in tqdm(todo, desc='benchmarks', leave=False):
+        try: rows.append(frame.measure(b))
+        except frame.Missing as e: print(f'{b.name}: not measured, {e}', file=sys.stderr)
+    if not rows: sys.exit('nothing was measured')
     frame.write(rows)
     print(rows[0]['machine'], rows[0]['date'], sep=', ')
     print(frame.table(rows))

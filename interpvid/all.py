@@ -36,7 +36,7 @@ from .explanation import *
 from .metrics import *
 from .tables import *
 from .figures import *
-from .widgets import Browser, Painter, Scrubber, beside
+from .widgets import Browser, Painter, Scrubber
 from .reproduce import reproduce
 from .training import evaluate, load_data, train
 

@@ -31,11 +31,11 @@ def parser()->argparse.ArgumentParser:
     r.add_argument('--preset', default='released-pytorch', choices=MASKS, help="settings of the learned masks: those of the authors' programs, those of the paper (which leave every mask where it started), or ours, which need a fraction of the work")
     r.add_argument('--iterations', type=int, default=None, metavar='N', help="steps of mask learning; None: the preset's")
     r.add_argument('--fresh', action='store_true', help='make everything anew, reuse nothing')
-    e = sub.add_parser('explain', formatter_class=A, help='explain video files with the networks that reproduce trained',
+    e = sub.add_parser('explain', formatter_class=A, help='explain video files with the networks that reproduce trained, or with one of your own training',
         description='Makes a page (.html) and a moving picture (.gif) for each video file: AVI, WebM, MP4, GIF. Exit code 1 if a file could not be explained.')
     e.add_argument('files', nargs='+', metavar='FILE', help='video files, or folders of pictures')
-    e.add_argument('--model', default='both', choices=['i3d','clstm','both'], help='which network')
-    e.add_argument('--models', default='results/models', metavar='DIR', help='folder of the trained networks')
+    e.add_argument('--model', default='both', choices=['i3d','clstm','both'], help='which network of the folder')
+    e.add_argument('--models', default='results/models', metavar='DIR', help='folder of the trained networks; or one checkpoint, such as best.safetensors of `interpvid train`')
     e.add_argument('--out', default='results/explained', metavar='DIR', help='folder for pages and pictures')
     e.add_argument('--preset', default='fast', choices=MASKS, help='settings of the learned masks')
     e.add_argument('--iterations', type=int, default=None, metavar='N', help="steps of mask learning; None: the preset's")
@@ -81,8 +81,8 @@ def parser()->argparse.ArgumentParser:
 # %% ../nbs/95_cli.ipynb #1582e138
 def explain_files(
     files,                    # paths of videos
-    models='results/models',  # folder of .safetensors files
-    which='both',             # 'i3d', 'clstm', 'both'
+    models='results/models',  # folder of .safetensors files, or one such file
+    which='both',             # of a folder: 'i3d', 'clstm', 'both'
     out='results/explained',  # folder for pages and pictures
     preset='fast',            # settings of the masks, see `MASK_PRESETS`
     iterations=None,          # steps of mask learning; None: the preset's
@@ -95,14 +95,17 @@ def explain_files(
     from interpvid.pages import explanation_pairs, write_page
     from interpvid.video import read_frames, write_video
     names = {'i3d':'I3D', 'clstm':'C-LSTM'}
-    want = list(names) if which=='both' else [which]
+    own = Path(models).is_file()
+    want = [] if own else list(names) if which=='both' else [which]
     missing = [n for n in want if not (Path(models)/f'{n}.safetensors').exists()]
     if missing:
         print(f"{models}: holds no trained {' and no '.join(names[n] for n in missing)} ({missing[0]}.safetensors); run `interpvid reproduce` first, or name another folder with --models", file=sys.stderr)
         return 1
-    nets = {n: load_model(Path(models)/f'{n}.safetensors') for n in want}
+    nets = {type(m).__name__.lower(): m for m in [load_model(models)]} if own else {n: load_model(Path(models)/f'{n}.safetensors') for n in want}
     classes = next(iter(nets.values())).classes
-    say(f"These networks know {len(classes)} classes, from drawn clips; whatever a video shows, they name the nearest of: {'; '.join(classes)}.")
+    they,it_names = ('This network knows','it names') if own else ('These networks know','they name')
+    say(f"{they} {len(classes)} classes{'' if own else ', from drawn clips'}; whatever a video shows, {it_names} the nearest of: {'; '.join(classes)}.")
+    note = f"{they} {len(classes)} classes and nothing else. What {it_names} is the nearest of these." if own else f"These networks were trained on drawn clips of {len(classes)} classes and know nothing else. What they name is the nearest of these."
     if iterations is not None and iterations<1: raise ValueError(f'a mask takes at least 1 iteration, not {iterations}')
     taken,failed = set(),0
     for f in map(Path, files):
@@ -116,7 +119,7 @@ def explain_files(
             taken.add(stem)
             about = dict(file=f.name, preset=preset, iterations=iterations, **{n: m.info for n,m in nets.items()})
             write_page(Path(out)/f'{stem}.html', f'What {" and ".join(names[n] for n in nets)} saw in {f.name}',
-                f'<p class="note">These networks were trained on drawn clips of {len(classes)} classes and know nothing else. What they name is the nearest of these.</p>',
+                f'<p class="note">{note}</p>',
                 explanation_pairs([(f.name, es)]), settings=about)
             write_video(Path(out)/f'{stem}.gif', figure_columns(*es))
             say(f"{f}: " + '; '.join(f"{e.model} says '{e.classes[e.guess]}' ({e.scores['OS']:.2f})" for e in es) + f" → {Path(out)/stem}.html, .gif")

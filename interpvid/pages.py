@@ -13,11 +13,13 @@ import html, json
 import pandas as pd
 
 from .core import versions, writing
+from .explanation import beside
+from .viz import parts_html
 
 # %% ../nbs/67_pages.ipynb #72b4c21b
 _CSS = '''body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
 table{border-collapse:collapse;font-size:.88rem;margin:.6rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid #8884;text-align:left}td{white-space:nowrap}
-.wide{overflow-x:auto}.pair{display:flex;flex-wrap:wrap;gap:1.5rem}h1{line-height:1.2}summary{cursor:pointer;font-weight:600;padding:.3rem 0}
+.wide{overflow-x:auto}details{margin:.3rem 0}h1{line-height:1.2}summary{cursor:pointer;font-weight:600;padding:.3rem 0}
 .note{color:#555}code,pre{font-size:.85rem}pre{white-space:pre-wrap;overflow-wrap:anywhere}
 @media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#161616}.note{color:#aaa}a{color:#8ab4f8}}'''
 
@@ -52,6 +54,6 @@ def explanation_pairs(
     groups, # list of (heading, list of explanations shown side by side)
     opened=1, # how many are open at first
 )->str:
-    "Scrubbers under headings that open and close"
-    return ''.join(f'<details{" open" if i<opened else ""}><summary>{html.escape(h)}</summary><div class="pair">{"".join(e.html() for e in es)}</div></details>'
+    "Scrubbers under headings that open and close, a clip each"
+    return ''.join(f'<details{" open" if i<opened else ""}><summary>{html.escape(h)}</summary>{parts_html(beside(es))}</details>'
                    for i,(h,es) in enumerate(groups))

@@ -76,3 +76,10 @@ def test_real_files(run, reference):
     assert code==0 and not err and {p.stem for p in out.glob('*.html')}=={f.stem for f in files}
 
 def test_the_command_line_knows_all_settings_of_masks(): assert sorted(MASKS)==sorted(MASK_PRESETS)
+
+def test_one_checkpoint_in_place_of_a_folder(tiny, tmp_path, capsys):
+    assert main(['explain', str(made(tmp_path/'a.mp4')), '--models', str(tiny/'models'/'clstm.safetensors'), '--out', str(tmp_path), '--iterations', '1'])==0
+    said = capsys.readouterr().out
+    assert 'This network knows 12 classes;' in said and 'C-LSTM says' in said and 'I3D' not in said
+    assert 'C-LSTM saw in a.mp4' in (tmp_path/'a.html').read_text()
+    assert main(['explain', 'a.mp4', '--models', str(tmp_path/'a.mp4')])==1 and 'is not a safetensors file' in capsys.readouterr().err

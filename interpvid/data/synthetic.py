@@ -214,13 +214,16 @@ class Clips:
     subjects:np.ndarray # (N,) 1 to 25: who acts; 0 for 'something'
     settings:np.ndarray # (N,) 1 to 4: where; 0 for 'something'
     kind:str='something'
+    only:tuple=()       # these of the kind's classes, by number, which `labels` then count; empty: all
     def __len__(self): return len(self.labels)
     @property
-    def classes(self): return KINDS[self.kind][0]
+    def classes(self): names = KINDS[self.kind][0]; return [names[i] for i in self.only] if self.only else names
     @property
     def reversed_labels(self):
-        "Labels of the clips played backwards; an act of KTH stays itself"
-        return REVERSED[self.labels] if self.kind=='something' else self.labels
+        "Labels of the clips played backwards; an act of KTH stays itself; -1: a class that is left out"
+        if self.kind!='something': return self.labels
+        which = list(self.only or range(12))
+        return np.array([which.index(r) if r in which else -1 for r in REVERSED[which]])[self.labels]
     @property
     def dataset(self): return ClipDataset(self.frames, self.labels, self.classes, self.scenes)
     def truth(self, i):
@@ -236,8 +239,8 @@ class Clips:
     @classmethod
     def load(cls, path):
         "Clips from a folder; the frames stay on disk and are mapped"
-        with np.load(Path(path)/'truth.npz') as z: rest = {f.name: z[f.name] for f in fields(cls)[1:]}
-        return cls(np.load(Path(path)/'frames.npy', mmap_mode='r'), **{**rest, 'kind':str(rest['kind'])})
+        with np.load(Path(path)/'truth.npz') as z: rest = {f.name: z[f.name] for f in fields(cls)[1:] if f.name in z}
+        return cls(np.load(Path(path)/'frames.npy', mmap_mode='r'), **{**rest, 'kind':str(rest['kind']), 'only':tuple(map(int, rest.get('only', ())))})
 
 def _something(seed, i, labels, T, size):
     scene = draw_scene(np.random.default_rng([seed,i]), T, size[0])
@@ -264,6 +267,7 @@ def make_clips(
     size=None,       # pixels, or (height, width); None: 64, and (120,160) for 'kth'
     kind='something',# twelve events, or 'kth': people who do one of six things
     people=SUBJECTS, # for 'kth': who may act, some of 1 to 25
+    only=None,       # some of the classes, by number or name: the K that there are; None: all
     workers=None,    # processes; None: one a core, 0: this one
     progress=True,   # show a progress bar
 )->Clips:
@@ -275,7 +279,9 @@ def make_clips(
     size = size_ if size is None else (size,size) if np.ndim(size)==0 else tuple(size)
     if kind=='something' and size[0]!=size[1]: raise ValueError(f"make_clips: clips of kind 'something' are square, not {size[0]}×{size[1]}")
     if not len(people): raise ValueError("make_clips: nobody may act; `people` is empty")
-    jobs = [(kind, seed, i, range(K) if siblings else [i%K], T or T_, size, list(people)) for i in range(n)]
+    which = list(range(K)) if only is None else [classes.index(c) if c in classes else c for c in only]
+    if not which or len(set(which))<len(which) or any(c not in range(K) for c in which): raise ValueError(f"make_clips: only={only!r}; some of the classes, each once, by number (0 to {K-1}) or name: {'; '.join(classes)}")
+    jobs = [(kind, seed, i, which if siblings else [which[i%len(which)]], T or T_, size, list(people)) for i in range(n)]
     bar = lambda it: tqdm(it, total=n, desc='making clips', disable=not progress, leave=False)
     if workers is None: workers = _cores()
     if workers and n>=48:
@@ -285,7 +291,7 @@ def make_clips(
     frames,labels,scenes,tr = zip(*made)
     known = {k: np.stack([t[k] for t in tr]) for k in tr[0]}
     if kind=='something': known |= dict(phase=np.full(known['event'].shape, np.nan), subjects=np.zeros(len(made), int), settings=np.zeros(len(made), int))
-    return Clips(np.stack(frames), np.array(labels), np.array(scenes), **known, kind=kind)
+    return Clips(np.stack(frames), np.array([which.index(l) for l in labels]), np.array(scenes), **known, kind=kind, only=() if only is None else tuple(which))
 
 def synthetic_dls(
     n_train=20,      # scenes to train on, each under every label

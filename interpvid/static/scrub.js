@@ -117,7 +117,7 @@ function scrubber(host, link = {}) {
     const button = (text, f, cls = '') => el('button', {type: 'button', textContent: text, onclick: f, className: cls})
     const speeds = [...new Set([1, 2, 4, 6, 8, 12, 24, 30, 60, spec.fps, fps])].sort((a, b) => a-b)
     const bar = el('div', {className: 'bar'}, button('Play', () => play(), 'play'), button('Back', () => go(t-1)), button('Next', () => go(t+1)),
-      el('input', {type: 'range', name: 'frame', min: 0, max: T-1, value: t, ariaLabel: 'frame', oninput: e => go(+e.target.value)}), el('output', {}))
+      el('input', {type: 'range', name: 'frame', min: 0, max: T-1, value: t, ariaLabel: 'frame', oninput: e => go(+e.target.value)}), el('output', {ariaHidden: 'true'}))
     const more = el('div', {className: 'bar'},
       el('label', {}, 'speed ', el('select', {name: 'speed', onchange: e => { fps = +e.target.value; due = 0 }}, ...speeds.map(s => el('option', {value: s, textContent: `${s} frames/s`, selected: s == fps})))),
       el('label', {}, el('input', {type: 'checkbox', checked: loop, onchange: e => { loop = e.target.checked }}), ' loop'),

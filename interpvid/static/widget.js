@@ -1,39 +1,47 @@
-// The scrubber as an ipywidget: frames come once, as one picture; what the reader does goes back only where it changes a mask.
+// The scrubber as an ipywidget: frames come once, as one picture; what goes back is what the reader paints, and nothing else.
 export default {
   render({model, el}) {
     const host = document.createElement('div')
     host.dataset.lmSuppressShortcuts = 'true' // JupyterLab's
     el.append(host)
-    let asked = 0, answered = 0, timer
+    // Strokes are numbered, by the clock so that two views of one widget agree: what the kernel says about an older stroke is stale.
+    let stroke = 0, sent = 0, painted, asked = 0, timer
     const s = scrubber(host, {
-      moved: t => model.set('frame', t), // stays in the browser: nothing is sent
+      moved: t => model.set('frame', t), // for other views in this browser; it is never sent
       painted: (k, mask) => {
-        model.set('masks', model.get('masks').map((m, i) => i == k ? mask : m))
-        model.save_changes()
-        clearTimeout(timer); if (model.get('listens')) timer = setTimeout(() => s.say('No answer yet: the kernel is busy, or gone. Frames and mask can be moved all the same.'), 3000); else s.wait(false)
+        painted = now().map((m, i) => i == k ? mask : m); stroke = Math.max(stroke+1, Date.now())
+        if (!sent) send() // one at a time: while the network looks, strokes add up
       },
     })
-    const key = () => model.get('masks').map(m => m.map(v => +(v > .5)).join('')).join()
+    function now() { return stroke > model.get('state').n ? painted : model.get('state').masks }
+    function send() {
+      sent = stroke
+      model.send({masks: painted, n: stroke})
+      clearTimeout(timer); timer = setTimeout(() => s.say('No answer yet: the kernel is busy, or gone. Frames and mask can be moved all the same.'), 3000)
+    }
     async function refresh() {
       const mine = ++asked, b = model.get('sheet')
       try {
-        const picture = await createImageBitmap(new Blob([b.buffer ? b.buffer.slice(b.byteOffset, b.byteOffset+b.byteLength) : b], {type: 'image/jpeg'}))
+        const picture = await createImageBitmap(new Blob([b], {type: 'image/jpeg'}))
         if (mine != asked) return // a newer clip has come
-        s.show({...model.get('spec'), rows: model.get('spec').rows.map((r, k) => ({...r, mask: model.get('masks')[k]}))}, picture)
-        answer()
+        const spec = model.get('spec'), masks = now()
+        s.show({...spec, rows: spec.rows.map((r, k) => ({...r, mask: masks[k]}))}, picture)
+        s.go(model.get('frame')); answer()
       } catch (e) { s.say(`The frames could not be drawn (${e.message}); run the cell again.`) }
     }
-    function answer() { // what is said of another mask than the one on screen is stale
+    function state() {
+      if (stroke > model.get('state').n) return
+      model.get('state').masks.forEach((m, k) => s.mask(k, m))
+      if (model.get('answer').masks !== undefined && model.get('answer').masks != key()) s.wait()
+    }
+    const key = () => now().map(m => m.map(v => +(v > .5)).join('')).join()
+    function answer() {
       const a = model.get('answer')
-      if (a.masks === undefined) return
-      clearTimeout(timer)
-      if (a.masks == key()) s.scores(a.scores)
-      s.say(a.note || '')
+      if (sent && a.n >= sent) { sent = 0; clearTimeout(timer); if (stroke > a.n) send() }
+      if (a.masks == key()) { s.scores(a.scores); s.say(a.note || '') }
     }
     const on = {
-      'change:sheet': refresh, 'change:spec': refresh, 'change:answer': answer,
-      'change:frame': () => s.go(model.get('frame')),
-      'change:masks': () => model.get('masks').forEach((m, k) => { if (k < model.get('spec').rows.length) s.mask(k, m) }),
+      'change:sheet': refresh, 'change:spec': refresh, 'change:state': state, 'change:answer': answer, 'change:frame': () => s.go(model.get('frame')),
       'comm_live_update': () => s.say('The kernel is gone. Frames and mask can be moved all the same; for new scores run the cell again.'),
     }
     for (const [name, f] of Object.entries(on)) model.on(name, f)
