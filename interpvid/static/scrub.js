@@ -104,14 +104,15 @@ function scrubber(host, link = {}) {
   }
 
   function build() {
-    const {T, show: [sw, sh], size: [w, h]} = spec
+    const {T, show: [sw, sh], size: [w, h]} = spec, wide = Math.max(60, sw) // of a column: room for its name
     draws = []; rows = []
     const figures = spec.cols.map((c, i) => {
       const canvas = el('canvas', {width: w, height: h, role: 'img', ariaLabel: c.name}); canvas.style.width = sw+'px'; canvas.style.aspectRatio = `${sw}/${sh}`
       draws.push(canvas.getContext('2d'))
       const name = !c.by ? c.name : el('select', {ariaLabel: 'what the mask does', onchange: e => { perturb[i] = e.target.value; reorder(); draw() }},
         ...[['freeze','frozen'], ['reverse','reversed']].map(([v, s]) => el('option', {value: v, textContent: s, selected: v == (perturb[i] || c.by)})))
-      return el('figure', {}, canvas, el('figcaption', {}, name))
+      const f = el('figure', {}, canvas, el('figcaption', {}, name)); f.style.width = wide+'px'
+      return f
     })
     const button = (text, f, cls = '') => el('button', {type: 'button', textContent: text, onclick: f, className: cls})
     const speeds = [...new Set([1, 2, 4, 6, 8, 12, 24, 30, 60, spec.fps, fps])].sort((a, b) => a-b)
@@ -128,7 +129,7 @@ function scrubber(host, link = {}) {
       if (r.paint) brush(line, k)
       return el('div', {className: 'row'}, ...(r.name ? [el('span', {textContent: r.name})] : []), line)
     })
-    const left = el('div', {className: 'left'}, el('div', {className: 'cols'}, ...figures), bar, ...lines, more); left.style.maxWidth = Math.max(240, spec.cols.length*(sw+4)-4)+'px'
+    const left = el('div', {className: 'left'}, el('div', {className: 'cols'}, ...figures), bar, ...lines, more); left.style.maxWidth = Math.max(240, spec.cols.length*(wide+4)-4)+'px'
     box.replaceChildren(...(spec.title ? [el('b', {textContent: spec.title})] : []), el('div', {className: 'body'}, left, el('table', {className: 'scores'})),
       ...(spec.caption ? [el('div', {textContent: spec.caption})] : []), el('div', {className: 'say', role: 'status'}))
     box.ariaLabel = spec.title || 'clip'
