@@ -35,7 +35,7 @@ def stroke(nb, w, a, b):
     nb.page.mouse.move(*mid(at[0])); nb.page.mouse.down(); nb.page.mouse.move(*mid(at[1]), steps=7); nb.page.mouse.up()
 def scrub_all(nb, w):
     "Every frame by the keyboard, by the buttons, by the slider, and by playing"
-    T = int(w.locator('output').inner_text().split('/')[1]); s = w.get_by_role('slider', name='frame', exact=True)
+    s = w.get_by_role('slider', name='frame', exact=True); T = int(s.get_attribute('max'))+1
     w.get_by_role('group').first.focus()
     nb.page.keyboard.press('Home'); seen = [frame(w)]
     for _ in range(T-1): nb.page.keyboard.press('ArrowRight'); seen.append(frame(w))

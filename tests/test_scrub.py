@@ -378,13 +378,13 @@ def test_what_is_painted_on_a_soft_mask_is_of_0_and_1(browser, tmp_path):
 
 MODEL = '''async ([esm, first]) => { const url = URL.createObjectURL(new Blob([esm], {type: 'text/javascript'})), widget = (await import(url)).default
     const bytes = v => new DataView(Uint8Array.from(atob(v.sheet), c => c.charCodeAt(0)).buffer), on = {}
-    window.v = {frame: 0, ...first, sheet: bytes(first)}; window.saved = 0
-    window.model = {get: k => v[k], set: (k, x) => { v[k] = x }, save_changes: () => { saved++ }, on: (n, f) => { on[n] = f }, off: n => { delete on[n] }}
+    window.v = {frame: 0, ...first, sheet: bytes(first)}; window.sends = []
+    window.model = {get: k => v[k], set: (k, x) => { v[k] = x }, send: m => { sends.push(m) }, on: (n, f) => { on[n] = f }, off: n => { delete on[n] }}
     window.tell = (n, ...more) => on[n]?.(...more); window.listening = () => Object.keys(on).length
     window.update = u => { if (u.sheet) u.sheet = bytes(u); Object.assign(v, u); for (const k in u) tell('change:'+k) } // all at once, then told one by one, as a comm does
     const el = document.body.appendChild(document.createElement('div')); window.leave = widget.render({model, el}); window.host = el.firstChild.shadowRoot }'''
 
-def state(w): "What a widget sends to the browser"; return dict(sheet=viz.base64.b64encode(w.sheet).decode(), spec=w.spec, masks=w.masks, answer=w.answer, listens=w.listens)
+def state(w): "What a widget sends to the browser"; return dict(sheet=viz.base64.b64encode(w.sheet).decode(), spec=w.spec, state=w.state, answer=w.answer)
 
 def test_the_widget_survives_malformed_clips_and_new_ones(browser, tmp_path, clip):
     one,two = Scrubber(clip, MASK),Scrubber({'a':flat(5), 'b':flat(5, col=1)}, {'x':MASK[:5], 'y':MASK[3:]})
@@ -400,7 +400,7 @@ def test_the_widget_survives_malformed_clips_and_new_ones(browser, tmp_path, cli
         page.evaluate('u => update(u)', {'sheet':viz.base64.b64encode(b'no').decode()}); page.wait_for_function('host.querySelector(".say").textContent')
         page.get_by_role('button', name='Next').click(); assert at(page)==3, 'what was there before stays usable'
         page.locator('.play').click(); page.evaluate('leave()'); n = page.evaluate('state(0).value'); page.wait_for_timeout(300)
-        assert page.evaluate('listening()')==0 and page.evaluate('state(0).value')==n and page.evaluate('saved')==0, 'a look asks nothing of the kernel'
+        assert page.evaluate('listening()')==0 and page.evaluate('state(0).value')==n and page.evaluate('sends')==[], 'a look asks nothing of the kernel'
 
 def test_the_widget_shows_no_stale_answer(browser, tmp_path):
     p = painter()
@@ -410,13 +410,14 @@ def test_the_widget_shows_no_stale_answer(browser, tmp_path):
         shown = lambda: page.evaluate('[host.querySelector(".scores").textContent, host.querySelector(".scores").classList.contains("wait"), host.querySelector(".say").textContent]')
         before,wait,say = shown(); assert f"FS{p.scores['FS']:.3f}" in before and not wait and not say
         page.evaluate(HELPERS); switch = lambda i: page.get_by_role('switch').nth(i).evaluate('e => e.click()')
-        switch(2); switch(3); assert page.evaluate('saved')==2 and page.evaluate('v.masks')==[[0,0,1,1,0,0,0,0]]
+        switch(2); switch(3); assert [m['masks'] for m in page.evaluate('sends')]==[[[0,0,1,0,0,0,0,0]]], 'one at a time'
         assert shown()==[before,True,''], 'old scores are greyed, not exchanged'
         page.clock.run_for(3100); assert 'busy' in shown()[2]
-        answer = lambda key, fs: page.evaluate('a => update({answer: a})', dict(masks=key, scores=[['FS', fs, '']], note=''))
-        answer('00100000', .123); assert shown()[:2]==[before,True]
+        answer = lambda key, fs: page.evaluate('a => update({answer: {...a, n: sends.at(-1).n}})', dict(masks=key, scores=[['FS', fs, '']], note=''))
+        answer('00100000', .123); assert shown()[:2]==[before,True] and page.evaluate('sends')[1]['masks']==[[0,0,1,1,0,0,0,0]]
+        page.evaluate('u => update(u)', dict(state=dict(masks=[[0,0,1,0,0,0,0,0]], n=page.evaluate('sends[0].n')))); assert painted_row(page)=='00110000', 'an echo of an older stroke undoes nothing'
         answer('00110000', .456); assert shown()==['FS0.456',False,'']
-        p.mask = [1]+[0]*7; page.evaluate('u => update(u)', dict(masks=p.scrubber.masks, answer=p.scrubber.answer))
+        p.scrubber.stroke = page.evaluate('sends[1].n'); p.mask = [1]+[0]*7; page.evaluate('u => update(u)', dict(state=p.scrubber.state, answer=p.scrubber.answer))
         assert f"FS{p.scores['FS']:.3f}" in shown()[0] and painted_row(page)=='10000000'
         page.evaluate('tell("comm_live_update")'); assert 'kernel is gone' in shown()[2]
         switch(4); assert painted_row(page)=='10001000', 'usable without a kernel'

@@ -86,7 +86,7 @@ def test_pages_follow_the_sidebar(pages):
     tree = pages['index'].find(class_='sidebar-tree')
     assert [c.get_text(strip=True) for c in tree.find_all(class_='caption')]==list(sections)
     assert [[a['href'] for a in ul.find_all('a')] for ul in tree.find_all('ul', recursive=False)]==[[f'{n}.html' for n in s] for s in sections.values()]
-    for n in NOTEBOOKS: assert pages[n].find('h1').find(string=True)==(n if n!='index' else 'interpvid')
+    for n,p in NOTEBOOKS.items(): assert pages[n].find('h1').find(string=True)==''.join(json.loads(p.read_text(encoding='utf-8'))['cells'][0]['source']).split('\n')[0].removeprefix('# ')
 
 def test_each_page_says_where_it_comes_from(pages):
     for n,p in NOTEBOOKS.items(): assert pages[n].find('a', href=f'{REPO}/blob/main/nbs/{p.relative_to(NBS)}'), f'{n}.html does not link its notebook'

@@ -23,7 +23,7 @@ def readme(index=ROOT/'nbs'/'index.ipynb')->str:
             if 'data' in o: o.data.pop('text/html', None) # plain text reads better in a README
     text,_ = MarkdownExporter().from_notebook_node(nb)
     text = re.sub(r'(\]\(|src=")images/', r'\1nbs/images/', text) # the README stands one folder higher
-    text = re.sub(r'\]\(([\w.]+\.ipynb)', r'](nbs/\1', text)
+    text = re.sub(r'\]\(([\w./]+\.ipynb)', r'](nbs/\1', text)
     return re.sub(r'\n{3,}', '\n\n', text).strip()+'\n'
 
 def picture(out=ROOT/'nbs'/'images'/'explained.gif'):

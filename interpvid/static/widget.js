@@ -26,7 +26,7 @@ export default {
         if (mine != asked) return // a newer clip has come
         const spec = model.get('spec'), masks = now()
         s.show({...spec, rows: spec.rows.map((r, k) => ({...r, mask: masks[k]}))}, picture)
-        s.go(model.get('frame')); answer()
+        s.go(Math.min(model.get('frame'), spec.T-1)); answer()
       } catch (e) { s.say(`The frames could not be drawn (${e.message}); run the cell again.`) }
     }
     function state() {
