@@ -23,7 +23,7 @@ def test_what_it_makes(tiny):
 def test_page_stands_alone(tiny):
     page = (tiny/'index.html').read_text(encoding='utf-8')
     assert not re.search(r'(?:src|href)="(?!data:|figures/|#)', page)
-    assert page.count('type="range"')==24 and '"seed": 0' in page and '"torch"' in page
+    assert page.count('<div class="iv"')==12 and '"seed": 0' in page and '"torch"' in page
     for link in re.findall(r'(?:src|href)="(figures/[^"]+)"', page): assert (tiny/link).is_file(), link
 
 def test_same_seed_same_tables(tiny, tmp_path):
