@@ -64,6 +64,7 @@ class Scrubber(anywidget.AnyWidget):
         parts = as_parts(what, *args, **kwargs)
         with self.hold_sync():
             for k,v in self._drawn(parts, any(r['paint'] for r in self.spec['rows'])).items(): setattr(self, k, v)
+            self._changed() # other frames have other scores, also where the masks are equal
     @tr.validate('masks')
     def _fits(self, proposal):
         masks,rows = [[float(v) for v in m] for m in proposal['value']],self.spec['rows']
@@ -75,7 +76,9 @@ class Scrubber(anywidget.AnyWidget):
     def _painted(self, _, message, buffers):
         self.stroke = message['n']
         if message['masks']==self.masks: self._changed() # painted over and back
-        else: self.masks = message['masks']
+        else:
+            try: self.masks = message['masks']
+            except ValueError: self._changed() # it was of the clip before
     @tr.observe('masks')
     def _changed(self, change=None):
         self.state = dict(masks=self.masks, n=self.stroke)

@@ -378,51 +378,65 @@ def test_what_is_painted_on_a_soft_mask_is_of_0_and_1(browser, tmp_path):
 
 MODEL = '''async ([esm, first]) => { const url = URL.createObjectURL(new Blob([esm], {type: 'text/javascript'})), widget = (await import(url)).default
     const bytes = v => new DataView(Uint8Array.from(atob(v.sheet), c => c.charCodeAt(0)).buffer), on = {}
-    window.v = {frame: 0, ...first, sheet: bytes(first)}; window.sends = []
-    window.model = {get: k => v[k], set: (k, x) => { v[k] = x }, send: m => { sends.push(m) }, on: (n, f) => { on[n] = f }, off: n => { delete on[n] }}
+    window.v = {frame: 0, ...first, sheet: bytes(first)}; window.sent = []
+    window.model = {get: k => v[k], set: (k, x) => { v[k] = x }, send: m => sent.push(structuredClone(m)), save_changes: () => { throw Error('state is not for the browser to save') }, on: (n, f) => { on[n] = f }, off: n => { delete on[n] }}
     window.tell = (n, ...more) => on[n]?.(...more); window.listening = () => Object.keys(on).length
-    window.update = u => { if (u.sheet) u.sheet = bytes(u); Object.assign(v, u); for (const k in u) tell('change:'+k) } // all at once, then told one by one, as a comm does
+    window.update = u => { if ('sheet' in u) u.sheet = bytes(u); Object.assign(v, u); for (const k in u) tell('change:'+k) } // all at once, then told one by one, as a comm does
     const el = document.body.appendChild(document.createElement('div')); window.leave = widget.render({model, el}); window.host = el.firstChild.shadowRoot }'''
 
 def state(w): "What a widget sends to the browser"; return dict(sheet=viz.base64.b64encode(w.sheet).decode(), spec=w.spec, state=w.state, answer=w.answer)
 
+@contextlib.contextmanager
+def widget(browser, tmp_path, first):
+    "A page with the widget's script, for a model that is `first`"
+    with opened(browser, tmp_path, '') as page:
+        page.clock.install(); page.evaluate(MODEL, [widgets._esm(), first])
+        page.said = lambda: page.evaluate('host.querySelector(".say").textContent')
+        page.shown = lambda: page.evaluate('[host.querySelector(".scores").textContent, host.querySelector(".scores").classList.contains("wait"), host.querySelector(".say").textContent]')
+        page.mask = lambda: page.evaluate('[...host.querySelector(".paint").children].map(e => +e.classList.contains("on")).join("")')
+        page.switch = lambda i: page.get_by_role('switch').nth(i).evaluate('e => e.click()')
+        page.update = lambda **u: page.evaluate('u => update(u)', u)
+        yield page
+
 def test_the_widget_survives_malformed_clips_and_new_ones(browser, tmp_path, clip):
     one,two = Scrubber(clip, MASK),Scrubber({'a':flat(5), 'b':flat(5, col=1)}, {'x':MASK[:5], 'y':MASK[3:]})
-    with opened(browser, tmp_path, '') as page:
-        said = lambda: page.evaluate('host.querySelector(".say").textContent')
-        page.evaluate(MODEL, [widgets._esm(), {**state(one), 'sheet':viz.base64.b64encode(b'no picture').decode()}])
-        page.wait_for_function('host.querySelector(".say").textContent'); assert 'could not be drawn' in said() and 'again' in said()
-        page.evaluate('u => update(u)', state(one)); ready(page)
-        page.wait_for_function('state(0).here.length==1'); assert not said() and at(page)==0
+    bad = viz.base64.b64encode(b'no picture').decode()
+    with widget(browser, tmp_path, {**state(one), 'sheet':bad}) as page:
+        page.wait_for_function('host.querySelector(".say").textContent'); assert 'could not be drawn' in page.said() and 'again' in page.said()
+        page.update(**state(one)); ready(page); assert not page.said() and at(page)==0
         page.get_by_role('slider', name='frame').fill('7')
-        page.evaluate('u => update(u)', state(two)); page.wait_for_function('state(0).here.length==2'); assert at(page)==4, 'the last frame of a shorter clip'
-        page.evaluate('u => update(u)', {**state(one), 'sheet':''}); page.evaluate('update({frame: 2})')
-        page.evaluate('u => update(u)', {'sheet':viz.base64.b64encode(b'no').decode()}); page.wait_for_function('host.querySelector(".say").textContent')
+        page.update(**state(two)); page.wait_for_function('state(0).here.length==2'); assert at(page)==4, 'the last frame of a shorter clip'
+        page.update(**state(one)); page.wait_for_function('state(0).here.length==1'); page.update(frame=2); assert at(page)==2
+        page.update(sheet=bad); page.wait_for_function('host.querySelector(".say").textContent')
         page.get_by_role('button', name='Next').click(); assert at(page)==3, 'what was there before stays usable'
-        page.locator('.play').click(); page.evaluate('leave()'); n = page.evaluate('state(0).value'); page.wait_for_timeout(300)
-        assert page.evaluate('listening()')==0 and page.evaluate('state(0).value')==n and page.evaluate('sends')==[], 'a look asks nothing of the kernel'
+        page.locator('.play').click(); page.clock.run_for(1000); n = page.evaluate('state(0).value'); page.evaluate('leave()'); page.clock.run_for(1000)
+        assert n!=3 and page.evaluate('state(0).value')==n and page.evaluate('listening()')==0 and page.evaluate('sent')==[], 'a look asks nothing of the kernel'
 
-def test_the_widget_shows_no_stale_answer(browser, tmp_path):
+def test_the_widget_sends_one_stroke_at_a_time_and_shows_no_stale_answer(browser, tmp_path):
     p = painter()
-    with opened(browser, tmp_path, '') as page:
-        page.clock.install()
-        page.evaluate(MODEL, [widgets._esm(), state(p.scrubber)]); ready(page)
-        shown = lambda: page.evaluate('[host.querySelector(".scores").textContent, host.querySelector(".scores").classList.contains("wait"), host.querySelector(".say").textContent]')
-        before,wait,say = shown(); assert f"FS{p.scores['FS']:.3f}" in before and not wait and not say
-        page.evaluate(HELPERS); switch = lambda i: page.get_by_role('switch').nth(i).evaluate('e => e.click()')
-        switch(2); switch(3); assert [m['masks'] for m in page.evaluate('sends')]==[[[0,0,1,0,0,0,0,0]]], 'one at a time'
-        assert shown()==[before,True,''], 'old scores are greyed, not exchanged'
-        page.clock.run_for(3100); assert 'busy' in shown()[2]
-        answer = lambda key, fs: page.evaluate('a => update({answer: {...a, n: sends.at(-1).n}})', dict(masks=key, scores=[['FS', fs, '']], note=''))
-        answer('00100000', .123); assert shown()[:2]==[before,True] and page.evaluate('sends')[1]['masks']==[[0,0,1,1,0,0,0,0]]
-        page.evaluate('u => update(u)', dict(state=dict(masks=[[0,0,1,0,0,0,0,0]], n=page.evaluate('sends[0].n')))); assert painted_row(page)=='00110000', 'an echo of an older stroke undoes nothing'
-        answer('00110000', .456); assert shown()==['FS0.456',False,'']
-        p.scrubber.stroke = page.evaluate('sends[1].n'); p.mask = [1]+[0]*7; page.evaluate('u => update(u)', dict(state=p.scrubber.state, answer=p.scrubber.answer))
-        assert f"FS{p.scores['FS']:.3f}" in shown()[0] and painted_row(page)=='10000000'
-        page.evaluate('tell("comm_live_update")'); assert 'kernel is gone' in shown()[2]
-        switch(4); assert painted_row(page)=='10001000', 'usable without a kernel'
+    with widget(browser, tmp_path, state(p.scrubber)) as page:
+        ready(page); before,wait,say = page.shown(); assert f"FS{p.scores['FS']:.3f}" in before and not wait and not say
+        for i in 2,3,5: page.switch(i)
+        one, = page.evaluate('sent'); assert one['masks']==[[0,0,1,0,0,0,0,0]] and page.mask()=='00110100', 'strokes add up while the network looks'
+        assert page.shown()==[before,True,''], 'old scores are greyed, not exchanged'
+        page.clock.run_for(3100); assert 'busy' in page.said()
+        def reply(masks, n): p.scrubber._painted(None, dict(masks=masks, n=n), []); page.update(state=p.scrubber.state, answer=p.scrubber.answer)
+        reply(**one); assert page.shown()[:2]==[before,True] and page.mask()=='00110100', 'what is said of an older stroke'
+        _,two = page.evaluate('sent'); assert two['masks']==[[0,0,1,1,0,1,0,0]] and two['n']>one['n']
+        reply(**two); assert f"FS{p.scores['FS']:.3f}" in page.shown()[0] and page.shown()[1:]==[False,''] and len(page.evaluate('sent'))==2
+        p.mask = [1]+[0]*7; page.update(state=p.scrubber.state, answer=p.scrubber.answer)
+        assert f"FS{p.scores['FS']:.3f}" in page.shown()[0] and page.mask()=='10000000' and not page.shown()[1]
+        page.evaluate('tell("comm_live_update")'); assert 'kernel is gone' in page.said()
+        page.switch(4); assert page.mask()=='10001000', 'usable without a kernel'
 
-def painted_row(page): return page.evaluate('[...host.querySelector(".paint").children].map(e => +e.classList.contains("on")).join("")')
+def test_a_stroke_on_the_clip_before_is_past(browser, tmp_path):
+    s = Scrubber(flat(), MASK, paint=True, scores=[('FS',.1)])
+    with widget(browser, tmp_path, state(s)) as page:
+        ready(page); page.switch(0); late, = page.evaluate('sent')
+        s.show(flat(5), [0,0,0,1,1], scores=[('FS',.2)]); page.update(**state(s)); page.wait_for_function('v.spec.T==5 && host.querySelector(".paint").children.length==5')
+        assert page.mask()=='00011' and at(page)==0
+        s._painted(None, late, []); page.update(state=s.state, answer=s.answer); assert page.mask()=='00011' and 'FS0.200' in page.shown()[0]
+        page.switch(0); assert page.evaluate('sent.at(-1).masks')==[[1,0,0,1,1]] and len(page.evaluate('sent'))==2
 
 # --- in Python
 
@@ -532,6 +546,10 @@ def test_frames_are_encoded_once(monkeypatch):
     for move in (lambda: setattr(b.list, 'value', 1)),(lambda: setattr(b.model, 'value', 'B')),(lambda: setattr(b.other, 'value', 'A')): n.clear(); move(); assert len(n)<=1
     b.list.value = 2; n.clear(); b.by.value = 'OS'; b.down.value = False; b.by.value = 'length'; assert b.explanation is b.es[2] and not n, 'sorted anew, the same clip is shown'
 
+def test_other_frames_have_other_scores_also_under_equal_masks():
+    b = Browser([explanation(0), explanation(1)])
+    for i in 1,0: b.list.value = i; assert dict(s[:2] for s in b.scrubber.answer['scores'])['OS']==round(b.es[i].scores['OS'], 4)==b.scrubber.spec['scores'][0][1]
+
 def bits(m): return ''.join(str(int(v>.5)) for v in m)
 def scores_in(p): return {k:v for k,v,_ in p.scrubber.answer['scores']}
 
@@ -543,6 +561,7 @@ def test_answers_name_the_masks_they_are_of():
         assert scores_in(p)['FS']==round(p.scores_of(np.asarray(m)>.5)['FS'], 4) and strict(a)
     assert len(log)==3
     p.scrubber.masks = p.scrubber.masks; assert len(log)==3
+    for n,m in enumerate(([[1]*T],[[0]*T],[[0]*T]), 10): p.scrubber._painted(None, dict(masks=m, n=n), []); assert (log[-1]['n'],log[-1]['masks'])==(n, bits(m[0])) and p.scrubber.state==dict(n=n, masks=m), 'also where it is as it was'
 
 def test_answers_of_two_threads_do_not_mix(monkeypatch):
     "While the network looks at one mask, another is painted"

@@ -13,7 +13,10 @@ export default {
         if (!sent) send() // one at a time: while the network looks, strokes add up
       },
     })
-    function now() { return stroke > model.get('state').n ? painted : model.get('state').masks }
+    function now() { // what was painted on another clip is past
+      const {masks, n} = model.get('state'), fits = painted && String(painted.map(m => m.length)) == String(masks.map(m => m.length))
+      return stroke > n && fits ? painted : masks
+    }
     function send() {
       sent = stroke
       model.send({masks: painted, n: stroke})
