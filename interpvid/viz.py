@@ -195,7 +195,7 @@ def scrub_parts(
     sheet,where = _sheet(tiles, quality)
     over = dict(zip(hot, numbers[len(arrs):]))
     w,h = where['size']; s = px/max(h,w)
-    return ScrubParts(sheet, dict(T=T, **where, show=[max(1,round(w*s)),max(1,round(h*s))], fps=float(fps), heat=float(heat), title=_text(title), caption=_text(caption),
+    return ScrubParts(sheet, dict(T=T, **where, show=[round(w*s),round(h*s)], fps=float(fps), heat=float(heat), title=_text(title), caption=_text(caption),
         cols=[{'name':k, 'tiles':n, **({'over':over[k]} if k in over else {})} for k,n in zip(pairs, numbers)],
         rows=[{'name':_text(k), 'mask':_marks(k, m, T)} for k,m in masks.items()],
         scores=[_score(*s) for s in (scores.items() if isinstance(scores, dict) else scores)]))

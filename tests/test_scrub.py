@@ -4,7 +4,7 @@ from urllib.parse import unquote
 from xml.dom import minidom
 
 import cv2, numpy as np, pytest, torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from torch import nn
 
 from interpvid import viz, widgets
@@ -185,10 +185,12 @@ def test_names_are_text_whatever_they_say(browser, tmp_path, scripts):
     with opened(browser, tmp_path, *page_of, viewport=dict(width=390, height=800), java_script_enabled=scripts) as page:
         if scripts:
             ready(page, len(page_of)); assert not page.evaluate('window.pwned')
+            page.evaluate('document.querySelectorAll(".iv").forEach(e => e.removeAttribute("style"))') # where a widget stands there is none
             got = page.evaluate('roots().map(r => [[...r.querySelectorAll("figcaption")].map(e => e.textContent), r.querySelector(".box > b").textContent, r.querySelector("th").textContent])')
             assert got==[[shown, s or 't', s] for s in shown]
             assert page.evaluate('document.documentElement.scrollWidth')<=390
             for r in page.evaluate('roots().map(r => [...r.querySelectorAll("canvas")].map(c => c.clientWidth))'): assert max(r)-min(r)<=1, 'columns of one width, whatever their names'
+            assert min(page.evaluate('roots().flatMap(r => [...r.querySelectorAll(".marks")].map(m => m.clientWidth))'))>200, 'room for the marks'
         else:
             assert page.locator('div.iv').count()==page.locator('div.iv img').count()==len(NASTY)
             for b in page.locator('div.iv *').all():
@@ -407,6 +409,8 @@ def test_the_widget_survives_malformed_clips_and_new_ones(browser, tmp_path, cli
         page.get_by_role('slider', name='frame').fill('7')
         page.update(**state(two)); page.wait_for_function('state(0).here.length==2'); assert at(page)==4, 'the last frame of a shorter clip'
         page.update(**state(one)); page.wait_for_function('state(0).here.length==1'); page.update(frame=2); assert at(page)==2
+        page.evaluate('() => { const f = createImageBitmap; let n = 0; window.createImageBitmap = async b => { const late = !n++, i = await f(b); if (late) await new Promise(r => setTimeout(r, 200)); return i } }')
+        page.update(**state(two)); page.update(**state(one)); page.clock.run_for(1000); page.get_by_role('slider', name='frame').fill('7'); assert at(page)==7, 'a picture that comes late is not drawn'; page.update(frame=2)
         page.update(sheet=bad); page.wait_for_function('host.querySelector(".say").textContent')
         page.get_by_role('button', name='Next').click(); assert at(page)==3, 'what was there before stays usable'
         page.locator('.play').click(); page.clock.run_for(1000); n = page.evaluate('state(0).value'); page.evaluate('leave()'); page.clock.run_for(1000)
@@ -514,6 +518,7 @@ def test_what_is_odd_has_a_stated_value():
     assert strict(scrub_parts({'a':f}, scores=dict(OS=.5)).spec)['scores']==[['OS',.5]]
 
 @settings(max_examples=60, deadline=None)
+@example([.5, .50001, .5004], 'n', .5)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.text(max_size=20), st.floats())
 def test_any_mask_name_and_score_survives(mask, name, score):
     f = np.zeros((len(mask),2,2,3), np.uint8)

@@ -143,6 +143,6 @@ function scrubber(host, link = {}) {
   Object.assign(box, {className: 'box', tabIndex: 0, role: 'group', onkeydown: keys})
   box.append(el('div', {className: 'say', role: 'status'}))
   root.append(style, box)
-  return {show, say, scores, wait, go: u => { if (spec && (u = Math.min(u, spec.T-1)) != t) go(u, false) }, stop: () => { playing = false },
+  return {show, say, scores, wait, go: u => { if (spec && u != t) go(u, false) }, stop: () => { playing = false },
     mask: (k, m) => { if (masks[k]?.length == m.length && m.some((v, i) => v != masks[k][i])) { masks[k] = m; reorder(); draw(); mark() } }}
 }
