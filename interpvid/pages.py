@@ -10,8 +10,6 @@ __all__ = ['html_table', 'page', 'write_page', 'explanation_pairs']
 # %% ../nbs/67_pages.ipynb #790f773e
 import html, json
 
-import pandas as pd
-
 from .core import versions, writing
 from .explanation import beside
 from .viz import parts_html

@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/viz.html.md"""
 
 # %% auto #0
 __all__ = ['COLORS', 'ON', 'OFF', 'HERE', 'resize', 'jpeg', 'picture', 'mask_row', 'film_strip', 'text_row', 'stack', 'overlay',
-           'columns', 'ScrubParts', 'scrub_parts', 'scrub_svg', 'scrub_js', 'parts_html', 'scrub_html']
+           'columns', 'ScrubParts', 'scrub_parts', 'as_marks', 'scrub_svg', 'scrub_js', 'parts_html', 'scrub_html']
 
 # %% ../nbs/05_viz.ipynb #77c7acd9
 import base64, hashlib, html, json, re
@@ -15,7 +15,7 @@ from importlib.resources import files
 from urllib.parse import quote
 
 import cv2, numpy as np
-from IPython.display import HTML, Image
+from IPython.display import Image
 
 # %% ../nbs/05_viz.ipynb #ef532cb8
 COLORS = {'I3D':'#0072B2', 'C-LSTM':'#D55E00'} # from the palette of Okabe and Ito
@@ -197,7 +197,7 @@ def scrub_parts(
     w,h = where['size']; s = px/max(h,w)
     return ScrubParts(sheet, dict(T=T, **where, show=[round(w*s),round(h*s)], fps=float(fps), heat=float(heat), title=_text(title), caption=_text(caption),
         cols=[{'name':k, 'tiles':n, **({'over':over[k]} if k in over else {})} for k,n in zip(pairs, numbers)],
-        rows=[{'name':_text(k), 'mask':_marks(k, m, T)} for k,m in masks.items()],
+        rows=[{'name':_text(k), 'mask':as_marks(k, m, T)} for k,m in masks.items()],
         scores=[_score(*s) for s in (scores.items() if isinstance(scores, dict) else scores)]))
 
 def _frames(name, f):
@@ -207,7 +207,12 @@ def _frames(name, f):
 
 def _text(s): "What XML may hold too"; return re.sub(r'[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]', '\ufffd', str(s))
 
-def _marks(name, mask, T):
+def as_marks(
+    name, # of the mask, for errors
+    mask, # (T,) in [0,1]
+    T,    # frames
+)->list:  # of T numbers with three digits, above one half where they were
+    "A mask as a scrubber takes it"
     try: m = [float(v) for v in mask]
     except (TypeError,ValueError,RuntimeError): raise ValueError(f"mask '{name}': {T} numbers in [0,1], got {mask!r:.80}") from None
     _fits(m, T)

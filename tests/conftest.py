@@ -1,8 +1,9 @@
-import os, shutil
+import os
 from pathlib import Path
 
 import pytest
 
+from lab import chromium
 from interpvid.reproduce import reproduce
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,7 @@ def full():
 @pytest.fixture(scope='session')
 def browser():
     "A Chromium without a window"
-    at = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+    at = chromium()
     if not at: pytest.skip('no chromium, chromium-browser or google-chrome on PATH')
     with pytest.importorskip('playwright.sync_api').sync_playwright() as p:
         b = p.chromium.launch(executable_path=at, args=['--no-sandbox'])

@@ -6,6 +6,10 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
 
+def chromium():
+    "Where a Chromium is, or None"
+    return next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+
 class Lab:
     "A server in `folder` that knows none of the user's settings"
     def __init__(self, folder, browser, threads=1): # of each kernel: two that compute at once slow each other tenfold
@@ -57,11 +61,12 @@ class Notebook:
             self.page.wait_for_timeout(200); now = prompts()
     def cell(self, i): return self.page.locator('.jp-CodeCell').nth(i)
     def rerun(self, i):
-        "One cell again; its text"
+        "One cell again, to its end; the text that it shows"
         c = self.cell(i); before = c.locator('.jp-InputPrompt').first.inner_text()
         c.locator('.jp-InputArea-editor').first.click(); self.page.keyboard.press('Control+Enter')
         self.page.wait_for_function("([i,b]) => { const t = document.querySelectorAll('.jp-CodeCell')[i].querySelector('.jp-InputPrompt').innerText; return t!=b && /\\d/.test(t) }", arg=[i, before], timeout=60_000)
-        return c.locator('.jp-OutputArea-output').first.inner_text().strip()
+        out = c.locator('.jp-OutputArea-output')
+        return out.first.inner_text().strip() if out.count() else ''
     def restart(self):
         self.page.evaluate("() => { jupyterapp.commands.execute('kernelmenu:restart') }")
         self.page.locator('.jp-Dialog .jp-mod-accept').click()

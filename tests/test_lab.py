@@ -1,6 +1,5 @@
 "Widgets in JupyterLab, in a real browser, with a kernel: what a reader does, and what crosses the line meanwhile."
-import json, re, shutil, time
-from pathlib import Path
+import re, time
 
 import nbformat, numpy as np, pytest
 
@@ -115,15 +114,14 @@ painter"""
 def test_what_goes_wrong_is_said_and_the_widget_stays_usable(lab):
     nb = lab.make('wrong', SETUP, FAILS, 'net.broken = True', 'net.broken = False', 'net.slow = .05', 'net.slow = 0.')
     nb.run(); w = nb.cell(1); say = w.get_by_role('status')
-    nb.rerun_quiet = lambda i: (nb.cell(i).locator('.jp-InputArea-editor').first.click(), nb.page.keyboard.press('Control+Enter'), nb.page.wait_for_timeout(700))
-    nb.rerun_quiet(2); stroke(nb, w, 3, 4); wait(nb, lambda: 'out of order' in say.inner_text())
+    nb.rerun(2); stroke(nb, w, 3, 4); wait(nb, lambda: 'out of order' in say.inner_text())
     w.get_by_role('button', name='Learn').click(); wait(nb, lambda: "'Learn' ended" in say.inner_text())
     assert marks(w)=='0001100000000000'
-    nb.rerun_quiet(3); stroke(nb, w, 5, 5); answered(nb, w); wait(nb, lambda: not say.inner_text())
-    nb.rerun_quiet(4); w.get_by_role('button', name='Learn').click(); stop = w.get_by_role('button', name='Stop'); stop.wait_for(); nb.page.wait_for_timeout(400)
+    nb.rerun(3); stroke(nb, w, 5, 5); answered(nb, w); wait(nb, lambda: not say.inner_text())
+    nb.rerun(4); w.get_by_role('button', name='Learn').click(); stop = w.get_by_role('button', name='Stop'); stop.wait_for(); nb.page.wait_for_timeout(400)
     assert w.get_by_role('button', name='Best window').is_disabled()
     stop.click(); wait(nb, lambda: 'was stopped' in say.inner_text()); assert marks(w)=='0001110000000000'
-    nb.rerun_quiet(5)
+    nb.rerun(5)
     nb.restart(); wait(nb, lambda: 'kernel is gone' in say.inner_text())
     n = frame(w); w.get_by_role('button', name='Next').click(); assert frame(w)==n+1
     stroke(nb, w, 10, 10); assert marks(w)=='0001110000100000'

@@ -13,7 +13,7 @@ from interpvid.explanation import Explanation
 from interpvid.masks.learn import learn_masks
 from interpvid.masks.perturb import freeze, reverse
 from interpvid.masks.search import all_masks, search_windows
-from interpvid.viz import ScrubParts, jpeg, overlay, parts_html, scrub_html, scrub_js, scrub_parts, scrub_svg
+from interpvid.viz import jpeg, overlay, parts_html, scrub_html, scrub_js, scrub_parts, scrub_svg
 from interpvid.widgets import Browser, Painter, Scrubber, as_parts, beside, score_of
 
 T = 8
