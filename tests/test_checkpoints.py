@@ -1,5 +1,5 @@
 "Files of others: equal scores, nothing half-done, errors that help. The references are written anew, layer by layer, from the programs' layouts."
-import json, math, os, pickle
+import json, math, os, pickle, threading
 from collections import OrderedDict
 
 import numpy as np, pytest, torch, torch.nn.functional as F
@@ -522,3 +522,15 @@ def test_saving_again_replaces_the_whole_file(tmp_path):
     del net.settings
     with pytest.raises(AttributeError): save_model(net, tmp_path/'m.safetensors', run=3)
     assert load_model(tmp_path/'m.safetensors', 'cpu').info=={'run':2} and os.listdir(tmp_path)==['m.safetensors']
+
+def test_while_saving_only_our_own_temporary_file_is_there(tmp_path):
+    "What another library's temporary file leaves behind when it is killed, nobody would sweep"
+    net,seen,done = I3D(174),set(),threading.Event()
+    net.classes,net.stats,net.clip_shape = [str(i) for i in range(174)],(.5,.2),(16,224,224)
+    def look():
+        while not done.is_set(): seen.update(os.listdir(tmp_path))
+    t = threading.Thread(target=look); t.start()
+    try:
+        for _ in range(3): save_model(net, tmp_path/'m.safetensors')
+    finally: done.set(); t.join()
+    assert seen-{'m.safetensors'}=={f'.m.{os.getpid()}.safetensors'}

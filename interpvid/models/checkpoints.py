@@ -16,7 +16,7 @@ from typing import Callable
 
 import numpy as np, torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..core import best_device, fast_layout, writing
@@ -35,7 +35,8 @@ def save_model(
     "Keep a trained network with all that is needed to use it"
     about = dict(arch=type(model).__name__, settings=model.settings, classes=model.classes, stats=model.stats, clip_shape=model.clip_shape, info=info)
     with writing(path) as tmp:
-        save_file({k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()}, tmp, {'interpvid': json.dumps(about)})
+        # not `save_file`: it makes a temporary file of its own, which stays when the process is killed
+        tmp.write_bytes(save({k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()}, {'interpvid': json.dumps(about)}))
 
 def _about(path, text):
     "What a file says about its network, looked over"
