@@ -103,7 +103,7 @@ def heat_table(
     "Share of Grad-CAM's heat on the acting things, beside their share of the picture"
     rows = []
     for name in dict.fromkeys(e.model for e in es):
-        shares = [heat_in(e.cam, box_mask(e.truth['boxes'][:,e.truth['acting']], e.cam.shape[-1]).any(1), e.truth['event'])
+        shares = [heat_in(e.cam, box_mask(e.truth['boxes'][:,e.truth['acting']], e.cam.shape[1:]).any(1), e.truth['event'])
                   for e in es if e.model==name and np.any(e.truth.get('acting', False))]
         for kind,v in zip(('of the heat','of the picture'), zip(*shares)):
             m,lo,hi = boot_ci(v)

@@ -83,3 +83,9 @@ def test_kept_clips_are_mapped_and_equal(tmp_path):
 def test_unknown_kind_and_too_few_frames_are_refused():
     with pytest.raises(ValueError, match='kind'): make_clips(2, kind='films')
     with pytest.raises(ValueError, match='at least 12'): make_clips(2, T=8, progress=False)
+
+def test_boxes_of_pictures_that_are_not_square():
+    m = box_mask([[2,1,4,2],[14,0,17,0]], (6,16))
+    assert m.shape==(2,6,16) and m[0].sum()==6 and m[0,1:3,2:5].all()
+    assert m[1].sum()==4 and m[1,0,[14,15,0,1]].all() # over the right border
+    assert (box_mask([[2,1,4,2]], 8)==box_mask([[2,1,4,2]], (8,8))).all()

@@ -190,12 +190,12 @@ def truth(
 
 def box_mask(
     boxes, # (…,4) x0,y0,x1,y1 in pixels
-    size,  # pixels
-)->np.ndarray: # (…,size,size) bool
+    size,  # pixels, or (height, width)
+)->np.ndarray: # (…,height,width) bool
     "Boxes as pictures: True inside; what runs over a border goes on at the other side"
-    b = np.asarray(boxes)[...,None]; g = np.arange(size)
-    inside = lambda lo,hi: (g-np.ceil(lo))%size <= np.floor(hi)-np.ceil(lo)
-    return inside(b[...,1,:], b[...,3,:])[...,:,None] & inside(b[...,0,:], b[...,2,:])[...,None,:]
+    b = np.asarray(boxes)[...,None]; H,W = (size,size) if np.ndim(size)==0 else size
+    def inside(lo, hi, n): return (np.arange(n)-np.ceil(lo))%n <= np.floor(hi)-np.ceil(lo)
+    return inside(b[...,1,:], b[...,3,:], H)[...,:,None] & inside(b[...,0,:], b[...,2,:], W)[...,None,:]
 
 # %% ../../nbs/12_data.synthetic.ipynb #a9d55537
 KINDS = {'something':(SYNTHETIC_CLASSES,16,(64,64)), 'kth':(KTH_CLASSES,32,(120,160))} # classes, frames, size
