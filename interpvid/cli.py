@@ -20,14 +20,17 @@ def parser()->argparse.ArgumentParser:
     p.add_argument('--version', action='store_true', help='print the version and stop')
     sub = p.add_subparsers(dest='command', metavar='COMMAND')
     A = argparse.ArgumentDefaultsHelpFormatter
-    r = sub.add_parser('reproduce', formatter_class=A, help='the whole paper on built-in clips: train, explain, tables, figures, a page',
-        description='Trains I3D and C-LSTM on built-in clips, explains them, and writes tables, figures and index.html. Each stage is kept, and reused when its settings have not changed.')
+    r = sub.add_parser('reproduce', formatter_class=A, help='the whole paper, on built-in clips or on its datasets: train, explain, tables, figures, a page',
+        description='Trains I3D and C-LSTM, explains them, and writes tables, figures, galleries and index.html; on built-in clips, or on Something-something-V2 and KTH where it is told where they are. Each stage is kept, and reused when its settings have not changed.')
     r.add_argument('--out', default='results', metavar='DIR', help='folder for all that is made')
     r.add_argument('--seed', type=int, default=0, metavar='N', help='of clips, weights and batches: a whole number, 0 or more')
-    r.add_argument('--scenes', type=int, default=240, metavar='N', help='training scenes; each makes twelve clips, one per class')
-    r.add_argument('--valid', type=int, default=240, metavar='N', help='validation clips')
-    r.add_argument('--epochs', type=int, default=None, metavar='N', help="passes over the training clips; None: the presets' (3 for I3D, 4 for C-LSTM)")
-    r.add_argument('--per-class', type=int, default=3, metavar='N', help='validation clips of each class that are explained')
+    r.add_argument('--ssv2', default=None, metavar='ROOT', help='folder of Something-something-V2; None: what INTERPVID_SSV2 says, else built-in clips')
+    r.add_argument('--kth', default=None, metavar='ROOT', help='folder of KTH; None: what INTERPVID_KTH says, else built-in clips')
+    r.add_argument('--scenes', type=int, default=None, metavar='N', help='built-in clips: training scenes, each under every class; None: 240 of things, 200 of people')
+    r.add_argument('--valid', type=int, default=None, metavar='N', help='built-in clips: how many to validate on; None: 240')
+    r.add_argument('--epochs', type=int, default=None, metavar='N', help="passes over the training clips; None: the presets'")
+    r.add_argument('--per-class', type=int, default=None, metavar='N', help='at most so many clips of each class are explained; None: 10 (of people: 6), of a real dataset 150')
+    r.add_argument('--few', type=int, default=None, metavar='N', help='and so many of these under the other settings of the mask; None: 2, of a real dataset 20')
     r.add_argument('--preset', default='released-pytorch', choices=MASKS, help="settings of the learned masks: those of the authors' programs, those of the paper (which leave every mask where it started), or ours, which need a fraction of the work")
     r.add_argument('--iterations', type=int, default=None, metavar='N', help="steps of mask learning; None: the preset's")
     r.add_argument('--fresh', action='store_true', help='make everything anew, reuse nothing')
@@ -178,7 +181,7 @@ def main(argv=None)->int:
         if a.command in ('train','evaluate'): return (_train if a.command=='train' else _evaluate)(a)
         if a.command=='explain': return explain_files(a.files, a.models, a.model, a.out, a.preset, a.iterations)
         from interpvid.reproduce import reproduce
-        reproduce(a.out, a.seed, a.scenes, a.valid, a.epochs, a.per_class, a.preset, a.iterations, a.fresh)
+        reproduce(a.out, a.seed, a.ssv2, a.kth, a.scenes, a.valid, a.epochs, a.per_class, a.few, a.preset, a.iterations, a.fresh)
         return 0
     except (OSError, ValueError) as err: print(f'interpvid {a.command}: {err}', file=sys.stderr); return 1
     except KeyboardInterrupt: print('stopped; what was finished is kept'+(', and the next run goes on from there' if a.command in ('reproduce','train') else ''), file=sys.stderr); return 130

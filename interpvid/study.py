@@ -25,9 +25,10 @@ from .data.core import Items, VideoDataset, check_items, clip_dls
 from .data.kth import kth_items
 from .data.actors import KTH_CLASSES
 from .data.ssv2 import SSV2_CLASSES, ssv2_items, ssv2_paper_classes
-from .data.synthetic import AWAY, CAM_DOWN, CAM_UP, CLOSER, HOLDING, PASS, SYNTHETIC_CLASSES, UP, Clips, make_clips
+from .data.synthetic import AWAY, CAM_DOWN, CAM_UP, CLOSER, HOLDING, KINDS, PASS, SYNTHETIC_CLASSES, UP, Clips, make_clips
 from .explanation import explain, load_explanations, save_explanations
 from .learner import OneBar, clstm_learner, i3d_learner, preset_of
+from .masks.learn import MASK_PRESETS
 from .masks.search import search_windows
 from .models.checkpoints import load_model, save_model
 from .scores import class_table
@@ -190,6 +191,7 @@ class Study:
         epochs=None,      # of training; None: the preset's
         per_class=None,   # at most so many clips of each class are explained
         few=None,         # and so many of these under other settings
+        masks=MAIN,       # setting of the masks, a name in `MASK_PRESETS`
         iterations=None,  # of mask learning; None: the preset's
         stages=None,      # `Stages` to go on with; None: quiet ones in `out`/cache
         progress=True,    # show progress bars where something has to be made
@@ -205,6 +207,10 @@ class Study:
         for k,v in dict(self.size, epochs=epochs, iterations=iterations).items():
             if v is not None and v<1: raise ValueError(f"{k} has to be at least 1, not {v}")
         if seed<0: raise ValueError(f"seed has to be 0 or more, not {seed}")
+        K = len(KINDS[data][0])
+        if not root and self.size['valid']<K*self.size['per_class']: raise ValueError(f"{self.size['per_class']} clips of each of {K} classes need at least {K*self.size['per_class']} validation clips, not {self.size['valid']}")
+        if masks not in MASK_PRESETS: raise ValueError(f"no preset {masks!r} for masks; there are {', '.join(MASK_PRESETS)}")
+        self.masks = masks
         self.stage = stages or Stages(self.out/'cache', say=lambda line: None)
         self.lam,self._once = dict(zip(('lam1','lam2'), self.spec['lam'])),{}
         self.drawing = dict(scenes=self.size['scenes'], valid=self.size['valid'])
@@ -231,7 +237,7 @@ def _trained(learner, preset, name, train, valid, seed, epochs, progress):
 
 @patch
 def _draw(self:Study, which, n, seed, **kwargs):
-    T,*size = self.spec['small_shape']; K = 12 if self.data=='something' else 6
+    T,*size = self.spec['small_shape']; K = len(KINDS[self.data][0])
     if self.data=='kth': kwargs |= dict(kind='kth', people=list(range(1,17) if which=='train' else range(17,26)))
     return self.stage(f'{which}-{self.data}', f"{n*K if which=='train' else n} {'training' if which=='train' else 'validation'} clips",
                       lambda p: make_clips(n, seed, T=T, size=tuple(size), progress=self.progress, **kwargs).save(p), 'data.synthetic', seed=seed, n=n, **kwargs)
@@ -364,22 +370,27 @@ def _parts(self:Study, ids, preset, **settings):
 @patch
 def pairs(self:Study,
     ids=None,    # numbers of clips; None: those of `ids()`
-    preset=MAIN, # of the masks
+    preset=None, # of the masks; None: the study's
     **settings,  # further arguments of `explain`, such as `start` and `seed`
 ):               # yields (number of the clip, [an explanation for each network])
     "The explanations, clip by clip, with a part of them in memory at a time"
-    every = self.ids(); ids = every if ids is None else np.asarray(ids)
-    made = every if preset==MAIN and not settings and np.isin(ids, every).all() else ids
+    every,preset = self.ids(),preset or self.masks; ids = every if ids is None else np.asarray(ids)
+    made = every if preset==self.masks and not settings and np.isin(ids, every).all() else ids
     for k,fs in enumerate(zip(*self._parts(made, preset, **settings).values())):
         ii = made[k*CHUNK:(k+1)*CHUNK]
         if np.isin(ii, ids).any(): yield from ((int(i),list(es)) for i,*es in zip(ii, *map(load_explanations, fs)) if i in ids)
 
 @patch
 def explained(self:Study,
-    ids=None, preset=MAIN, **settings, # as for `pairs`
+    ids=None, preset=None, **settings, # as for `pairs`
 )->dict: # name -> list of `Explanation`
     "The explanations of each network, all in memory"
     return dict(zip(self.networks, map(list, zip(*(es for _,es in self.pairs(ids, preset, **settings))))))
+
+@patch
+def kept(self:Study)->list: # of paths
+    "The folders of the explanations, for stages that rest on them"
+    return [fs[0].parent for fs in self._parts(self.ids(), self.masks).values()]
 
 @patch
 def windows(self:Study)->dict: # name -> dict of window (n,T), loss (n,)
@@ -395,7 +406,7 @@ def windows(self:Study)->dict: # name -> dict of window (n,T), loss (n,)
 
 @patch
 def stats(self:Study,
-    ids=None, preset=MAIN, **settings, # as for `pairs`; `ids` among those of `ids()`
+    ids=None, preset=None, **settings, # as for `pairs`; `ids` among those of `ids()`
 )->pd.DataFrame: # see `clip_stats`; with `clip` (its number), `name`, `best_loss` (of the best window)
     "The numbers behind Table 2, a row for each clip and network"
     best = {(n,i): l for n,w in self.windows().items() for i,l in zip(self.ids(), w['loss'])}
@@ -417,8 +428,8 @@ def figure(self:Study)->list: # of (letter, sentence, [an explanation for each n
     for letter,cls,name,built_in in FIGURES[self.data]:
         if name in names: rows.append((letter, names[name], f'{cls} (the paper\'s own, {name})')); continue
         label = self.clips.classes.index(cls) if cls in self.clips.classes else built_in if not self.real or self.borrowed else None
-        i = next((int(i) for i in np.flatnonzero(self.clips.labels==label) if i not in took), None)
-        if i is None: continue # no clip of that class is there
+        i = next((int(i) for i in self.ids() if self.clips.labels[i]==label and i not in took), None)
+        if i is None: continue # none of that class is left
         took.add(i); rows.append((letter, i, f'{self.clips.classes[label]} ({self.names([i])[0]}{f", in the place of {name}" if self.real else ""})'))
     es = dict(self.pairs([i for _,i,_ in rows]))
     return [(letter, said, es[i]) for letter,i,said in rows]
