@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from .video import write_video
 from .viz import COLORS
@@ -68,7 +68,7 @@ def plot_distributions(
     fig = Figure(figsize=(2.9*n, 2.25*rows+.35), dpi=72, layout='constrained'); axes = fig.subplots(rows, n, squeeze=False, sharey=True)
     for ax in axes.flat[len(columns):]: ax.set_visible(False)
     for ax,c in zip(axes.flat, columns):
-        if c=='drop ratio': ax.set_xscale('log'); ax.xaxis.set_major_formatter(FuncFormatter(lambda v,_: f'{v:g}')); ax.xaxis.set_minor_formatter('')
+        if c=='drop ratio': ax.set_xscale('log'); ax.xaxis.set_major_locator(LogLocator(subs=(1,3))); ax.xaxis.set_major_formatter(FuncFormatter(lambda v,_: f'{v:g}')); ax.xaxis.set_minor_formatter('')
         for m,(color,marker,line) in looks.items():
             v = np.sort(s.loc[s['model']==m, c].to_numpy(float)); v = v[np.isfinite(v)]
             if not len(v): continue
