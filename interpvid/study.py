@@ -9,7 +9,7 @@ __all__ = ['MODELS', 'STUDIES', 'SIZES', 'REAL', 'MAIN', 'CHUNK', 'FIGURES', 'co
            'pick_per_class', 'Filmed', 'Found', 'kth_found', 'ssv2_found', 'Study']
 
 # %% ../nbs/93_study.ipynb #55a8cae3
-import ast, inspect, os, warnings
+import ast, inspect, os, shutil, warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec, resolve_name
@@ -27,12 +27,13 @@ from .data.actors import KTH_CLASSES
 from .data.ssv2 import SSV2_CLASSES, ssv2_items, ssv2_paper_classes
 from .data.synthetic import AWAY, CAM_DOWN, CAM_UP, CLOSER, HOLDING, KINDS, PASS, SYNTHETIC_CLASSES, UP, Clips, make_clips
 from .explanation import explain, load_explanations, save_explanations
+from .figures import write_figure
 from .learner import OneBar, clstm_learner, i3d_learner, preset_of
 from .masks.learn import MASK_PRESETS
 from .masks.search import search_windows
 from .models.checkpoints import load_model, save_model
 from .scores import class_table
-from .tables import both_ways, clip_stats, table1
+from .tables import BLOB_VARIANTS, blob_table, both_ways, clip_stats, table1
 from .training import load_data, train
 
 # %% ../nbs/93_study.ipynb #d7447aef
@@ -216,6 +217,8 @@ class Study:
         self.drawing = dict(scenes=self.size['scenes'], valid=self.size['valid'])
     @property
     def real(self): "Whether the clips are those of the dataset"; return self.root is not None
+    @property
+    def truth(self): "Whether it is known what happens in the clips"; return not self.real
     @property
     def found(self): "What the folder holds"; return self.once('found', lambda: (kth_found if self.data=='kth' else ssv2_found)(self.root))
     @property
@@ -414,6 +417,13 @@ def stats(self:Study,
     s['name'],s['best_loss'] = self.names(s['clip']),[best[n,i] for n,i in zip(s['model'], s['clip'])]
     return s.sort_values('model', key=lambda m: m.map(list(self.networks).index), kind='stable', ignore_index=True)
 
+@patch
+def blobs(self:Study)->pd.DataFrame: # see `blob_table`
+    "Blob statistics by several detectors; of a real dataset those of the few clips that are explained under every setting"
+    ids = self.ids(few=self.real)
+    made = self.stage(f'blobs-{self.data}', f'blobs of {len(ids)} clips by {len(BLOB_VARIANTS)} detectors', lambda p: blob_table(sum(self.explained(ids).values(), [])).reset_index().to_parquet(p), 'tables', self.kept(), '.parquet', ids=ids.tolist())
+    return pd.read_parquet(made).set_index(['detector','model'])
+
 # %% ../nbs/93_study.ipynb #211cb038
 FIGURES = {
     'something': [(l, SSV2_CLASSES[c], f'{i}', b) for l,c,i,b in zip('abcdefgh', (36,37,39,45,45,81,165,168), (43627,180193,28170,125857,81536,46708,197549,215115), (AWAY,CLOSER,PASS,UP,UP,HOLDING,CAM_DOWN,CAM_UP))],
@@ -433,3 +443,26 @@ def figure(self:Study)->list: # of (letter, sentence, [an explanation for each n
         took.add(i); rows.append((letter, i, f'{self.clips.classes[label]} ({self.names([i])[0]}{f", in the place of {name}" if self.real else ""})'))
     es = dict(self.pairs([i for _,i,_ in rows]))
     return [(letter, said, es[i]) for letter,i,said in rows]
+
+@patch
+def figure_files(self:Study)->list: # of paths
+    "The sequences of the figure as GIF and MP4, in `figures` of the results"
+    figs,n = self.figure(),2 if self.data=='something' else 3
+    def draw(p):
+        p.mkdir()
+        for letter,_,es in figs: write_figure(p/f'fig{n}-{letter}', *es)
+    made = self.stage(f'figures-{self.data}', f'{len(figs)} sequences as GIF and MP4', draw, 'figures', self.kept(), clips=[said for _,said,_ in figs])
+    out = [self.out/'figures'/f.name for f in sorted(made.iterdir())]
+    for f in out:
+        with writing(f) as tmp: shutil.copy(made/f.name, tmp)
+    return out
+
+@patch
+def gallery(self:Study)->Path:
+    "All explained clips as a folder of pages, `gallery` or `gallery-kth` of the results"
+    from interpvid.pages import write_gallery
+    title = 'More sequences: '+(self.spec['name'] if self.real else 'built-in clips of '+('events' if self.data=='something' else 'people'))
+    made = self.stage(f'gallery-{self.data}', f'a gallery of {len(self.ids())} clips', lambda p: write_gallery(p, (es for _,es in self.pairs()), title, names=self.names(self.ids())), 'pages', self.kept())
+    out = self.out/('gallery' if self.data=='something' else f'gallery-{self.data}')
+    with writing(out) as tmp: shutil.copytree(made, tmp)
+    return out

@@ -7,7 +7,7 @@ from lab import chromium
 from interpvid.reproduce import reproduce
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = dict(scenes=2, valid=12, epochs=1, per_class=1, iterations=2)
+TINY = dict(ssv2=False, kth=False, scenes=2, valid=12, epochs=1, per_class=1, few=1, iterations=2)
 
 @pytest.fixture(scope='session')
 def reference():
@@ -27,7 +27,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope='session')
 def full():
     "What `make reproduce` makes, at its own size and in its own folder: stages that are there already are reused"
-    return reproduce(ROOT/'results')
+    return reproduce(ROOT/'results', ssv2=False, kth=False)
 
 @pytest.fixture(scope='session')
 def browser():

@@ -7,24 +7,26 @@ import pandas as pd, pytest
 from conftest import TINY
 from interpvid.reproduce import reproduce
 
-TABLES = 'table1.csv','table2.csv','overlap.csv','heat.csv'
+TABLES = tuple(f'{d}/{t}.csv' for d in ('something','kth') for t in ('table1','table2','paired','conclusions','filter','blobs','classes','overlap','heat'))+tuple(f'programs/{t}.csv' for t in ('settings','by-setting','baselines','cams','starts'))
 tables = lambda d: {t: (d/t).read_text() for t in TABLES}
 
-def command(out): return [sys.executable, '-c', 'import sys; from interpvid.cli import main; sys.exit(main())', 'reproduce', '--out', str(out), *sum(([f'--{k.replace("_","-")}', str(v)] for k,v in TINY.items()), [])]
+def command(out): return [sys.executable, '-c', 'import sys; from interpvid.cli import main; sys.exit(main())', 'reproduce', '--out', str(out), *sum(([f'--{k.replace("_","-")}', str(v)] for k,v in TINY.items() if v is not False), [])]
 
 def test_what_it_makes(tiny):
-    for f in *TABLES,'scores.parquet','settings.json','index.html','models/i3d.safetensors','models/clstm.safetensors': assert (tiny/f).is_file(), f
+    for f in *TABLES,'something/scores.parquet','kth/scores.parquet','settings.json','index.html','models/i3d.safetensors','models/clstm.safetensors','models/kth/i3d.safetensors','gallery/index.html','gallery-kth/index.html': assert (tiny/f).is_file(), f
     figs = sorted((tiny/'figures').iterdir())
-    assert len(figs)==24 and {f.suffix for f in figs}=={'.gif','.mp4'}
-    s = pd.read_parquet(tiny/'scores.parquet')
-    assert len(s)==24 and s.groupby('model')['label'].nunique().tolist()==[12,12]
-    assert s[['OS','FS','RS']].to_numpy().min()>=0 and s[['OS','FS','RS']].to_numpy().max()<=1
+    assert {f.stem for f in figs}=={f'fig2-{l}' for l in 'abcdfgh'}|{'fig3-a','fig3-b'} and len(figs)==18 # with one clip of each class there is no second that moves up
+    for d,K in ('something',12),('kth',6):
+        s = pd.read_parquet(tiny/d/'scores.parquet')
+        assert len(s)==2*K and s.groupby('model')['label'].nunique().tolist()==[K,K]
+        assert s[['OS','FS','RS']].to_numpy().min()>=0 and s[['OS','FS','RS']].to_numpy().max()<=1
 
 def test_page_stands_alone(tiny):
     page = (tiny/'index.html').read_text(encoding='utf-8')
-    assert not re.search(r'(?:src|href)="(?!data:|figures/|#)', page)
-    assert page.count('<div class="iv"')==12 and '"seed": 0' in page and '"torch"' in page
-    for link in re.findall(r'(?:src|href)="(figures/[^"]+)"', page): assert (tiny/link).is_file(), link
+    assert not re.search(r'(?:src|href)="(?!data:|figures/|gallery/|gallery-kth/|#)', page)
+    assert page.count('<div class="iv"')==9 and '"seed": 0' in page and '"torch"' in page
+    links = re.findall(r'(?:src|href)="((?:figures|gallery)[^"]+)"', page); assert len(links)==20
+    for link in links: assert (tiny/link).is_file(), link
 
 def test_same_seed_same_tables(tiny, tmp_path):
     reproduce(tmp_path, **TINY, say=lambda l: None)
@@ -38,9 +40,9 @@ def test_another_seed_reuses_nothing(tiny, tmp_path):
 
 def test_killed_in_any_stage_it_ends_with_the_same_tables(tiny, tmp_path):
     "SIGKILL in the middle of one stage after the other, then once to the end"
-    chance,died = random.Random(0),0
+    chance,died,stages = random.Random(0),0,range(0, 36, 4)
     kept = lambda: len(list((tmp_path/'cache').glob('[!.]*')))
-    for k in range(8):
+    for k in stages:
         p = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         while p.poll() is None and kept()<=k: time.sleep(.005)
         time.sleep(.8*chance.random()**2)
@@ -79,14 +81,14 @@ def test_killed_while_writing_what_was_there_stays_and_the_rest_is_swept(tmp_pat
     assert read()=='new' and [p.name for p in tmp_path.iterdir()]==['x.npz']
 
 def test_bad_stage_is_not_kept(tmp_path):
-    from interpvid.reproduce import Stages
+    from interpvid.study import Stages
     def half(path): path.write_text('half'); raise KeyboardInterrupt
     try: Stages(tmp_path, 1, say=lambda l: None)('x', 'x', half, 'core', end='.txt')
     except KeyboardInterrupt: pass
     assert not [p for p in tmp_path.rglob('*') if p.is_file()]
 
 def test_fresh_reuses_nothing(tmp_path):
-    from interpvid.reproduce import Stages
+    from interpvid.study import Stages
     made = []
     def make(path): made.append(1); path.mkdir(); (path/f'{len(made)}.txt').touch()
     (tmp_path/'mine').touch()
@@ -94,7 +96,7 @@ def test_fresh_reuses_nothing(tmp_path):
     assert len(made)==2 and [p.name for p in at.iterdir()]==['2.txt'] and (tmp_path/'mine').exists()
 
 def test_what_stages_rest_on_changes_their_name(tmp_path):
-    from interpvid.reproduce import Stages
+    from interpvid.study import Stages
     def make(path): path.touch()
     at = lambda module='core', after=(), **kw: Stages(tmp_path, 1, say=lambda l: None)('x', 'x', make, module, after, **kw)
     assert len({at(), at('viz'), at(a=1), at(a=2), at(after=(Path('y'),))})==5 and at(a=1)==at(a=1)

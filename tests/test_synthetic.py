@@ -1,4 +1,6 @@
 "What is claimed of the built-in clips, over many of them."
+import subprocess, sys
+
 import numpy as np, pytest, torch
 
 from interpvid.data.synthetic import (CAM_DOWN, DOWN, HOLDING, LEFT, PASS, REVERSED, RIGHT, SYNTHETIC_CLASSES, UP, Clips, box_mask, draw_scene, make_clips, render, truth)
@@ -89,3 +91,9 @@ def test_boxes_of_pictures_that_are_not_square():
     assert m.shape==(2,6,16) and m[0].sum()==6 and m[0,1:3,2:5].all()
     assert m[1].sum()==4 and m[1,0,[14,15,0,1]].all() # over the right border
     assert (box_mask([[2,1,4,2]], 8)==box_mask([[2,1,4,2]], (8,8))).all()
+
+def test_clips_are_made_where_opencv_has_worked_before():
+    "Forked processes of one whose OpenCV has threads of its own; a hang is what this is about"
+    code = "import cv2, numpy as np; f = np.zeros((2000,2000,3), np.uint8); cv2.GaussianBlur(f, (31,31), 5); from interpvid.data.synthetic import make_clips; print(len(make_clips(48, kind='kth', T=8, size=(30,40), progress=False)))"
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    assert r.stdout.strip()=='48', r.stderr

@@ -255,7 +255,7 @@ def _kth(seed, i, labels, T, size, people):
     return out
 
 def _make(args):
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(0) # not 1: in a process that was forked from one where OpenCV has worked, that waits for ever
     kind,*rest,people = args
     return _something(*rest) if kind=='something' else _kth(*rest, people)
 
