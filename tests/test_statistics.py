@@ -11,7 +11,7 @@ from interpvid.explanation import Explanation
 from interpvid.figures import VERDICT_LOOKS, plot_conclusions, plot_distributions, plot_paired
 from interpvid.metrics import blob_stats, blob_summary, blobs, cycles_covered, drop_difference, drop_ratio, heat_in, paired_ci
 from interpvid.tables import (BLOB_VARIANTS, FILTERS, PAPER_F1, PAPER_SITE, PAPER_TABLE2, PAPER_UNFILTERED, STATEMENTS, TABLE2, VERDICTS, _holm,
-    blob_table, clip_stats, conclusions, filter_table, paired_table, table2)
+    blob_table, clip_stats, conclusions, cycle_table, filter_table, heat_before, legs_table, lost_by_reversal, paired_table, presence_table, table2)
 
 y,x = np.mgrid[:224,:224]
 def disc(cx, cy, diameter): return (np.hypot(x-cx, y-cy)<diameter/2).astype(np.float32)
@@ -384,3 +384,49 @@ def test_every_verdict_has_a_look(stats):
     with pytest.raises(ValueError, match='no settings'): plot_conclusions({})
 
 def test_table2_and_the_paired_table_agree_on_the_clips(stats): assert int(table2(stats)['clips'].iloc[0])==paired_table(stats).loc['mask length','clips']
+
+# --- what can be counted where the truth is known
+
+def known(cam, event, mask=None, label=0, model='m', **truth):
+    T = len(event); m = np.zeros(T, np.float32) if mask is None else np.asarray(mask, np.float32)
+    return Explanation(np.zeros((*cam.shape,3), np.uint8), m, m, cam.astype(np.float16), label, label, label, dict(OS=.9,FS=.1,RS=.2), {}, ['Boxing','Running'], model, {}, dict(event=np.asarray(event, bool), **truth))
+
+def test_heat_before_the_event_by_hand():
+    cam = np.zeros((8,7,7)); cam[0,3,3] = 1; cam[5,0,3] = 3 # a quarter of the heat before the event, in the very middle
+    t = heat_before([known(cam, [0,0,0,0,1,1,0,0])])
+    assert t.loc[('m','heat'),'mean']==.25 and t.loc[('m','frames'),'mean']==.5 and t.loc[('m','distance'),'mean']==0
+    cam[0] = 0; cam[1,0,3] = 1 # three of seven rows from the middle
+    assert heat_before([known(cam, [0,0,0,0,1,1,0,0])]).loc[('m','distance'),'mean']==3*32
+
+def test_heat_before_leaves_out_what_has_no_before():
+    cold = np.zeros((4,7,7)); hot = np.ones((4,7,7))
+    t = heat_before([known(hot, [0,0,0,0]), known(hot, [1,1,0,0]), known(cold, [0,1,1,1]), known(hot, [0,1,1,1])])
+    assert t.loc[('m','heat'),'clips']==1 and t.loc[('m','heat'),'mean']==.25 # no event; nothing before it; no heat at all
+
+def test_cycles_by_hand():
+    cam,phase = np.ones((9,4,4)),np.arange(9)/2 # a cycle is two frames
+    t = cycle_table([known(cam, np.ones(9), [0,0,1,1,1,0,0,0,0], phase=phase), known(cam, np.ones(9), np.zeros(9), phase=phase)]).loc[('m','Boxing')]
+    assert t['clips']==2 and t['cycles']==4 and t['mask length']==1.5
+    assert t['hidden']==(1.5+0)/2 and t['left']==(1.5+4)/2 # 4→…: frames 5 to 8 show three steps; the other clip all eight
+    assert t['hides a cycle']==.5 and t['by length']==.5 and t['none left']==0 # of three frames, every window hides one: two steps even from frame 0
+
+def test_cycles_are_not_asked_of_events():
+    assert cycle_table([known(np.ones((4,4,4)), np.ones(4), phase=np.full(4, np.nan)), known(np.ones((4,4,4)), np.ones(4))]).empty
+
+def test_presence_counts_clips_in_which_somebody_is_away():
+    cam,ph = np.ones((4,4,4)),np.arange(4)/2
+    t = presence_table([known(cam, [0,1,1,0], [0,1,0,0], phase=ph), known(cam, [0,1,1,0], [1,1,1,1], phase=ph), known(cam, [1,1,1,1], [1,0,0,0], phase=ph), known(cam, [0,1,1,0], phase=ph)])
+    assert t.loc[('m','of the mask'),'clips']==2 and t.loc[('m','of the mask'),'mean']==.75 and t.loc[('m','of the clip'),'mean']==.5
+
+def test_heat_on_the_legs_in_a_picture_that_is_not_square():
+    box = np.tile(np.array([2.,1,5,8]), (3,1,1)); cam = np.zeros((3,10,16)); cam[:,2,3] = 1; cam[:,7,3] = 3; cam[:,2,12] = 9 # outside the box
+    t = legs_table([known(cam, np.ones(3), label=1, boxes=box), known(cam, np.ones(3), label=0, boxes=box)])
+    assert t.loc[('m','on the lower half'),'clips']==1 and t['mean'].item()==pytest.approx(.75) # boxing does not count
+
+def test_lost_by_reversal_by_hand():
+    y = np.array([0,0,1,1]); right = np.eye(2)[y]; half = right.copy(); half[:2] = half[:2,::-1]
+    t = lost_by_reversal({'m':(right,half)}, y).loc['m']
+    assert (t['top-1'],t['reversed'],t['share lost'])==(1,.5,.5) and 0<=t['low']<t['share lost']<t['high']<=1
+    gone = right.copy(); gone[0] = np.nan # a file that could not be read
+    assert lost_by_reversal({'m':(gone,half)}, y).loc['m',['clips','reversed']].tolist()==[3,2/3]
+    with pytest.raises(ValueError, match='m has no clip'): lost_by_reversal({'m':(gone*np.nan,half)}, y)
