@@ -12,7 +12,7 @@ import html, shutil, time
 from functools import partial
 from pathlib import Path
 
-import numpy as np, pandas as pd
+import pandas as pd
 
 from .core import write_json, writing
 from .pages import explanation_pairs, html_table, write_page
@@ -28,7 +28,7 @@ def study_tables(
     s = study.stats(); t = {'table1':study.table1(), 'classes':pd.concat(study.by_class(), names=['model']), 'scores':s, 'table2':table2(s), 'paired':paired_table(s), 'filter':filter_table(s), 'blobs':study.blobs(), 'conclusions':conclusions(s)}
     if study.real: return t
     es = sum(study.explained().values(), [])
-    return t | {'overlap':overlap_table(es, np.concatenate([w['window'] for w in study.windows().values()])), 'heat':heat_table(es)}
+    return t | {'overlap':overlap_table(es), 'heat':heat_table(es)}
 
 def program_tables(
     study, # a `Study`
