@@ -6,7 +6,8 @@ Docs: https://interpvid.github.io/interpvid/viz.html.md"""
 
 # %% auto #0
 __all__ = ['COLORS', 'ON', 'OFF', 'HERE', 'resize', 'jpeg', 'picture', 'mask_row', 'film_strip', 'text_row', 'stack', 'overlay',
-           'columns', 'ScrubParts', 'scrub_parts', 'as_marks', 'scrub_svg', 'scrub_js', 'parts_html', 'scrub_html']
+           'columns', 'ScrubParts', 'scrub_parts', 'as_marks', 'scrub_svg', 'static', 'scrub_js', 'as_json',
+           'parts_html', 'scrub_html']
 
 # %% ../nbs/05_viz.ipynb #77c7acd9
 import base64, hashlib, html, json, re
@@ -33,10 +34,11 @@ def resize(
 def jpeg(
     img,         # (H,W,3) uint8, RGB
     quality=85,  # 1 to 100
+    fine=True,   # False: colours at half the resolution, a quarter fewer bytes
 )->bytes:
     "`img` as the bytes of a JPEG file"
-    ok,b = cv2.imencode('.jpg', np.ascontiguousarray(img[...,::-1]),
-                        [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444])
+    colours = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if fine else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+    ok,b = cv2.imencode('.jpg', np.ascontiguousarray(img[...,::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, colours])
     if not ok: raise ValueError(f"jpeg: cannot encode an array of shape {img.shape} and type {img.dtype}")
     return b.tobytes()
 
@@ -161,14 +163,14 @@ def _tiles(arrs):
         return seen[k]
     return [[number(f) for f in a] for a in arrs],tiles
 
-def _sheet(tiles, quality):
+def _sheet(tiles, quality, fine):
     "Tiles as one JPEG, about as high as wide; its numbers"
     h,w = tiles[0].shape[:2]
     H,W = -(-h//16)*16, -(-w//16)*16 # JPEG codes blocks of 16: no tile bleeds into its neighbour
     n = min(len(tiles), max(1, round((len(tiles)*H/W)**.5)))
     img = np.zeros((-(-len(tiles)//n)*H, n*W, 3), np.uint8)
     for k,f in enumerate(tiles): img[k//n*H:(k//n+1)*H, k%n*W:(k%n+1)*W] = np.pad(f, ((0,H-h),(0,W-w),(0,0)), mode='edge')
-    return jpeg(img, quality),dict(cell=[W,H], size=[w,h], across=n)
+    return jpeg(img, quality, fine),dict(cell=[W,H], size=[w,h], across=n)
 
 def scrub_parts(
     cols,       # dict of name -> frames (T,H,W,3) uint8, all of one shape; or (frames, cam) with a heat map (T,H,W) in [0,1] to lay over them
@@ -180,6 +182,7 @@ def scrub_parts(
     fps=6,      # frames per second when playing, at first
     heat=.6,    # opacity of the heat map, at first
     quality=80, # of the JPEG
+    fine=True,  # its colours at full resolution, as for `jpeg`
 )->ScrubParts:
     "A scrubber's picture and what stands where in it"
     for k,v,lo,hi in ('px',px,1,4096),('fps',fps,.01,1000),('heat',heat,0,1),('quality',quality,1,100):
@@ -192,7 +195,7 @@ def scrub_parts(
     small = lambda a: resize(a, px) if max(a.shape[1:3])>px else a
     hot = {k: small(overlay(f, c, 1)) for k,(f,c) in pairs.items() if c is not None}
     numbers,tiles = _tiles([*map(small, arrs), *hot.values()])
-    sheet,where = _sheet(tiles, quality)
+    sheet,where = _sheet(tiles, quality, fine)
     over = dict(zip(hot, numbers[len(arrs):]))
     w,h = where['size']; s = px/max(h,w)
     return ScrubParts(sheet, dict(T=T, **where, show=[round(w*s),round(h*s)], fps=float(fps), heat=float(heat), title=_text(title), caption=_text(caption),
@@ -257,27 +260,36 @@ def scrub_svg(
 # %% ../nbs/05_viz.ipynb #c16e8060
 _STATIC = files('interpvid')/'static'
 
-def scrub_js()->str:
-    "The scrubber's script and style, without comments and indentation"
-    short = lambda f: re.sub(r'^\s*(//.*)?\n?', '', (_STATIC/f).read_text(encoding='utf-8'), flags=re.M)
-    return short('scrub.js')+f"scrubber.style={json.dumps(short('scrub.css'))}\n"
+def static(
+    name, # of a script or style in `interpvid/static`
+)->str:
+    "A file of this package for a page, without comments and indentation"
+    return re.sub(r'^\s*(//.*)?\n?', '', (_STATIC/name).read_text(encoding='utf-8'), flags=re.M)
 
-_START = r'''for(const d of document.querySelectorAll("#%s"))if(!d.iv){d.iv=1;const i=new Image();
-i.src=decodeURIComponent(d.querySelector("img").src).match(/data:image\/jpeg;base64,[^']+/)[0];
-i.decode().then(()=>scrubber(d).show(%s,i))}'''
+def scrub_js()->str:
+    "The scrubber's script and style"
+    return static('scrub.js')+f"scrubber.style={json.dumps(static('scrub.css'))}\n"
+
+def as_json(
+    obj, # anything that JSON can hold
+)->str:
+    "JSON that may stand inside a `<script>`"
+    return json.dumps(obj, separators=(',',':'), allow_nan=False).replace('<', r'\u003c')
 
 def parts_html(
     parts:ScrubParts, # what `scrub_parts` made
+    script=True, # False: for a page that brings `scrub_js` once for many, and calls `scrubber.start(div)`
 )->str:          # HTML that needs nothing else
     "A scrubber as one self-contained piece of HTML"
     s,E = parts.spec,html.escape
-    spec = json.dumps(s, separators=(',',':')).replace('<', r'\u003c')
+    spec = as_json(s)
     ident = 'iv'+hashlib.sha256(parts.sheet+spec.encode()).hexdigest()[:10]
     said = ' · '.join(f"{n} {v if isinstance(v, str) else f'{v:.3f}'}" for n,v,*_ in s['scores'])
     return (f'<div class="iv" id="{ident}" style="overflow-wrap:anywhere">' + (f"<b>{E(s['title'])}</b><br>" if s['title'] else '')
         + f"<img style=\"max-width:100%\" alt=\"{E(s['title'] or 'clip')}: {E(', '.join(c['name'] for c in s['cols']))}\" src=\"data:image/svg+xml,{quote(scrub_svg(parts), safe=_SAFE)}\">"
         + ''.join(f'<br>{E(l)}' for l in (said,s['caption']) if l)
-        + f'<script>(()=>{{{scrub_js()}{_START%(ident, spec)}}})()</script></div>')
+        + (f'<script>(()=>{{{scrub_js()}for(const d of document.querySelectorAll("#{ident}"))if(!d.iv){{d.iv=1;scrubber.start(d,{spec})}}}})()</script>' if script
+           else f'<script type="application/json">{spec}</script>') + '</div>')
 
 _SAFE = " ='/:;,+().*!-_~?@" # what may stand in an address between double quotes
 

@@ -146,3 +146,12 @@ function scrubber(host, link = {}) {
   return {show, say, scores, wait, go: u => { if (spec && u != t) go(u, false) }, stop: () => { playing = false },
     mask: (k, m) => { if (masks[k]?.length == m.length && m.some((v, i) => v != masks[k][i])) { masks[k] = m; reorder(); draw(); mark() } }}
 }
+// A picture that viz.parts_html put into `host` becomes a scrubber; `spec` may stand beside it as JSON.
+scrubber.start = async (host, spec = JSON.parse(host.querySelector('script').textContent)) => {
+  const i = new Image()
+  i.src = decodeURIComponent(host.querySelector('img').src).match(/data:image\/jpeg;base64,[^']+/)[0]
+  await i.decode()
+  const s = scrubber(host)
+  s.show(spec, i)
+  return {spec, show: spec => s.show(spec, i)}
+}
