@@ -168,7 +168,7 @@ def write_gallery(
     **kwargs,   # further arguments of `scrub_parts`
 )->Path:        # of its index.html
     "A gallery as a folder for the disk or any server of files, whole or not at all: cards, and a page for each clip"
-    folder = Path(folder).absolute(); _may_write(folder)
+    folder = Path(folder); _may_write(folder)
     with writing(folder) as tmp:
         (tmp/'clips').mkdir(parents=True)
         def draw(i, es, name):
