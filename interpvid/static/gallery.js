@@ -51,7 +51,7 @@ function gallery(host, {models, scores, cards}) {
   function label(c) { // the number that it is sorted by
     if (!by.value.includes(' ')) return ''
     const v = key(c)
-    return `${by.selectedOptions[0].textContent}: ${v === null ? 'none' : scores[by.value.split(' ')[1]] == 'mask length' ? v : (Math.round(v*1000)/1000+0).toFixed(3).replace('-', '−')}`
+    return `${by.selectedOptions[0].textContent} ${v === null ? 'none' : scores[by.value.split(' ')[1]] == 'mask length' ? v : (Math.round(v*1000)/1000+0).toFixed(3).replace('-', '−')}`
   }
   function columns(c) { // the scrubber shows the networks that are chosen
     const n = net.value === '' ? null : c.nets[net.value], s = c.spec
