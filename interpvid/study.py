@@ -32,6 +32,7 @@ from .learner import OneBar, clstm_learner, i3d_learner, preset_of
 from .masks.learn import MASK_PRESETS
 from .masks.search import search_windows
 from .models.checkpoints import load_model, save_model
+from .pages import write_gallery
 from .scores import class_table
 from .tables import BLOB_VARIANTS, blob_table, both_ways, clip_stats, table1
 from .training import load_data, train
@@ -181,7 +182,7 @@ def ssv2_found(
 
 # %% ../nbs/93_study.ipynb #0e877a2f
 SIZES = {'something':dict(scenes=240, valid=240, per_class=10, few=1), 'kth':dict(scenes=240, valid=240, per_class=4, few=1)} # of built-in clips
-EPOCHS = {'something':{'I3D':3, 'C-LSTM':4}, 'kth':{'I3D':6, 'C-LSTM':11}} # on them
+EPOCHS = {'something':{'I3D':3, 'C-LSTM':4}, 'kth':{'I3D':8, 'C-LSTM':9}} # on them
 REAL = dict(per_class=150, few=20)
 MAIN = 'released-pytorch' # of paper and programs, the setting under which masks move
 CHUNK = 24 # clips that are explained and kept at a time
@@ -465,7 +466,6 @@ def figure_files(self:Study)->list: # of paths
 @patch
 def gallery(self:Study)->Path:
     "All explained clips as a folder of pages, `gallery` or `gallery-kth` of the results"
-    from interpvid.pages import write_gallery
     title = 'More sequences: '+(self.spec['name'] if self.real else 'built-in clips of '+('events' if self.data=='something' else 'people'))
     made = self.stage(f'gallery-{self.data}', f'a gallery of {len(self.ids())} clips', lambda p: write_gallery(p, (es for _,es in self.pairs()), title, names=self.names(self.ids())), 'pages', self.kept())
     out = self.out/('gallery' if self.data=='something' else f'gallery-{self.data}')
