@@ -20,11 +20,11 @@ $(STAMP):
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@rm -f $(VENV)/.ready-* && touch $@
 
-reproduce: $(STAMP) ## the main job: train, explain, tables, figures, results/index.html
+reproduce: $(STAMP) ## the main job: train, explain, the paper's tables and figures, results/index.html
 	@$(BIN)/interpvid reproduce $(ARGS)
 
-test: $(STAMP) check ## all that is quick: notebooks in step and clean, every notebook, pytest
-	$(BIN)/nbdev-test --n-workers 2
+test: $(STAMP) check ## all that is quick: notebooks in step and clean, all but the paper's (which train), pytest
+	$(BIN)/nbdev-test --n-workers 2 --skip-folder-re '^([_.]|paper$$)'
 	$(BIN)/pytest -q -m "not slow" --ignore tests/test_sync.py
 
 test-all: $(STAMP) check ## `make test` with the slow cells and tests, after the main job that they look at

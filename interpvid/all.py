@@ -37,7 +37,10 @@ from .metrics import *
 from .tables import *
 from .figures import *
 from .widgets import Browser, Painter, Scrubber
-from .reproduce import reproduce
+from .pages import gallery, write_gallery
 from .training import evaluate, load_data, train
+from .study import SIZES, Study, results_folder
+from .programs import *
+from .reproduce import reproduce
 
 __all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself

@@ -31,7 +31,8 @@ def test_right_forwards_lost_backwards(full, fresh, name, least):
 
 @pytest.mark.parametrize('name', ['i3d','clstm'])
 def test_actions_hold_backwards(full, name):
-    "On drawn people whom the networks do not know, reversal costs little, as in the paper's Table 1"
-    t = full['kth']['table1']['top-1']; n = {'i3d':'I3D','clstm':'C-LSTM'}[name]
-    print(f"{n}: {t[n]:.3f}, reversed {t[f'{n}, reversed']:.3f}")
-    assert t[n]>=.8 and t[n]-t[f'{n}, reversed']<=.1
+    "On drawn people whom the networks do not know, reversal costs less than a quarter of what it costs on events, as in the paper's Table 1"
+    n = {'i3d':'I3D','clstm':'C-LSTM'}[name]
+    lost = {d: 1-full[d]['table1'].loc[f'{n}, reversed','top-1']/full[d]['table1'].loc[n,'top-1'] for d in ('kth','something')}
+    print(f"{n}: {full['kth']['table1'].loc[n,'top-1']:.3f} of actions; share lost by reversal {lost}")
+    assert full['kth']['table1'].loc[n,'top-1']>=.8 and lost['kth']<=lost['something']/4

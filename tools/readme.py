@@ -30,10 +30,10 @@ def picture(out=ROOT/'nbs'/'images'/'explained.gif'):
     "One clip explained by both networks, moving"
     from interpvid.data.synthetic import RIGHT
     from interpvid.figures import figure_columns
-    from interpvid.reproduce import reproduce
+    from interpvid.study import Study
     from interpvid.video import write_video
-    es = reproduce(ROOT/'results')['explanations']
-    write_video(out, figure_columns(*([e for e in es if e.model==m and e.label==RIGHT][0] for m in ('I3D','C-LSTM')), px=96), fps=5)
+    es = next(es for _,es in Study('something', False, ROOT/'results').pairs() if es[0].label==RIGHT)
+    write_video(out, figure_columns(*es, px=96), fps=5)
 
 if __name__=='__main__':
     if '--picture' in sys.argv: picture()
