@@ -457,7 +457,7 @@ def figure_files(self:Study)->list: # of paths
     def draw(p):
         p.mkdir()
         for letter,_,es in figs: write_figure(p/f'fig{n}-{letter}', *es)
-    made = self.stage(f'figures-{self.data}', f'{len(figs)} sequences as GIF and MP4', draw, 'figures', self.kept(), clips=[said for _,said,_ in figs])
+    made = self.once('figures', lambda: self.stage(f'figures-{self.data}', f'{len(figs)} sequences as GIF and MP4', draw, 'figures', self.kept(), clips=[said for _,said,_ in figs]))
     out = [self.out/'figures'/f.name for f in sorted(made.iterdir())]
     for f in out:
         with writing(f) as tmp: shutil.copy(made/f.name, tmp)
@@ -467,7 +467,8 @@ def figure_files(self:Study)->list: # of paths
 def gallery(self:Study)->Path:
     "All explained clips as a folder of pages, `gallery` or `gallery-kth` of the results"
     title = 'More sequences: '+(self.spec['name'] if self.real else 'built-in clips of '+('events' if self.data=='something' else 'people'))
-    made = self.stage(f'gallery-{self.data}', f'a gallery of {len(self.ids())} clips', lambda p: write_gallery(p, (es for _,es in self.pairs()), title, names=self.names(self.ids())), 'pages', self.kept())
+    def hang(p): write_gallery(p, (es for _,es in self.pairs()), title, names=self.names(self.ids()))
+    made = self.once('gallery', lambda: self.stage(f'gallery-{self.data}', f'a gallery of {len(self.ids())} clips', hang, 'pages', self.kept()))
     out = self.out/('gallery' if self.data=='something' else f'gallery-{self.data}')
     with writing(out) as tmp: shutil.copytree(made, tmp)
     return out
