@@ -88,6 +88,15 @@ def test_pages_follow_the_sidebar(pages):
     assert [[a['href'] for a in ul.find_all('a')] for ul in tree.find_all('ul', recursive=False)]==[[f'{n}.html' for n in s] for s in sections.values()]
     for n,p in NOTEBOOKS.items(): assert pages[n].find('h1').find(string=True)==''.join(json.loads(p.read_text(encoding='utf-8'))['cells'][0]['source']).split('\n')[0].removeprefix('# ')
 
+def test_prose_is_on_the_page(pages):
+    "The first words of every markdown cell"
+    plain = lambda s: re.sub(r'\W+', '', re.sub(r'\]\([^)]*\)', '', s))
+    for n in NOTEBOOKS:
+        there = plain(pages[n].find('article').get_text())
+        for c in list(cells(n, 'markdown'))[1:]:
+            words = re.sub(r'<[^>]*>|\$[^$]*\$', '', text(c['source']).split('\n')[0])
+            assert '|' in words or plain(words)[:40] in there, f'{n}.html lacks: {words[:80]}'
+
 def test_each_page_says_where_it_comes_from(pages):
     for n,p in NOTEBOOKS.items(): assert pages[n].find('a', href=f'{REPO}/blob/main/nbs/{p.relative_to(NBS)}'), f'{n}.html does not link its notebook'
 

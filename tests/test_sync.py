@@ -55,6 +55,12 @@ def test_sidebar_names_every_page():
     assert listed==set(map(names, NOTEBOOKS))
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=names)
+def test_first_cell_is_title_and_summary_alone(path):
+    "nbdev makes the page's head of it, and drops whatever else stands in it"
+    lines = ''.join(json.loads(path.read_text(encoding='utf-8'))['cells'][0]['source']).splitlines()
+    assert lines[0].startswith('# ') and all(l.startswith('>') or not l.strip() for l in lines[1:])
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=names)
 def test_notebook_is_fit_for_readers(path):
     limit = 1_000_000 if path.parent.name in ('paper','tutorials') else 150_000
     assert path.stat().st_size<=limit, f'{path.stat().st_size} bytes; pictures at most 160 px, as JPEG'
