@@ -87,12 +87,13 @@ def reproduce(
     cache=None,      # folder of the kept stages; None: `out`/cache. Runs that share it share clips and networks
     say=partial(print, flush=True), # where the lines go
     progress=True,   # show progress bars
+    **kwargs,        # for training on real datasets, see `Study`
 )->dict:             # dataset or 'programs' -> name -> DataFrame; 'studies': dataset -> `Study`; 'page': path
     "Both datasets, real or built-in: train, explain, and write tables, figures, a gallery and a page"
     t0,out = time.time(),Path(out)
     stage = Stages(cache or out/'cache', None, fresh, say)
     S = dict(seed=seed, scenes=scenes, valid=valid, epochs=epochs, per_class=per_class, few=few, masks=preset, iterations=iterations)
-    studies = {d: Study(d, root, out, stages=stage, progress=progress, **S) for d,root in (('something',ssv2),('kth',kth))}
+    studies = {d: Study(d, root, out, stages=stage, progress=progress, **S, **kwargs) for d,root in (('something',ssv2),('kth',kth))}
     if not any(s.real for s in studies.values()): stage.n = STAGES
     got = {d: study_tables(s) for d,s in studies.items()}
     got['programs'] = program_tables(studies['something'])

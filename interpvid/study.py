@@ -114,7 +114,7 @@ def results_folder()->Path:
 MODELS = {'I3D':i3d_learner, 'C-LSTM':clstm_learner}
 STUDIES = {
     'something': dict(env='INTERPVID_SSV2', name='Something-something-V2', data='ssv2', preset='something', shape=(16,224,224), small='small', small_shape=(16,64,64), lam=(.01,.02)),
-    'kth':       dict(env='INTERPVID_KTH', name='KTH Actions', data='kth', preset='kth', shape=(32,120,160), small='small-kth', small_shape=(16,60,80), lam=(.02,.04)),
+    'kth':       dict(env='INTERPVID_KTH', name='KTH Actions', data='kth', preset='kth', shape=(32,120,160), small='small-kth', small_shape=(16,48,64), lam=(.02,.04)),
 }
 
 def file_stem(name): return name.lower().replace('-','')
@@ -203,14 +203,15 @@ class Study:
         iterations=None,  # of mask learning; None: the preset's
         stages=None,      # `Stages` to go on with; None: quiet ones in `out`/cache
         progress=True,    # show progress bars where something has to be made
-        **kwargs,         # for training on the real dataset: `preset`, `n`, `size`, `num_workers`, …
+        training=None,    # preset of training on the real dataset; None: the paper's
+        **kwargs,         # more for training on it: `n`, `size`, `bs`, `num_workers`, `patience`, …
     ):
         if data not in STUDIES: raise ValueError(f"Study: no data {data!r}; there are {' and '.join(map(repr, STUDIES))}")
         self.data,self.spec = data,STUDIES[data]
         if root is None: root = os.environ.get(self.spec['env'])
         if root and not Path(root).is_dir(): raise FileNotFoundError(f"{root}: no such folder; it should be that of {self.spec['name']} ({self.spec['env']}, or an argument)")
         self.root,self.out,self.given = Path(root) if root else None,results_folder() if out is None else Path(out),networks
-        self.seed,self.epochs,self.iterations,self.progress,self.kwargs = seed,epochs,iterations,progress,kwargs
+        self.seed,self.epochs,self.iterations,self.progress,self.training,self.kwargs = seed,epochs,iterations,progress,training or self.spec['preset'],kwargs
         self.size = {**SIZES[data], **(REAL if root else {}), **{k: v for k,v in dict(scenes=scenes, valid=valid, per_class=per_class, few=few).items() if v is not None}}
         for k,v in dict(self.size, epochs=epochs, iterations=iterations).items():
             if v is not None and v<1: raise ValueError(f"{k} has to be at least 1, not {v}")
@@ -247,10 +248,10 @@ def _trained(learner, preset, name, train, valid, seed, epochs, progress):
 
 @patch
 def _draw(self:Study, which, n, seed, **kwargs):
-    T,*size = self.spec['small_shape']; K = len(KINDS[self.data][0])
+    T,*size = self.spec['small_shape']; K = len(KINDS[self.data][0]); kwargs |= dict(T=T, size=tuple(size))
     if self.data=='kth': kwargs |= dict(kind='kth', people=list(range(1,17) if which=='train' else range(17,26)))
     return self.stage(f'{which}-{self.data}', f"{n*K if which=='train' else n} {'training' if which=='train' else 'validation'} clips",
-                      lambda p: make_clips(n, seed, T=T, size=tuple(size), progress=self.progress, **kwargs).save(p), 'data.synthetic', seed=seed, n=n, **kwargs)
+                      lambda p: make_clips(n, seed, progress=self.progress, **kwargs).save(p), 'data.synthetic', seed=seed, n=n, **kwargs)
 
 @patch(as_prop=True)
 def drawn(self:Study):
@@ -264,7 +265,7 @@ def _file(self:Study, name):
     if self.real: # a run that was stopped goes on
         folder = self.out/self.spec['data']/arch
         if not (folder/'settings.json').exists():
-            kw = dict(self.kwargs); preset = kw.pop('preset', self.spec['preset']); load = {k: kw.pop(k) for k in ('n','size','num_workers','bs') if k in kw}
+            kw,preset = dict(self.kwargs),self.training; load = {k: kw.pop(k) for k in ('n','size','num_workers','bs') if k in kw}
             dls = load_data(self.spec['data'], self.root, **{'bs':preset_of(arch, preset)['bs'], 'on_error':'skip', 'progress':self.progress, **load})
             train(dls, arch, preset, folder, self.epochs, self.seed, say=self.stage.say, progress=self.progress, **kw)
         return folder/'best.safetensors'

@@ -39,7 +39,7 @@ def six_files(root, subjects=(1,)):
 def test_trained_on_the_dataset_where_it_is_there(things, tmp_path, monkeypatch):
     monkeypatch.setenv('INTERPVID_SSV2', str(things))
     lines = []
-    s = Study('something', out=tmp_path, preset='small', stages=Stages(tmp_path/'cache', say=lines.append), **REAL)
+    s = Study('something', out=tmp_path, training='small', stages=Stages(tmp_path/'cache', say=lines.append), **REAL)
     assert s.real and not s.borrowed and not s.truth and 'Something-something-V2' in s._repr_markdown_() and 'built-in' not in s._repr_markdown_()
     assert len(s.clips)==12 and s.clips.classes==SSV2_CLASSES and s.networks['I3D'].clip_shape==(16,32,32)
     assert len(s.table1())==4 and len(s.stats())==2*len(s.ids())
@@ -47,12 +47,12 @@ def test_trained_on_the_dataset_where_it_is_there(things, tmp_path, monkeypatch)
     fig = s.figure(); assert fig[0][0]=='a' and "the paper's own, 43627" in fig[0][1] and all('in the place of' in said for _,said,_ in fig[1:])
     assert (tmp_path/'ssv2'/'i3d'/'best.safetensors').is_file()
     before = len(lines)
-    again = Study('something', out=tmp_path, preset='small', stages=Stages(tmp_path/'cache', say=lines.append), **REAL)
+    again = Study('something', out=tmp_path, training='small', stages=Stages(tmp_path/'cache', say=lines.append), **REAL)
     pd.testing.assert_frame_equal(again.stats(), s.stats())
     assert all('reused' in l for l in lines[before:]) # nothing is trained or explained again
 
 def test_the_same_networks_by_their_files(things, tmp_path):
-    s = Study('something', things, tmp_path, preset='small', **REAL)
+    s = Study('something', things, tmp_path, training='small', **REAL)
     t = s.table1()
     other = Study('something', things, tmp_path/'other', networks={n: f for n,f in s.files.items()}, **REAL)
     pd.testing.assert_frame_equal(other.table1(), t)
@@ -119,3 +119,16 @@ def test_where_results_go(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path/'nbs'/'paper'); assert results_folder().resolve()==tmp_path/'results'
     (tmp_path/'settings.ini').unlink(); assert results_folder().resolve()==tmp_path/'nbs'/'paper'/'results'
     monkeypatch.setenv('INTERPVID_RESULTS', str(tmp_path/'x')); assert results_folder()==tmp_path/'x'
+
+def test_reproduce_on_both_datasets(things, tmp_path):
+    "One command: a dataset with enough to train on, another with too little"
+    from interpvid.reproduce import reproduce
+    (root := tmp_path/'kth').mkdir(); six_files(root)
+    kw = {**REAL, 'training':'small'}
+    got = reproduce(tmp_path/'out', ssv2=things, kth=root, scenes=2, valid=12, say=lambda l: None, **kw)
+    page = (tmp_path/'out'/'index.html').read_text(encoding='utf-8')
+    assert 'Data: Something-something-V2' in page and '594 of the 600 files' in page and 'nothing here is a result on the dataset' in page and 'Do masks find what happened?' not in page
+    assert "the paper&#x27;s own, 43627" in page or "the paper's own, 43627" in page
+    assert got['something']['table1'].shape[0]==4 and 'overlap' not in got['kth'] and len(got['programs']['settings'])==8
+    assert json.loads((tmp_path/'out'/'settings.json').read_text())['ssv2'] is True
+    for f in 'gallery/index.html','gallery-kth/index.html','figures/fig2-a.gif','figures/fig3-b.mp4': assert (tmp_path/'out'/f).is_file(), f
