@@ -182,7 +182,7 @@ def ssv2_found(
 
 # %% ../nbs/93_study.ipynb #0e877a2f
 SIZES = {'something':dict(scenes=240, valid=240, per_class=10, few=1), 'kth':dict(scenes=240, valid=240, per_class=4, few=1)} # of built-in clips
-EPOCHS = {'something':{'I3D':3, 'C-LSTM':4}, 'kth':{'I3D':8, 'C-LSTM':9}} # on them
+EPOCHS = {'something':{'I3D':3, 'C-LSTM':4}, 'kth':{'I3D':8, 'C-LSTM':14}} # on them
 REAL = dict(per_class=150, few=20)
 MAIN = 'released-pytorch' # of paper and programs, the setting under which masks move
 CHUNK = 24 # clips that are explained and kept at a time
