@@ -276,7 +276,7 @@ def _file(self:Study, name):
 def files(self:Study):
     "name -> checkpoint of each network"
     if self.given: return {n: Path(f) for n,f in self.given.items()}
-    return self.once('files', lambda: Study(self.data, False, self.out, None, self.seed, epochs=self.epochs, stages=self.stage, progress=self.progress, **self.drawing).files if self.borrowed else {n: self._file(n) for n in MODELS})
+    return self.once('files', lambda: Study(self.data, False, self.out, None, self.seed, epochs=self.epochs, per_class=1, few=1, stages=self.stage, progress=self.progress, **self.drawing).files if self.borrowed else {n: self._file(n) for n in MODELS})
 
 @patch(as_prop=True)
 def networks(self:Study):
