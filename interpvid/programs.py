@@ -9,8 +9,6 @@ __all__ = ['SETTINGS', 'CAM_VARIANTS', 'STARTS', 'by_settings', 'settings_table'
            'cam_variants', 'cam_table', 'start_table']
 
 # %% ../nbs/94_programs.ipynb #75a86b83
-from functools import partial
-
 import numpy as np, pandas as pd
 
 from .cam import CAM_PRESETS, gradcam

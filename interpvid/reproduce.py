@@ -17,7 +17,7 @@ import pandas as pd
 from .core import write_json, writing
 from .pages import explanation_pairs, html_table, write_page
 from .programs import baseline_table, baselines, by_settings, cam_table, cam_variants, conclusions_by, settings_table, start_table
-from .study import MAIN, Stages, Study
+from .study import MAIN, Stages, Study, file_stem
 from .tables import PAPER_TABLE1, PAPER_TABLE2, conclusions, filter_table, heat_table, overlap_table, paired_table, table2
 
 # %% ../nbs/94_reproduce.ipynb #457ed908
@@ -101,7 +101,7 @@ def reproduce(
     for d,s in studies.items():
         figs = s.figure(); s.figure_files(); s.gallery()
         for n,f in s.files.items():
-            with writing(out/'models'/('' if d=='something' else d)/f'{n.lower().replace("-","")}.safetensors') as tmp: shutil.copy(f, tmp)
+            with writing(out/'models'/('' if d=='something' else d)/f'{file_stem(n)}.safetensors') as tmp: shutil.copy(f, tmp)
         shown += [*_dataset(s, got[d]), *_figures(s, figs)]
     for d,ts in got.items():
         for n,t in ts.items():
