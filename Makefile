@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready-$(shell cat settings.ini constraints.txt pyproject.toml 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup reproduce test test-all check readme docs lab bench bench-gpu clean
+.PHONY: help setup reproduce paper test test-all check readme docs lab bench bench-gpu clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -23,13 +23,18 @@ $(STAMP):
 reproduce: $(STAMP) ## the main job: train, explain, the paper's tables and figures, results/index.html
 	@$(BIN)/interpvid reproduce $(ARGS)
 
+# a process for each: in one process the OpenMP threads of notebooks that are done take the processor from those that follow
+paper: $(STAMP) ## the paper's notebooks, one after the other; what `make reproduce` has made they take
+	@for n in nbs/paper/*.ipynb; do $(BIN)/nbdev-test $$n --n-workers 0 --timing || exit 1; done
+
 test: $(STAMP) check ## all that is quick: notebooks in step and clean, all but the paper's (which train), pytest
 	$(BIN)/nbdev-test --n-workers 2 --skip-folder-re '^([_.]|paper$$)'
 	$(BIN)/pytest -q -m "not slow" --ignore tests/test_sync.py
 
 test-all: $(STAMP) check ## `make test` with the slow cells and tests, after the main job that they look at
 	@$(BIN)/interpvid reproduce
-	$(BIN)/nbdev-test --n-workers 1 --flags slow
+	@$(MAKE) paper
+	$(BIN)/nbdev-test --n-workers 1 --flags slow --skip-folder-re '^([_.]|paper$$)'
 	$(BIN)/pytest -q --ignore tests/test_sync.py
 
 check: $(STAMP) ## modules equal notebooks, notebooks are clean, README equals index

@@ -14,7 +14,6 @@ import numpy as np, pandas as pd
 from .cam import CAM_PRESETS, gradcam
 from .masks.scores import mask_scores
 from .metrics import blob_stats, drop_difference, drop_ratio, tiou
-from .study import CHUNK
 from .tables import CONTROL, conclusions
 
 # %% ../nbs/94_programs.ipynb #079fb020
@@ -58,16 +57,14 @@ def baselines(
     "Scores of the same masks, beside the clip as it is and beside the half-frozen one"
     def make(p):
         rows = []
-        for k in range(0, len(ids), CHUNK):
-            ii = ids[k:k+CHUNK]
-            for n,es in study.explained(ii).items():
+        for ii,of in study.batches():
+            for n,es in of.items():
                 x,m,t = study.input(ii, n),np.stack([e.mask for e in es]),[e.target for e in es]
                 for name,off in ('the clip',0.),('half-frozen',.5):
                     s = mask_scores(study.networks[n], x, m, t, off=off)[['OS','FS','RS','guess']]
                     rows.append(s.assign(model=n, baseline=name, clip=ii, **{'class':[e.classes[e.label] for e in es]}))
         pd.concat(rows, ignore_index=True).to_parquet(p)
-    ids = study.ids()
-    s = pd.read_parquet(study.stage(f'baselines-{study.data}', f'{len(ids)} clips beside half-frozen ones', make, 'masks.scores', study.kept(), '.parquet'))
+    s = pd.read_parquet(study.stage(f'baselines-{study.data}', f'{len(study.ids())} clips beside half-frozen ones', make, 'masks.scores', study.kept(), '.parquet'))
     d = {k: s[k].to_numpy() for k in ('OS','FS','RS')}
     return s.assign(**{'drop ratio':drop_ratio(**d), 'drop difference':drop_difference(**d)})
 
@@ -92,9 +89,8 @@ def cam_variants(
     ids = study.ids(few=True)
     def make(p):
         rows = []
-        for k in range(0, len(ids), CHUNK):
-            ii = ids[k:k+CHUNK]
-            for n,es in study.explained(ii).items():
+        for ii,of in study.batches(ids):
+            for n,es in of.items():
                 x,t = study.input(ii, n),[e.target for e in es]
                 for v,kw in CAM_VARIANTS.items():
                     rows += [dict(variant=v, model=n, clip=i, **{'class':e.classes[e.label]}, **blob_stats(m)) for i,e,m in zip(ii, es, gradcam(study.networks[n], x, t, **kw).float().cpu().numpy())]

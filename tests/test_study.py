@@ -40,11 +40,14 @@ def test_trained_on_the_dataset_where_it_is_there(things, tmp_path, monkeypatch)
     monkeypatch.setenv('INTERPVID_SSV2', str(things))
     lines = []
     s = Study('something', out=tmp_path, training='small', stages=Stages(tmp_path/'cache', say=lines.append), **REAL)
-    assert s.real and not s.borrowed and not s.truth and 'Something-something-V2' in s._repr_markdown_() and 'built-in' not in s._repr_markdown_()
+    assert s.real and not s.borrowed and not s.has_truth and 'Something-something-V2' in s._repr_markdown_() and 'built-in' not in s._repr_markdown_()
     assert len(s.clips)==12 and s.clips.classes==SSV2_CLASSES and s.networks['I3D'].clip_shape==(16,32,32)
     assert len(s.table1())==4 and len(s.stats())==2*len(s.ids())
     assert {s.clips.classes[s.clips.labels[i]] for i in s.ids()}=={SSV2_CLASSES[k] for k in (36,37,39,45,165,168)} # those of the paper's seven that are there
     fig = s.figure(); assert fig[0][0]=='a' and "the paper's own, 43627" in fig[0][1] and all('in the place of' in said for _,said,_ in fig[1:])
+    assert 'f' not in {l for l,*_ in fig} and 'No clip of its class' in s.show_figure('f').data and '43627' in s.show_figure('a', px=32).data # nobody pretends to take something
+    assert s.figure_table().index.get_level_values(0).unique().tolist()==[l for l,*_ in fig]
+    with pytest.raises(ValueError, match="no sequence 'z'"): s.show_figure('z')
     assert (tmp_path/'ssv2'/'i3d'/'best.safetensors').is_file()
     before = len(lines)
     again = Study('something', out=tmp_path, training='small', stages=Stages(tmp_path/'cache', say=lines.append), **REAL)
@@ -105,6 +108,22 @@ def test_explanations_come_part_by_part_and_in_order(tmp_path, monkeypatch):
     again = Study('something', False, tmp_path, stages=Stages(tmp_path/'cache', say=lines.append), **TINY)
     for (_,a),(_,b) in zip(got, again.pairs()): np.testing.assert_array_equal(a[0].mask, b[0].mask)
     assert any('2 of 3 parts reused' in l for l in lines)
+
+def test_the_few_are_of_classes_that_tables_count(tmp_path):
+    s = Study('something', False, tmp_path, **TINY); held = SYNTHETIC_CLASSES.index('Holding something')
+    assert held in s.clips.labels[s.ids()] and s.clips.labels[s.ids(few=True)].tolist()==[k for k in range(12) if k!=held]
+
+def test_training_is_not_interrupted_to_validate(tmp_path, monkeypatch):
+    from interpvid import study
+    seen,make = [],study.i3d_learner
+    def watched(dls, *a, **kw):
+        learn = make(dls, *a, **kw); fit = learn.fit_preset
+        def fit_preset(n):
+            learn.model.register_forward_pre_hook(lambda m, x: seen.append(m.training)); return fit(n)
+        learn.fit_preset = fit_preset; return learn
+    monkeypatch.setitem(study.MODELS, 'I3D', watched)
+    Study('something', False, tmp_path, **TINY).files
+    assert seen and all(seen)
 
 def test_figures_name_clips_of_their_class():
     assert [c for _,c,*_ in FIGURES['something']]==[SSV2_CLASSES[k] for k in (36,37,39,45,45,81,165,168)]
