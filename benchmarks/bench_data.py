@@ -1,4 +1,5 @@
 "Videos to training batches: decoded, and from the cache; and memory over ten thousand clips."
+
 import atexit, re, shutil, subprocess, tempfile
 from pathlib import Path
 
@@ -12,78 +13,161 @@ from interpvid.data.core import Item, Items, VideoDataset, clip_dls
 from interpvid.data.synthetic import make_clips
 from interpvid.video import sample_indices
 
-N,T,SIZE,BS,WORKERS = 96,16,(224,224),8,2
-HOME = Path(tempfile.mkdtemp(prefix='interpvid-bench-')); atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+N, T, SIZE, BS, WORKERS = 96, 16, (224, 224), 8, 2
+HOME = Path(tempfile.mkdtemp(prefix='interpvid-bench-'))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
 
 def _videos():
     "48 clips as Something-something has them: VP9 in WebM, 427×240, 49 frames, 12 a second, some 90 kB (its 220 847 take 19.4 GB), each listed twice; drawn things with texture and noise"
     rng = np.random.default_rng(0)
-    for i,f in enumerate(make_clips(N//2, seed=1, progress=False).frames):
-        path = HOME/f'{i}.webm'
-        if path.exists(): continue
+    for i, f in enumerate(make_clips(N // 2, seed=1, progress=False).frames):
+        path = HOME / f'{i}.webm'
+        if path.exists():
+            continue
         with av.open(str(path), 'w') as c:
-            s = c.add_stream('libvpx-vp9', rate=12, options={'b':'190k','deadline':'realtime','cpu-used':'6','auto-alt-ref':'1','lag-in-frames':'16'})
-            s.width,s.height,s.pix_fmt = 427,240,'yuv420p'
+            s = c.add_stream(
+                'libvpx-vp9',
+                rate=12,
+                options={
+                    'b': '190k',
+                    'deadline': 'realtime',
+                    'cpu-used': '6',
+                    'auto-alt-ref': '1',
+                    'lag-in-frames': '16',
+                },
+            )
+            s.width, s.height, s.pix_fmt = 427, 240, 'yuv420p'
             for k in sample_indices(T, 49):
-                a = cv2.resize(f[k], (427,240), interpolation=cv2.INTER_CUBIC).astype(np.int16)+rng.integers(-3, 4, (240,427,1), np.int16)
-                c.mux(s.encode(av.VideoFrame.from_ndarray(a.clip(0,255).astype(np.uint8), format='rgb24')))
+                a = cv2.resize(f[k], (427, 240), interpolation=cv2.INTER_CUBIC).astype(np.int16) + rng.integers(
+                    -3, 4, (240, 427, 1), np.int16
+                )
+                c.mux(s.encode(av.VideoFrame.from_ndarray(a.clip(0, 255).astype(np.uint8), format='rgb24')))
             c.mux(s.encode())
-    return Items([Item(HOME/f'{i%(N//2)}.webm', i%3, 'train', str(i)) for i in range(N)], ['a','b','c'])
+    return Items([Item(HOME / f'{i % (N // 2)}.webm', i % 3, 'train', str(i)) for i in range(N)], ['a', 'b', 'c'])
+
 
 class OpenCV(Dataset):
     "The best single decoder of `decoders.py` that is not ours, used alone: frames one after the other, the wanted ones kept"
-    def __init__(self, items): self.items = items
-    def __len__(self): return len(self.items)
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
     def __getitem__(self, i):
         cv2.setNumThreads(1)
-        path = str(self.items[i].path); cap = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        total = int(cap.get(cv2.CAP_PROP_FRAME_COUNT)); keep,got = set(sample_indices(total, T).tolist()),{}
+        path = str(self.items[i].path)
+        cap = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        total = int(cap.get(cv2.CAP_PROP_FRAME_COUNT))
+        keep, got = set(sample_indices(total, T).tolist()), {}
         for k in range(total):
-            if not cap.grab(): break
-            if k in keep: got[k] = cv2.cvtColor(cv2.resize(cap.retrieve()[1], SIZE[::-1], interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
-        return torch.from_numpy(np.stack([got[k] for k in sample_indices(total, T).tolist()])),self.items[i].label
+            if not cap.grab():
+                break
+            if k in keep:
+                got[k] = cv2.cvtColor(
+                    cv2.resize(cap.retrieve()[1], SIZE[::-1], interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB
+                )
+        return torch.from_numpy(np.stack([got[k] for k in sample_indices(total, T).tolist()])), self.items[i].label
+
 
 def _ffmpeg():
     "The system's ffmpeg, or that of imageio-ffmpeg, which starts faster"
     return shutil.which('ffmpeg') or imageio_ffmpeg.get_ffmpeg_exe()
-FFMPEG = 'ffmpeg '+re.search(r'version (\S+)', subprocess.run([_ffmpeg(),'-version'], capture_output=True, text=True).stdout)[1]
+
+
+FFMPEG = (
+    'ffmpeg '
+    + re.search(r'version (\S+)', subprocess.run([_ffmpeg(), '-version'], capture_output=True, text=True).stdout)[1]
+)
+
 
 class FFmpeg(Dataset):
     "As the paper's released code: ffmpeg, started for each clip, writes squashed JPEGs at a frame rate that gives about 16; they are read back"
-    def __init__(self, items): self.items,self.exe = items,_ffmpeg()
-    def __len__(self): return len(self.items)
+
+    def __init__(self, items):
+        self.items, self.exe = items, _ffmpeg()
+
+    def __len__(self):
+        return len(self.items)
+
     def __getitem__(self, i):
         with tempfile.TemporaryDirectory(dir=HOME) as d:
-            subprocess.run([self.exe,'-loglevel','error','-i',str(self.items[i].path),'-vf',f'scale={SIZE[1]}:{SIZE[0]},fps={T}/{49/12:.4f}','-q:v','2',f'{d}/%03d.jpg'], check=True, stdin=subprocess.DEVNULL)
+            subprocess.run(
+                [
+                    self.exe,
+                    '-loglevel',
+                    'error',
+                    '-i',
+                    str(self.items[i].path),
+                    '-vf',
+                    f'scale={SIZE[1]}:{SIZE[0]},fps={T}/{49 / 12:.4f}',
+                    '-q:v',
+                    '2',
+                    f'{d}/%03d.jpg',
+                ],
+                check=True,
+                stdin=subprocess.DEVNULL,
+            )
             f = np.stack([cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for p in sorted(Path(d).glob('*.jpg'))])
-        return torch.from_numpy(f[sample_indices(len(f), T)]),self.items[i].label
+        return torch.from_numpy(f[sample_indices(len(f), T)]), self.items[i].label
+
 
 def _plain(ds):
     "Batches of a plain PyTorch loader, made floats by the same function as ours"
+
     def run():
         n = 0
-        for x,y in DataLoader(ds, BS, num_workers=WORKERS): n += len(to_batch(x, (.5,.5)))
-        assert n==N
+        for x, y in DataLoader(ds, BS, num_workers=WORKERS):
+            n += len(to_batch(x, (0.5, 0.5)))
+        assert n == N
+
     return run
+
 
 def _ours(items, cache=None):
     ds = VideoDataset(items, T, SIZE, cache=cache)
-    dl = clip_dls(ds, ds, bs=BS, stats=(.5,.5), num_workers=WORKERS).valid
+    dl = clip_dls(ds, ds, bs=BS, stats=(0.5, 0.5), num_workers=WORKERS).valid
+
     def run():
         n = 0
-        for x,y in dl: n += len(x)
-        assert n==N and not ds.skipped
+        for x, y in dl:
+            n += len(x)
+        assert n == N and not ds.skipped
+
     return run
 
+
 def _cached(items):
-    cache = FrameCache(HOME/'cache'); VideoDataset(items, T, SIZE, cache=cache).fill(workers=0, progress=False)
+    cache = FrameCache(HOME / 'cache')
+    VideoDataset(items, T, SIZE, cache=cache).fill(workers=0, progress=False)
     return _ours(items, cache)
 
-@bench(f'videos to batches, decoded, {N} clips', against=f'{FFMPEG} once per clip, JPEGs written and read back', at_least=3, runs=5)
-def _(): items = _videos(); return _ours(items),_plain(FFmpeg(items))
+
+@bench(
+    f'videos to batches, decoded, {N} clips',
+    against=f'{FFMPEG} once per clip, JPEGs written and read back',
+    at_least=3,
+    runs=5,
+)
+def _():
+    items = _videos()
+    return _ours(items), _plain(FFmpeg(items))
+
 
 @bench(f'videos to batches, decoded again, {N} clips', against='OpenCV alone, frame by frame', at_least=1, runs=9)
-def _(): items = _videos(); return _ours(items),_plain(OpenCV(items))
+def _():
+    items = _videos()
+    return _ours(items), _plain(OpenCV(items))
 
-@bench(f'videos to batches, from the cache, {N} clips', against=f'{FFMPEG} once per clip, JPEGs written and read back', at_least=10, runs=5)
-def _(): items = _videos(); return _cached(items),_plain(FFmpeg(items))
+
+@bench(
+    f'videos to batches, from the cache, {N} clips',
+    against=f'{FFMPEG} once per clip, JPEGs written and read back',
+    at_least=10,
+    runs=5,
+)
+def _():
+    items = _videos()
+    return _cached(items), _plain(FFmpeg(items))

@@ -1,10 +1,11 @@
 "Widgets in JupyterLab, in a real browser: what a reader waits for. Every time is taken by the clock of this one machine."
+
 import atexit, functools, sys, tempfile
 
 import frame
 from frame import asked
 
-sys.path.insert(0, str(frame.HERE.parent/'tests'))
+sys.path.insert(0, str(frame.HERE.parent / 'tests'))
 from lab import Lab, chromium
 
 SETUP = """import time, numpy as np, torch
@@ -23,56 +24,89 @@ PAGE = """() => { window.root = e => [...e.querySelectorAll('*')].map(n => n.sha
 window.pixels = r => [...r.querySelectorAll('canvas')].map(c => c.getContext('2d').getImageData(5, 5, 1, 1).data.join())
 window.until = async f => { for (;;) { await new Promise(requestAnimationFrame); const v = f(); if (v) return v } } }"""
 
+
 @functools.cache
 def notebook():
     "One notebook for all, open until the benchmarks end"
     from playwright.sync_api import sync_playwright
+
     at = chromium()
-    if not at: raise frame.Missing('no chromium, chromium-browser or google-chrome on PATH')
-    p = sync_playwright().start(); b = p.chromium.launch(executable_path=at, args=['--no-sandbox']); d = tempfile.TemporaryDirectory(ignore_cleanup_errors=True); lab = Lab(d.name, b, threads=2)
+    if not at:
+        raise frame.Missing('no chromium, chromium-browser or google-chrome on PATH')
+    p = sync_playwright().start()
+    b = p.chromium.launch(executable_path=at, args=['--no-sandbox'])
+    d = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    lab = Lab(d.name, b, threads=2)
     atexit.register(lambda: (b.close(), p.stop(), lab.close(), d.cleanup()))
-    nb = lab.make('bench', SETUP, SHOW, *(f"Painter(nets['{n}'], clip)" for n in ('I3D','C-LSTM')))
-    nb.run(); nb.page.evaluate(PAGE)
+    nb = lab.make('bench', SETUP, SHOW, *(f"Painter(nets['{n}'], clip)" for n in ('I3D', 'C-LSTM')))
+    nb.run()
+    nb.page.evaluate(PAGE)
     return nb
+
 
 @asked('Scrubber: 32 frames × 3 columns of 224×224, from the first line of the cell to the picture', ms=1000)
 def _():
-    nb = notebook(); c = nb.cell(1)
+    nb = notebook()
+    c = nb.cell(1)
+
     def f():
         c.locator('.jp-InputArea-editor').first.click()
-        nb.page.evaluate("""e => { const old = root(e); window.shown = until(() => { const r = root(e); return r && r!=old && r.querySelectorAll('canvas').length==3 && pixels(r).every(p => !p.endsWith(',0')) && Date.now() }) }""", c.element_handle())
+        nb.page.evaluate(
+            """e => { const old = root(e); window.shown = until(() => { const r = root(e); return r && r!=old && r.querySelectorAll('canvas').length==3 && pixels(r).every(p => !p.endsWith(',0')) && Date.now() }) }""",
+            c.element_handle(),
+        )
         nb.page.keyboard.press('Control+Enter')
-        end = nb.page.evaluate('() => window.shown'); nb.page.wait_for_timeout(500)
-        return end-1000*float(c.locator('.jp-OutputArea-output pre').last.inner_text())
+        end = nb.page.evaluate('() => window.shown')
+        nb.page.wait_for_timeout(500)
+        return end - 1000 * float(c.locator('.jp-OutputArea-output pre').last.inner_text())
+
     return f
 
-@asked('Scrubber: playing at 60 frames a second, time of a frame', ms=1000/60)
+
+@asked('Scrubber: playing at 60 frames a second, time of a frame', ms=1000 / 60)
 def _():
-    nb = notebook(); c = nb.cell(1); c.scroll_into_view_if_needed()
+    nb = notebook()
+    c = nb.cell(1)
+    c.scroll_into_view_if_needed()
     c.get_by_role('combobox', name='speed').select_option('60')
+
     def f():
         c.get_by_role('button', name='Play').click()
-        ms = nb.page.evaluate("""async e => { const r = root(e), o = r.querySelector('output'); await new Promise(d => setTimeout(d, 300))
-            let n = 0; const m = new MutationObserver(() => n++), t = performance.now(); m.observe(o, {childList: true}); await new Promise(d => setTimeout(d, 2000)); m.disconnect(); return (performance.now()-t)/n }""", c.element_handle())
+        ms = nb.page.evaluate(
+            """async e => { const r = root(e), o = r.querySelector('output'); await new Promise(d => setTimeout(d, 300))
+            let n = 0; const m = new MutationObserver(() => n++), t = performance.now(); m.observe(o, {childList: true}); await new Promise(d => setTimeout(d, 2000)); m.disconnect(); return (performance.now()-t)/n }""",
+            c.element_handle(),
+        )
         c.get_by_role('button', name='Pause').click()
         return ms
+
     return f
+
 
 # of a press on a mark: when the frozen column has changed, and when the scores are those of the new mask
 PRESS = """e => { const r = root(e), old = r.querySelectorAll('canvas'), last = old[old.length-1], data = () => { const d = last.getContext('2d').getImageData(0, 0, last.width, last.height).data; let s = 0; for (let i = 0; i<d.length; i++) s = (s*31+d[i])|0; return s }
     const before = data(); window.pressed = new Promise(done => r.addEventListener('pointerdown', async p => { const drawn = until(() => data()!=before && performance.now()), said = until(() => !r.querySelector('.scores.wait') && performance.now()); done([await drawn-p.timeStamp, await said-p.timeStamp]) }, {capture: true, once: true})) }"""
 
+
 def press(nb, c, i):
     "Press on the mark of frame `i`, which stands still or moves from then on: milliseconds to the picture and to the scores"
-    c.scroll_into_view_if_needed(); c.locator('.scores:not(.wait)').wait_for()
-    c.get_by_role('slider', name='frame', exact=True).fill(str(i)); nb.page.evaluate(PRESS, c.element_handle())
+    c.scroll_into_view_if_needed()
+    c.locator('.scores:not(.wait)').wait_for()
+    c.get_by_role('slider', name='frame', exact=True).fill(str(i))
+    nb.page.evaluate(PRESS, c.element_handle())
     c.get_by_role('switch').nth(i).click()
     return nb.page.evaluate('() => window.pressed')
 
-for k,n in enumerate(('I3D','C-LSTM')):
-    for j,(what,ms) in enumerate({'the picture':50, 'the scores':300}.items()):
+
+for k, n in enumerate(('I3D', 'C-LSTM')):
+    for j, (what, ms) in enumerate({'the picture': 50, 'the scores': 300}.items()):
+
         @asked(f'Painter on {n}, 16×64×64: from a press on the mask to {what}', ms=ms)
         def _(k=k, j=j):
-            nb = notebook(); c = nb.cell(2+k)
-            def f(): return press(nb, c, 8)[j]
+            nb = notebook()
+            c = nb.cell(2 + k)
+
+            def f():
+                return press(nb, c, 8)[j]
+
             return f

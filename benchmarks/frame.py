@@ -8,6 +8,7 @@ A benchmark is a function that makes two callables, ours and the baseline's, tha
 They are called in turn, so that a noisy machine disturbs both alike; the figure is the median of the ratios of neighbours.
 Where a time is asked for (what a reader waits for on a screen), `@asked(name, ms)` decorates a function that makes one callable, which gives milliseconds; the baseline is what is asked for.
 """
+
 import json, platform, statistics, time
 from dataclasses import dataclass
 from datetime import date
@@ -17,67 +18,114 @@ from typing import Callable
 HERE = Path(__file__).parent
 ALL: list['Bench'] = []
 
+
 @dataclass
 class Bench:
-    name:str              # what is measured, and at which size
-    against:str           # the baseline, in words
-    at_least:float|None   # the ratio (baseline's time / ours) that is asked for; None: none is
-    make:Callable         # () -> (ours, baseline), both without arguments
-    runs:int              # pairs that are timed
-    times:int=1           # how much less work the baseline's callable does, where doing all of it would take minutes
-    ms:float|None=None    # the time asked for; then `make` gives one callable that gives milliseconds
+    name: str  # what is measured, and at which size
+    against: str  # the baseline, in words
+    at_least: float | None  # the ratio (baseline's time / ours) that is asked for; None: none is
+    make: Callable  # () -> (ours, baseline), both without arguments
+    runs: int  # pairs that are timed
+    times: int = 1  # how much less work the baseline's callable does, where doing all of it would take minutes
+    ms: float | None = None  # the time asked for; then `make` gives one callable that gives milliseconds
+
 
 def bench(name, against, at_least=None, runs=7, times=1):
     "Register the decorated function as a benchmark"
-    def register(make): ALL.append(Bench(name, against, at_least, make, runs, times)); return make
+
+    def register(make):
+        ALL.append(Bench(name, against, at_least, make, runs, times))
+        return make
+
     return register
+
 
 def asked(name, ms, runs=7):
     "Register the decorated function as a benchmark of a time"
-    def register(make): ALL.append(Bench(name, f'the {ms:g} ms asked for', 1, make, runs, ms=ms)); return make
+
+    def register(make):
+        ALL.append(Bench(name, f'the {ms:g} ms asked for', 1, make, runs, ms=ms))
+        return make
+
     return register
 
-class Missing(RuntimeError): "What a benchmark needs is not on this machine"
 
-def _seconds(f): t = time.perf_counter(); f(); return time.perf_counter()-t
+class Missing(RuntimeError):
+    "What a benchmark needs is not on this machine"
 
-def measure(b:Bench)->dict:
+
+def _seconds(f):
+    t = time.perf_counter()
+    f()
+    return time.perf_counter() - t
+
+
+def measure(b: Bench) -> dict:
     "One row: the median ratio, and the spread of the middle half of the pairs"
     if b.ms is None:
-        ours,theirs = b.make()
-        ours(); theirs() # warm up
+        ours, theirs = b.make()
+        ours()
+        theirs()  # warm up
         pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(b.runs)]
     else:
-        f = b.make(); f()
-        pairs = [(f()/1000, b.ms/1000) for _ in range(b.runs)]
-    ratios = [t*b.times/o for o,t in pairs]
-    low,_,high = statistics.quantiles(ratios, n=4)
-    return dict(name=b.name, against=b.against, ratio=round(statistics.median(ratios),2), at_least=b.at_least, low=round(low,2), high=round(high,2),
-                runs=b.runs, times=b.times, ours_ms=round(1e3*statistics.median(o for o,_ in pairs),2), baseline_ms=round(1e3*b.times*statistics.median(t for _,t in pairs),2),
-                machine=machine(), date=date.today().isoformat())
+        f = b.make()
+        f()
+        pairs = [(f() / 1000, b.ms / 1000) for _ in range(b.runs)]
+    ratios = [t * b.times / o for o, t in pairs]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return dict(
+        name=b.name,
+        against=b.against,
+        ratio=round(statistics.median(ratios), 2),
+        at_least=b.at_least,
+        low=round(low, 2),
+        high=round(high, 2),
+        runs=b.runs,
+        times=b.times,
+        ours_ms=round(1e3 * statistics.median(o for o, _ in pairs), 2),
+        baseline_ms=round(1e3 * b.times * statistics.median(t for _, t in pairs), 2),
+        machine=machine(),
+        date=date.today().isoformat(),
+    )
 
-def machine()->str:
+
+def machine() -> str:
     "The processor (and GPU) in words"
     import torch
+
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists():
         cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), cpu)
     gpu = f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
     from interpvid.core import has_bf16
+
     return f"{cpu}, {torch.get_num_threads()} threads, {'with' if has_bf16('cpu') else 'without'} bfloat16 units{gpu}, torch {torch.__version__}"
 
-def write(rows, path=HERE/'latest.json'):
+
+def write(rows, path=HERE / 'latest.json'):
     "Rows into the file, in place of those of the same name; what was not run again stays"
     from interpvid.core import writing
-    old = json.loads(path.read_text()) if path.exists() else []
-    new = {r['name']:r for r in rows}
-    rows = [new.pop(r['name'], r) for r in old]+list(new.values())
-    with writing(path) as tmp: tmp.write_text(json.dumps(rows, indent=1)+'\n')
 
-def table(rows)->str:
+    old = json.loads(path.read_text()) if path.exists() else []
+    new = {r['name']: r for r in rows}
+    rows = [new.pop(r['name'], r) for r in old] + list(new.values())
+    with writing(path) as tmp:
+        tmp.write_text(json.dumps(rows, indent=1) + '\n')
+
+
+def table(rows) -> str:
     "Rows as text in columns"
-    head = 'benchmark','against','ratio','middle half','asked for',''
-    body = [(r['name'], r['against'], f"{r['ratio']:.2f}", f"{r['low']:.2f}–{r['high']:.2f}", '–' if r['at_least'] is None else f"{r['at_least']:.2f}",
-             '' if r['at_least'] is None else 'reached' if r['ratio']>=r['at_least'] else 'MISSED') for r in rows]
-    w = [max(len(x[i]) for x in (head,*body)) for i in range(len(head))]
-    return '\n'.join('  '.join(c.ljust(n) for c,n in zip(x, w)).rstrip() for x in (head,*body))
+    head = 'benchmark', 'against', 'ratio', 'middle half', 'asked for', ''
+    body = [
+        (
+            r['name'],
+            r['against'],
+            f"{r['ratio']:.2f}",
+            f"{r['low']:.2f}–{r['high']:.2f}",
+            '–' if r['at_least'] is None else f"{r['at_least']:.2f}",
+            '' if r['at_least'] is None else 'reached' if r['ratio'] >= r['at_least'] else 'MISSED',
+        )
+        for r in rows
+    ]
+    w = [max(len(x[i]) for x in (head, *body)) for i in range(len(head))]
+    return '\n'.join('  '.join(c.ljust(n) for c, n in zip(x, w)).rstrip() for x in (head, *body))

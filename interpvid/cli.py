@@ -152,7 +152,8 @@ def _evaluate(a):
     from interpvid.models.checkpoints import load_model
     from interpvid.training import evaluate, together
     with together():
-        m = load_model(a.checkpoint); T,*size = m.clip_shape # the clips as the network knows them, where nothing else is asked for
+        m = load_model(a.checkpoint)
+        T,*size = m.clip_shape # the clips as the network knows them, where nothing else is asked for
         a.frames,a.size = a.frames or T,a.size or size
         got = evaluate({type(m).__name__: m}, _clips(a, 24), a.out)
     if not rank(): _show(got)
@@ -161,27 +162,38 @@ def _evaluate(a):
 def _show(got):
     print(got['table1'].round(3).to_string())
     for name,t in got['classes'].items():
-        print(f"\n{name}, classes that lose most by reversal:"); print(t.head(5).round(2).to_string())
+        print(f"\n{name}, classes that lose most by reversal:")
+        print(t.head(5).round(2).to_string())
         print(f"highest F1 after reversal: {t['F1 reversed'].idxmax()} ({t['F1 reversed'].max():.2f})")
 
 def main(argv=None)->int:
     "The console command `interpvid`"
-    p = parser(); a = p.parse_args(argv)
+    p = parser()
+    a = p.parse_args(argv)
     if a.version:
         from interpvid import __version__
-        print(__version__); return 0
-    if not a.command: p.print_help(); return 2
-    warnings.filterwarnings('ignore', category=FutureWarning); warnings.filterwarnings('ignore', category=DeprecationWarning)
+        print(__version__)
+        return 0
+    if not a.command:
+        p.print_help()
+        return 2
+    warnings.filterwarnings('ignore', category=FutureWarning)
+    warnings.filterwarnings('ignore', category=DeprecationWarning)
     try:
         if a.command=='data':
             from interpvid.data.check import check_folder
             if a.frames is not None and a.frames<1: raise ValueError(f'clips have at least 1 frame, not {a.frames}')
             report = check_folder(a.root, a.frames, a.decode)
-            print(report); return 0 if report.ok else 1
+            print(report)
+            return 0 if report.ok else 1
         if a.command in ('train','evaluate'): return (_train if a.command=='train' else _evaluate)(a)
         if a.command=='explain': return explain_files(a.files, a.models, a.model, a.out, a.preset, a.iterations)
         from interpvid.reproduce import reproduce
         reproduce(a.out, a.seed, a.ssv2, a.kth, a.scenes, a.valid, a.epochs, a.per_class, a.few, a.preset, a.iterations, a.fresh)
         return 0
-    except (OSError, ValueError) as err: print(f'interpvid {a.command}: {err}', file=sys.stderr); return 1
-    except KeyboardInterrupt: print('stopped; what was finished is kept'+(', and the next run goes on from there' if a.command in ('reproduce','train') else ''), file=sys.stderr); return 130
+    except (OSError, ValueError) as err:
+        print(f'interpvid {a.command}: {err}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('stopped; what was finished is kept'+(', and the next run goes on from there' if a.command in ('reproduce','train') else ''), file=sys.stderr)
+        return 130

@@ -36,7 +36,8 @@ def to_batch(
         raise ValueError(f"to_batch: expected frames (T,H,W,3) or (B,T,H,W,3), got {tuple(x.shape)}")
     if x.dtype!=torch.uint8: raise ValueError(f"to_batch: frames are bytes (uint8, 0 to 255), got {x.dtype}")
     x = x.to(device).contiguous()
-    y = x.float(); row = y.flatten(3)
+    y = x.float()
+    row = y.flatten(3)
     mean,std = (s.flatten() if s.numel()==1 else s.flatten().repeat(x.shape[3]) for s in _stats(stats, x.device)) # for a row of pixels
     torch.addcmul(-mean/std, row, 1/(255*std), out=row) # in one pass
     return y.permute(0,4,1,2,3) # channels last: as the bytes lie
@@ -55,7 +56,9 @@ def seed_everything(
     seed:int, # any whole number
 ):
     "Start Python's, numpy's and torch's random numbers from `seed`"
-    random.seed(seed); np.random.seed(seed%2**32); torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed%2**32)
+    torch.manual_seed(seed)
 
 # %% ../nbs/00_core.ipynb #546feee9
 def best_device()->torch.device:
@@ -117,12 +120,14 @@ def conv_grads(
     need,        # whether the gradients of input, kernel and bias are asked for
 )->tuple:        # the three; None where not asked for
     "The way back through a convolution"
-    d = w.ndim-2; few = need[0] and w.shape[1]<=4 and max(stride)>1
+    d = w.ndim-2
+    few = need[0] and w.shape[1]<=4 and max(stride)>1
     dx,dw,db = _back(g, x, w, [len(w)], stride, pad, [1]*d, False, [0]*d, 1, [need[0] and not few, *need[1:]])
     return (_few_channels_grad(g, w, x.shape[2:], stride, pad) if few else dx), dw, db
 
 def _few_channels_grad(g, w, size, stride, pad):
-    o,c,*k = w.shape; d = len(k)
+    o,c,*k = w.shape
+    d = len(k)
     m = [-(-a//s) for a,s in zip(k, stride)] # taps of each place
     w = F.pad(w, [q for a,s,n in zip(reversed(k), reversed(stride), reversed(m)) for q in (0, s*n-a)])
     w = w.reshape(o, c, *(q for n,s in zip(m, stride) for q in (n,s)))
@@ -148,7 +153,8 @@ def first_order(
 class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, w, b, stride, pad):
-        ctx.save_for_backward(x, w); ctx.how = stride,pad
+        ctx.save_for_backward(x, w)
+        ctx.how = stride,pad
         return _conv(x, w, b, stride, pad)
     @staticmethod
     @first_order
@@ -223,8 +229,14 @@ class Parts:
             try: y = f(*part)
             except (RuntimeError, MemoryError) as e:
                 if not no_memory(e) or len(part[0])==1: raise
-            else: out.append(y); i += len(part[0]); continue
-            n = len(part[0]); self.n = n//2; del part # outside of `except`, which would hold on to what there was
+            else:
+                out.append(y)
+                i += len(part[0])
+                continue
+            # outside of `except`, which would hold on to what there was
+            n = len(part[0])
+            self.n = n//2
+            del part
             if torch.cuda.is_available(): torch.cuda.empty_cache()
             self.say(f"not enough memory for {n} clips at once; going on with {self.n}")
         return tuple(map(torch.cat, zip(*out))) if isinstance(out[0], tuple) else torch.cat(out)
@@ -262,7 +274,10 @@ def writing(
 ):
     "A temporary path beside `path`, renamed to it when all went well and removed when not"
     path = Path(path)
-    if path in _open: yield path; return # somebody further out sees to it
+    # somebody further out sees to it
+    if path in _open:
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     for p in path.parent.glob(f'.{glob.escape(path.stem)}.*{glob.escape(path.suffix)}'): # left by processes that were killed here
         if not _alive(_maker(p, path)): _remove(p)
@@ -273,7 +288,9 @@ def writing(
         if path.is_dir(): os.replace(path, old)
         os.replace(tmp, path)
     finally:
-        _open.discard(tmp); _remove(tmp); _remove(old)
+        _open.discard(tmp)
+        _remove(tmp)
+        _remove(old)
 
 def _maker(tmp, path):
     "The number of the process whose temporary file this is; None if it is none"

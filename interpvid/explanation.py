@@ -46,7 +46,9 @@ class Explanation:
     truth:dict = field(default_factory=dict) # for built-in clips: event (T,), boxes (T,n,4), acting (n,)
 
     @property
-    def binary(self): "(T,) bool: the mask cut at one half"; return self.mask>.5
+    def binary(self):
+        "(T,) bool: the mask cut at one half"
+        return self.mask>.5
     @property
     def wrong(self): return self.label is not None and self.guess!=self.label
     @property
@@ -58,19 +60,31 @@ class Explanation:
         if self.wrong: s += [f"CS {self.scores['CS']:.3f}", f'P {self.guess}', f'true class: {self.classes[self.label]}']
         return ' · '.join(s)
     @property
-    def frozen(self): "(T,H,W,3) uint8: the clip frozen by the binary mask"; return self.frames[freeze.index(torch.from_numpy(self.binary)[None])[0].numpy()]
+    def frozen(self):
+        "(T,H,W,3) uint8: the clip frozen by the binary mask"
+        return self.frames[freeze.index(torch.from_numpy(self.binary)[None])[0].numpy()]
     @property
-    def cam_name(self): "What drew the heat map"; return self.settings.get('cam', {}).get('by', 'Grad-CAM')
+    def cam_name(self):
+        "What drew the heat map"
+        return self.settings.get('cam', {}).get('by', 'Grad-CAM')
     @property
-    def columns(self): "The three columns of the paper's Fig. 2"; return {'original':self.frames, self.cam_name:overlay(self.frames, self.cam), 'frozen':self.frozen}
-    def figure(self, px=128): "(T,h,w,3) uint8: the columns side by side"; return columns(self.columns, self.mask, f'{self.title}   {self.caption}', px)
+    def columns(self):
+        "The three columns of the paper's Fig. 2"
+        return {'original':self.frames, self.cam_name:overlay(self.frames, self.cam), 'frozen':self.frozen}
+    def figure(self, px=128):
+        "(T,h,w,3) uint8: the columns side by side"
+        return columns(self.columns, self.mask, f'{self.title}   {self.caption}', px)
     @property
-    def said(self): "The scores and what they mean, for the table beside a scrubber"; return [(k, self.scores[k], about) for k,about in SCORES.items() if k in self.scores]
+    def said(self):
+        "The scores and what they mean, for the table beside a scrubber"
+        return [(k, self.scores[k], about) for k,about in SCORES.items() if k in self.scores]
     def scrub(self, **kwargs):
         "The columns as a scrubber draws them; `kwargs` as for `scrub_parts`"
         wrong = f"guessed: {self.classes[self.guess]} (P {self.guess}); true class: {self.classes[self.label]}" if self.wrong else ''
         return scrub_parts({'original':self.frames, self.cam_name:(self.frames, self.cam), 'frozen':self.frozen}, self.mask, self.title, wrong, self.said, **kwargs)
-    def html(self, **kwargs): "A self-contained scrubber; `kwargs` as for `scrub_parts`"; return parts_html(self.scrub(**kwargs))
+    def html(self, **kwargs):
+        "A self-contained scrubber; `kwargs` as for `scrub_parts`"
+        return parts_html(self.scrub(**kwargs))
     def _repr_html_(self): return self.html()
     def __repr__(self): return f'Explanation({self.title}; {self.caption})'
 
@@ -181,9 +195,11 @@ def explain(
     stats = stats or getattr(model, 'stats', STATS)
     dev = device_of(model)
     x = x.to(dev) if isinstance(x, Tensor) and x.is_floating_point() else to_batch(x, stats, dev)
-    as_clips(x); cam = cam or {}
+    as_clips(x)
+    cam = cam or {}
     if maps is None: # all that can be wrong is found before the long work
-        how = cam_settings(**{k: v for k,v in cam.items() if k not in ('relu','bs')}); find_layer(model, layer, x[:1])
+        how = cam_settings(**{k: v for k,v in cam.items() if k not in ('relu','bs')})
+        find_layer(model, layer, x[:1])
         if None in (how['space'],how['time']) or not cam.get('relu', True): raise ValueError("explain shows maps at the size of the clip, not negative; for others take `gradcam`")
     for k,v in dict(labels=labels, truth=truth).items():
         if v is not None and len(v)<len(x): raise ValueError(f"explain: {len(v)} {k} for {len(x)} clips")

@@ -67,19 +67,28 @@ def plot_distributions(
     if not len(s): raise ValueError("plot_distributions: no clips, or none but those of control classes")
     looks,n = _looks(list(dict.fromkeys(s['model']))),min(3, len(columns))
     rows = -(-len(columns)//n)
-    fig = Figure(figsize=(2.9*n, 2.25*rows+.35), dpi=72, layout='constrained'); axes = fig.subplots(rows, n, squeeze=False, sharey=True)
+    fig = Figure(figsize=(2.9*n, 2.25*rows+.35), dpi=72, layout='constrained')
+    axes = fig.subplots(rows, n, squeeze=False, sharey=True)
     for ax in axes.flat[len(columns):]: ax.set_visible(False)
     for ax,c in zip(axes.flat, columns):
-        if c=='drop ratio': ax.set_xscale('log'); ax.xaxis.set_major_locator(LogLocator(subs=(1,3))); ax.xaxis.set_major_formatter(FuncFormatter(lambda v,_: f'{v:g}')); ax.xaxis.set_minor_formatter('')
+        if c=='drop ratio':
+            ax.set_xscale('log')
+            ax.xaxis.set_major_locator(LogLocator(subs=(1,3)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda v,_: f'{v:g}'))
+            ax.xaxis.set_minor_formatter('')
         for m,(color,marker,line) in looks.items():
-            v = np.sort(s.loc[s['model']==m, c].to_numpy(float)); v = v[np.isfinite(v)]
+            v = np.sort(s.loc[s['model']==m, c].to_numpy(float))
+            v = v[np.isfinite(v)]
             if not len(v): continue
             ax.ecdf(v, color=color, ls=line, lw=1.6)
             ax.plot(v.mean(), (v<=v.mean()).mean(), marker, color=color, ms=7, mec='white', clip_on=False, zorder=4)
             if m in PAPER_TABLE2.index and c in PAPER_TABLE2:
                 x = float(PAPER_TABLE2.loc[m,c].split()[0])
-                ax.axvline(x, color=color, ls=(0,(3,3)), lw=.9, zorder=1); ax.plot(x, 1.06, marker, color=color, mfc='white', ms=6, clip_on=False, zorder=5)
-        ax.set(xlabel=f'{c} ({UNITS[c]})' if UNITS.get(c, 'ratio')!='ratio' else c, ylim=(0,1.06)); ax.set_yticks((0,.5,1), ('0','½','1')); ax.spines[['top','right']].set_visible(False)
+                ax.axvline(x, color=color, ls=(0,(3,3)), lw=.9, zorder=1)
+                ax.plot(x, 1.06, marker, color=color, mfc='white', ms=6, clip_on=False, zorder=5)
+        ax.set(xlabel=f'{c} ({UNITS[c]})' if UNITS.get(c, 'ratio')!='ratio' else c, ylim=(0,1.06))
+        ax.set_yticks((0,.5,1), ('0','½','1'))
+        ax.spines[['top','right']].set_visible(False)
     for row in axes: row[0].set_ylabel('share of clips')
     for m,(color,marker,line) in looks.items():
         axes[0,0].plot([], [], color=color, ls=line, marker=marker, mec='white', ms=7, label=f'{m}, mean marked')
@@ -93,29 +102,43 @@ def plot_lost(
     paper={}, # dict: name of a dataset -> the paper's top-1, with rows 'I3D', 'I3D, reversed' and so on
 )->Figure:
     "Top-1 of each network as it is and reversed, ours and the paper's"
-    fig = Figure(figsize=(6.6, .5+.5*sum(len(t) for t in lost.values())), dpi=72, layout='constrained'); ax = fig.subplots()
+    fig = Figure(figsize=(6.6, .5+.5*sum(len(t) for t in lost.values())), dpi=72, layout='constrained')
+    ax = fig.subplots()
     y,ticks = 0,[]
     for d,t in lost.items():
         looks = _looks(list(t.index))
         for m,r in t.iterrows():
             c,marker,_ = looks[m]
             for dy,(a,b),size,what in ((0,(r['top-1'],r['reversed']),8,'here'), *([(.3,(paper[d][m],paper[d][f'{m}, reversed']),5,'paper')] if d in paper and m in paper[d] else [])):
-                ax.plot([a,b], [y+dy]*2, color=c, lw=1.2 if dy==0 else .7, alpha=1 if dy==0 else .6); ax.plot(a, y+dy, marker, color=c, ms=size); ax.plot(b, y+dy, marker, color=c, mfc='white', ms=size)
+                ax.plot([a,b], [y+dy]*2, color=c, lw=1.2 if dy==0 else .7, alpha=1 if dy==0 else .6)
+                ax.plot(a, y+dy, marker, color=c, ms=size)
+                ax.plot(b, y+dy, marker, color=c, mfc='white', ms=size)
                 if dy: ax.text(max(a,b)+.02, y+dy, what, fontsize=7.5, va='center', color='#555555')
-            ticks.append((y, f'{d}: {m}')); y += 1
-    ax.set(yticks=[t for t,_ in ticks], yticklabels=[n for _,n in ticks], xlim=(-.02,1.02), ylim=(y-.4,-.5), xlabel='top-1; full: as it is, open: reversed; small: the paper'); ax.spines[['top','right']].set_visible(False)
+            ticks.append((y, f'{d}: {m}'))
+            y += 1
+    ax.set(yticks=[t for t,_ in ticks], yticklabels=[n for _,n in ticks], xlim=(-.02,1.02), ylim=(y-.4,-.5), xlabel='top-1; full: as it is, open: reversed; small: the paper')
+    ax.spines[['top','right']].set_visible(False)
     return fig
 
 def plot_reversal(
     by_class, # dict: name of a network -> `class_table`
 )->Figure:    # a row for each class
     "F1 of each class as it is (full) and reversed (open)"
-    first = next(iter(by_class.values())); names = list(first.sort_values('lost', kind='stable').index); looks = _looks(list(by_class))
-    fig = Figure(figsize=(7.4, .6+.3*len(names)), dpi=72, layout='constrained'); ax = fig.subplots()
+    first = next(iter(by_class.values()))
+    names = list(first.sort_values('lost', kind='stable').index)
+    looks = _looks(list(by_class))
+    fig = Figure(figsize=(7.4, .6+.3*len(names)), dpi=72, layout='constrained')
+    ax = fig.subplots()
     for k,(m,t) in enumerate(by_class.items()):
-        c,marker,_ = looks[m]; y = np.arange(len(names))+.28*(k-(len(by_class)-1)/2); t = t.reindex(names)
-        ax.hlines(y, t['F1 reversed'], t['F1'], color=c, lw=1); ax.plot(t['F1'], y, marker, color=c, ms=5, ls='', label=m, clip_on=False); ax.plot(t['F1 reversed'], y, marker, color=c, mfc='white', ms=5, ls='', clip_on=False)
-    ax.set(yticks=range(len(names)), xlim=(-.02,1.02), xlabel='F1; full: as it is, open: reversed'); ax.set_yticklabels([textwrap.shorten(n, 48, placeholder=' …') for n in names], fontsize=8); ax.spines[['top','right']].set_visible(False)
+        c,marker,_ = looks[m]
+        y = np.arange(len(names))+.28*(k-(len(by_class)-1)/2)
+        t = t.reindex(names)
+        ax.hlines(y, t['F1 reversed'], t['F1'], color=c, lw=1)
+        ax.plot(t['F1'], y, marker, color=c, ms=5, ls='', label=m, clip_on=False)
+        ax.plot(t['F1 reversed'], y, marker, color=c, mfc='white', ms=5, ls='', clip_on=False)
+    ax.set(yticks=range(len(names)), xlim=(-.02,1.02), xlabel='F1; full: as it is, open: reversed')
+    ax.set_yticklabels([textwrap.shorten(n, 48, placeholder=' …') for n in names], fontsize=8)
+    ax.spines[['top','right']].set_visible(False)
     fig.legend(loc='outside upper right', ncols=len(by_class), frameon=False, fontsize=9)
     return fig
 
@@ -124,8 +147,10 @@ def plot_paired(
     paired, # from `paired_table`
 )->Figure:  # a row for each number: difference, 95 % interval, the line of no difference
     "Differences between two networks, clip by clip, with their intervals"
-    a,b = paired.columns[1:3]; looks = _looks([a,b])
-    fig = Figure(figsize=(7.6, .62*len(paired)+.5), dpi=72, layout='constrained'); axes = fig.subplots(len(paired), 1, squeeze=False)[:,0]
+    a,b = paired.columns[1:3]
+    looks = _looks([a,b])
+    fig = Figure(figsize=(7.6, .62*len(paired)+.5), dpi=72, layout='constrained')
+    axes = fig.subplots(len(paired), 1, squeeze=False)[:,0]
     for ax,(c,r) in zip(axes, paired.iterrows()):
         sure = r['low']>0 or r['high']<0
         color,marker,_ = looks[a if r['difference']>0 else b] if sure else ('#777777','D',None) # the one whose number is larger
@@ -134,12 +159,17 @@ def plot_paired(
         if known[0]: ax.plot(r['difference'], 0, marker, color=color, ms=7, mfc=color if sure else 'white', zorder=3)
         ax.axvline(0, color='#222222', lw=1)
         reach = 1.15*np.nanmax(np.abs([r['difference'],r['low'],r['high']]), initial=0) or 1
-        ax.set(xlim=(-reach,reach), ylim=(-1,1), yticks=[]); ax.spines[['top','right','left']].set_visible(False); ax.tick_params(labelsize=8, pad=1, length=2)
+        ax.set(xlim=(-reach,reach), ylim=(-1,1), yticks=[])
+        ax.spines[['top','right','left']].set_visible(False)
+        ax.tick_params(labelsize=8, pad=1, length=2)
         ax.locator_params(axis='x', nbins=6)
-        unit = UNITS.get(c, ''); ax.text(-.02, .5, c+(f'\n({unit})' if unit and unit!='ratio' else ''), transform=ax.transAxes, ha='right', va='center', fontsize=9, linespacing=1)
-        p = r['p (Holm)']; said = 'no test' if np.isnan(p) else 'p < 0.001' if p<.001 else f'p = {p:.3f}'
+        unit = UNITS.get(c, '')
+        ax.text(-.02, .5, c+(f'\n({unit})' if unit and unit!='ratio' else ''), transform=ax.transAxes, ha='right', va='center', fontsize=9, linespacing=1)
+        p = r['p (Holm)']
+        said = 'no test' if np.isnan(p) else 'p < 0.001' if p<.001 else f'p = {p:.3f}'
         ax.text(1.02, .5, f"{said}\n{int(r['clips'])} clips", transform=ax.transAxes, va='center', fontsize=8, linespacing=1.1)
-    axes[0].set_title(f'← larger for {b}', loc='left', fontsize=9, color=looks[b][0]); axes[0].set_title(f'larger for {a} →', loc='right', fontsize=9, color=looks[a][0])
+    axes[0].set_title(f'← larger for {b}', loc='left', fontsize=9, color=looks[b][0])
+    axes[0].set_title(f'larger for {a} →', loc='right', fontsize=9, color=looks[a][0])
     axes[-1].set_xlabel(f'{a} - {b}, mean of clips and 95 % interval; p after Holm', fontsize=9)
     return fig
 
@@ -150,15 +180,22 @@ def plot_settings(
     without=CONTROL, # control classes, left out
 )->Figure:  # settings down, one panel for each column
     "Means of both networks under several settings, with 95 % intervals over clips"
-    fig = Figure(figsize=(1.6+2*len(columns), .9+.42*len(stats)), dpi=72, layout='constrained'); axes = fig.subplots(1, len(columns), squeeze=False, sharey=True)[0]
-    models = list(dict.fromkeys(m for s in stats.values() for m in s['model'])); looks = _looks(models)
+    fig = Figure(figsize=(1.6+2*len(columns), .9+.42*len(stats)), dpi=72, layout='constrained')
+    axes = fig.subplots(1, len(columns), squeeze=False, sharey=True)[0]
+    models = list(dict.fromkeys(m for s in stats.values() for m in s['model']))
+    looks = _looks(models)
     for ax,(c,unit) in zip(axes, columns.items()):
         for k,m in enumerate(models):
             color,marker,_ = looks[m]
             for y,s in enumerate(stats.values()):
-                v,lo,hi = boot_ci(s.loc[(s['model']==m)&~s['class'].isin(without), c]); at = y+.22*(k-(len(models)-1)/2)
-                ax.plot([lo,hi], [at,at], color=color, lw=1.6); ax.plot(v, at, marker, color=color, ms=6, label=m if y==0 else None)
-        ax.set(xlabel=unit, yticks=range(len(stats)), yticklabels=list(stats), ylim=(len(stats)-.5,-.5)); ax.spines[['top','right']].set_visible(False); ax.tick_params(labelsize=8.5); ax.xaxis.label.set_size(8.5)
+                v,lo,hi = boot_ci(s.loc[(s['model']==m)&~s['class'].isin(without), c])
+                at = y+.22*(k-(len(models)-1)/2)
+                ax.plot([lo,hi], [at,at], color=color, lw=1.6)
+                ax.plot(v, at, marker, color=color, ms=6, label=m if y==0 else None)
+        ax.set(xlabel=unit, yticks=range(len(stats)), yticklabels=list(stats), ylim=(len(stats)-.5,-.5))
+        ax.spines[['top','right']].set_visible(False)
+        ax.tick_params(labelsize=8.5)
+        ax.xaxis.label.set_size(8.5)
         ax.margins(x=.12)
     fig.legend(*axes[0].get_legend_handles_labels(), loc='outside upper right', ncols=len(models), frameon=False, fontsize=9)
     return fig
@@ -172,17 +209,22 @@ def plot_conclusions(
     "Which of the paper's statements hold under which setting"
     if not tables: raise ValueError("plot_conclusions: no settings; a dict of name -> conclusions(…)")
     statements = list(dict.fromkeys(s for t in tables.values() for s in t.index))
-    fig = Figure(figsize=(1.9+1.35*len(statements), 1.35+.55*len(tables)), dpi=72, layout='constrained'); ax = fig.subplots()
+    fig = Figure(figsize=(1.9+1.35*len(statements), 1.35+.55*len(tables)), dpi=72, layout='constrained')
+    ax = fig.subplots()
     for y,t in enumerate(tables.values()):
         for x,s in enumerate(statements):
             if s not in t.index: continue
-            r = t.loc[s]; color,sign = VERDICT_LOOKS[r['verdict']]
+            r = t.loc[s]
+            color,sign = VERDICT_LOOKS[r['verdict']]
             if r['verdict'] in VERDICTS[:2]: ax.fill([x-.47,x+.47,x+.47,x-.47], [y-.45,y-.45,y+.45,y+.45], color=color, alpha=.13, lw=0)
             ax.text(x, y-.14 if r['clips'] else y, sign, color=color, ha='center', va='center', fontsize=14)
             if np.isfinite(r['difference']): ax.text(x, y+.29, f"{r['difference']:+.2g}", ha='center', va='center', fontsize=8, color='#333333')
     ax.set(xlim=(-.5,len(statements)-.5), ylim=(len(tables)-.5,-.5), xticks=range(len(statements)), yticks=range(len(tables)))
-    ax.set_xticklabels([textwrap.fill(s, 19) for s in statements], fontsize=8.5); ax.set_yticklabels(tables)
-    ax.xaxis.tick_top(); ax.tick_params(length=0); ax.spines[:].set_visible(False)
+    ax.set_xticklabels([textwrap.fill(s, 19) for s in statements], fontsize=8.5)
+    ax.set_yticklabels(tables)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     a,b = list(tables.values())[0].columns[4:6]
     key = [Line2D([], [], ls='', marker=f'${sign}$', color=color, ms=8, label=v) for v,(color,sign) in VERDICT_LOOKS.items()]
     fig.legend(handles=key, loc='outside lower center', ncols=4, frameon=False, fontsize=8.5, handletextpad=.3, title=f'numbers: {a} - {b}, mean of clips', title_fontsize=8.5)

@@ -78,14 +78,17 @@ class FastClips(Callback):
     "Forward passes of a training in bfloat16 where the device is fast at it; outside of it the network is as it was, also after an error"
     order,active = 10,False
     def before_fit(self):
-        net = bare(self.model); by_class = type(net).forward.__get__(net)
+        net = bare(self.model)
+        by_class = type(net).forward.__get__(net)
         def forward(*args, **kwargs):
             if not self.active: return by_class(*args, **kwargs)
             self.active = False
             with fast(self.dls.device): return by_class(*args, **kwargs).float()
         net.forward = forward
     def before_batch(self): self.active = True
-    def after_fit(self): self.active = False; bare(self.model).__dict__.pop('forward', None)
+    def after_fit(self):
+        self.active = False
+        bare(self.model).__dict__.pop('forward', None)
 
 class Finite(Callback):
     "Stops a training whose loss is no number any more, before the best network or the state is lost to it"
@@ -104,7 +107,9 @@ class OneBar(Callback):
     def __init__(self, desc): self.desc = desc
     def before_fit(self): self.bar = tqdm(total=self.n_epoch*len(self.dls.train), desc=self.desc, leave=False)
     def after_batch(self):
-        if self.training: self.bar.update(); self.bar.set_postfix(loss=f'{self.smooth_loss.item():.2f}', refresh=False)
+        if self.training:
+            self.bar.update()
+            self.bar.set_postfix(loss=f'{self.smooth_loss.item():.2f}', refresh=False)
     def after_fit(self): self.bar.close()
 
 # %% ../nbs/30_learner.ipynb #1252b943
@@ -122,7 +127,9 @@ def _learner(arch, make, dls, preset, init, cbs, verbose, **model_kw):
     if verbose: print(f"{arch}, preset '{preset}': " + ', '.join(f'{k} {v}' for k,v in p.items() if v is not None))
     model = fast_layout(make(**{**p['model'], **model_kw}))
     if p.get('flat_start'): # all classes equally likely at first: what a scene looks like does not drown what happens in it
-        last = _last_linear(model); nn.init.zeros_(last.weight); nn.init.zeros_(last.bias)
+        last = _last_linear(model)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
     if init is not None: init(model)
     x = dls.one_batch()[0]
     model.classes,model.stats,model.clip_shape = list(dls.vocab),tuple(dls.stats),tuple(x.shape[2:])
@@ -165,11 +172,17 @@ class _Place(Callback):
     def at(self): return self.done+self.learn.epoch
     def before_train(self):
         seed_everything(1_000_003*self.seed+1009*self.at+rank())
-        dl = self.dls.train; dl = getattr(dl, 'dl', dl)
-        dl.rng = random.Random(1_000_003*self.seed+self.at); dl.skip_batches,dl.salt = self.skip,1009*self.seed+self.at
+        dl = self.dls.train
+        dl = getattr(dl, 'dl', dl)
+        dl.rng = random.Random(1_000_003*self.seed+self.at)
+        dl.skip_batches,dl.salt = self.skip,1009*self.seed+self.at
     def before_batch(self):
         if self.training: self.learn.pct_train = (self.at+(self.iter+self.skip)/len(self.dls.train))/self.epochs # where the schedule is; a count, not a sum
-    def after_train(self): dl = self.dls.train; dl = getattr(dl, 'dl', dl); dl.skip_batches,dl.salt = 0,None; self.skip = 0
+    def after_train(self):
+        dl = self.dls.train
+        dl = getattr(dl, 'dl', dl)
+        dl.skip_batches,dl.salt = 0,None
+        self.skip = 0
 
 class KeepBest(TrackerCallback):
     "Keeps the network of the best epoch, with all that is needed to use it"
@@ -178,7 +191,9 @@ class KeepBest(TrackerCallback):
         path,                # of the checkpoint, see `save_model`
         monitor='valid_loss',# or 'accuracy'
         **info,              # kept with it
-    ): super().__init__(monitor); self.path,self.info = path,info
+    ):
+        super().__init__(monitor)
+        self.path,self.info = path,info
     def after_epoch(self):
         super().after_epoch()
         if self.new_best and not rank():
@@ -191,11 +206,17 @@ def plot_curves(
     "Losses and accuracy over epochs"
     from matplotlib.figure import Figure
     at = lambda k: [r.get(k, math.nan) for r in rows]
-    fig = Figure(figsize=(7, 2.6), layout='constrained'); a,b = fig.subplots(1, 2)
-    a.plot(at('epoch'), at('train_loss'), 'o--', ms=3, color='#777777', label='training'); a.plot(at('epoch'), at('valid_loss'), 's-', ms=3, color='#0072B2', label='validation')
-    a.set(xlabel='epoch', ylabel='cross entropy (nats)'); a.legend(frameon=False)
-    b.plot(at('epoch'), at('accuracy'), 's-', ms=3, color='#0072B2'); b.set(xlabel='epoch', ylabel='top-1 (validation)', ylim=(0,1.02))
-    for x in a,b: x.xaxis.get_major_locator().set_params(integer=True); x.spines[['top','right']].set_visible(False)
+    fig = Figure(figsize=(7, 2.6), layout='constrained')
+    a,b = fig.subplots(1, 2)
+    a.plot(at('epoch'), at('train_loss'), 'o--', ms=3, color='#777777', label='training')
+    a.plot(at('epoch'), at('valid_loss'), 's-', ms=3, color='#0072B2', label='validation')
+    a.set(xlabel='epoch', ylabel='cross entropy (nats)')
+    a.legend(frameon=False)
+    b.plot(at('epoch'), at('accuracy'), 's-', ms=3, color='#0072B2')
+    b.set(xlabel='epoch', ylabel='top-1 (validation)', ylim=(0,1.02))
+    for x in a,b:
+        x.xaxis.get_major_locator().set_params(integer=True)
+        x.spines[['top','right']].set_visible(False)
     return fig
 
 class RunLog(Callback):
@@ -212,7 +233,9 @@ class RunLog(Callback):
         self.rows = [*self.rows, row]
         if rank(): return
         with writing(self.path) as tmp, open(tmp, 'w', newline='') as f:
-            w = csv.DictWriter(f, row); w.writeheader(); w.writerows(self.rows)
+            w = csv.DictWriter(f, row)
+            w.writeheader()
+            w.writerows(self.rows)
         with writing(self.path.with_suffix('.png')) as tmp: plot_curves(self.rows).savefig(tmp, dpi=110)
 
 def _plainly(x):
@@ -232,7 +255,9 @@ class Resume(Callback):
     ):
         self.path,self.about,self.every,self.state = Path(path),about,every,None
         if not self.path.exists(): return
-        try: s = torch.load(self.path, map_location='cpu', weights_only=True); was = s['about']
+        try:
+            s = torch.load(self.path, map_location='cpu', weights_only=True)
+            was = s['about']
         except Exception as e: raise ValueError(f"{self.path}: is not the state of a run ({(str(e) or type(e).__name__).splitlines()[0]}); fresh=True begins anew") from None
         if differ := [k for k in about.keys()|was.keys() if about.get(k)!=was.get(k)]:
             raise ValueError(f"{self.path.parent}: holds another run, with {'; '.join(f'{k} {was.get(k)} (now {about.get(k)})' for k in sorted(differ))}. Name another folder, or begin anew with fresh=True")
@@ -250,8 +275,11 @@ class Resume(Callback):
         if s['batch']: self._place.skip,self.rng = s['batch'],s['rng']
     def before_batch(self):
         if not self.training or self.rng is None: return
-        t,cuda,(a,b,*c),(v,w,g) = self.rng; self.rng = None # the first batch of the rest of an epoch
-        torch.set_rng_state(t); np.random.set_state((a,b.numpy(),*c)); random.setstate((v,tuple(w),g))
+        t,cuda,(a,b,*c),(v,w,g) = self.rng
+        self.rng = None # the first batch of the rest of an epoch
+        torch.set_rng_state(t)
+        np.random.set_state((a,b.numpy(),*c))
+        random.setstate((v,tuple(w),g))
         if cuda is not None and torch.cuda.is_available(): torch.cuda.set_rng_state(cuda)
     def after_batch(self):
         done = self.iter+self._place.skip+1
@@ -260,7 +288,9 @@ class Resume(Callback):
     def after_cancel_fit(self): self.keep(self._place.at+1, over=True) # stopped early, by itself
     def keep(self, epoch, batch=0, over=False):
         if rank(): return
-        a,b,*c = np.random.get_state(); v,w,g = random.getstate(); m = self.recorder.smooth_loss
+        a,b,*c = np.random.get_state()
+        v,w,g = random.getstate()
+        m = self.recorder.smooth_loss
         state = dict(about=self.about, epoch=epoch, batch=batch, over=over, model=dict(bare(self.model).state_dict()),
             opt=dict(hypers=[dict(h) for h in self.opt.hypers], state=list(self.opt.state_dict()['state'])),
             trackers=[(float(t.best), getattr(t, 'wait', 0)) for t in self._trackers], rows=self.run_log.rows if hasattr(self.learn, 'run_log') else [],
@@ -279,7 +309,8 @@ def _about(learn, **more):
 def _agree(folder, state):
     "Processes that train together have to start from the same place"
     if processes()<2 or not torch.distributed.is_initialized(): return
-    at = [None]*processes(); torch.distributed.all_gather_object(at, None if state is None else (state['epoch'], state['over']))
+    at = [None]*processes()
+    torch.distributed.all_gather_object(at, None if state is None else (state['epoch'], state['over']))
     if len(set(at))>1: raise ValueError(f"{folder}: the processes do not see the same run there (epochs {', '.join('none' if a is None else str(a[0]) for a in at)}); they have to share one folder, on all machines")
 
 @patch
@@ -295,7 +326,8 @@ def fit_preset(self:Learner,
     p,n,cbs,done = self.preset,epochs or self.preset['epochs'],[],0
     if seed is not None or folder is not None: cbs.append(place := _Place(seed or 0, n))
     if folder is not None:
-        folder = Path(folder); model = bare(self.model)
+        folder = Path(folder)
+        model = bare(self.model)
         about = _about(self, epochs=n, seed=seed or 0, patience=patience)
         if fresh:
             for f in 'state.pt','best.safetensors','log.csv','log.png': (folder/f).unlink(missing_ok=True)
@@ -304,7 +336,8 @@ def fit_preset(self:Learner,
         if resume.state is not None:
             place.done = done = resume.state['epoch']
             if done>=n or resume.state['over']:
-                model.load_state_dict(resume.state['model']); self.history = resume.state['rows']
+                model.load_state_dict(resume.state['model'])
+                self.history = resume.state['rows']
                 return self
     if patience is not None: cbs.append(EarlyStoppingCallback(patience=patience))
     if not p.get('plateau') and p.get('flat_start'):

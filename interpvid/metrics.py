@@ -57,7 +57,8 @@ def cycles_covered(
     if m.ndim!=1 or m.shape!=phase.shape: raise ValueError(f"cycles_covered: one mask (T,) and one phase (T,) of the same clip, got {m.shape} and {phase.shape}")
     if not np.isin(m, (0,1)).all(): raise ValueError("cycles_covered: the mask holds values between 0 and 1; cut it first, as in mask>.5")
     if np.isnan(phase).all(): return np.nan,np.nan
-    step = np.abs(np.diff(phase)); gone = np.isnan(step) # from each frame to the next; not seen where nobody is there
+    step = np.abs(np.diff(phase))
+    gone = np.isnan(step) # from each frame to the next; not seen where nobody is there
     on = m[1:].astype(bool)                              # these steps are held still
     seen = ~on & ~gone & ~np.r_[False, on[:-1]]          # both frames show themselves
     def most(steps): return float(max(map(np.sum, np.split(np.where(gone|~steps, 0, step), np.flatnonzero(np.diff(steps))+1)), default=0))
@@ -119,7 +120,8 @@ def blob_stats(
     **params,
 )->dict:      # 'blob count' per frame, 'blob size' (diameter, pixels), 'centre distance' (pixels); means, NaN where there is no blob
     "The paper's three blob statistics of one clip"
-    s = blob_summary(blobs(cam, px, stretch, **params), px); del s['frames without a blob']
+    s = blob_summary(blobs(cam, px, stretch, **params), px)
+    del s['frames without a blob']
     return s
 
 # %% ../nbs/61_metrics.ipynb #42f5dc2d
@@ -130,7 +132,8 @@ def boot_ci(
     seed=0,    # of the draws
 )->tuple:      # mean, lower and upper end
     "Mean with a bootstrap confidence interval"
-    v = np.asarray(values, float); v = v[~np.isnan(v)]
+    v = np.asarray(values, float)
+    v = v[~np.isnan(v)]
     if not len(v): return np.nan,np.nan,np.nan
     means = np.random.default_rng(seed).choice(v, (n,len(v))).mean(1)
     a = (1-level)/2

@@ -71,14 +71,19 @@ def gallery_scores(
     return {k: round(float(n), 6) if np.isfinite(n) else None for k,n in zip(_SCORES, v)}
 
 # %% ../nbs/67_pages.ipynb #a3f10c06
-def _plain(s): "What a file may hold"; return str(s).encode('utf-8', 'replace').decode()
+def _plain(s):
+    "What a file may hold"
+    return str(s).encode('utf-8', 'replace').decode()
 def _text(s): return html.escape(_plain(s))
 
-def _strip(es, px): "A few frames of the clip, none larger than it is"; return film_strip(es[0].frames, n=4, px=min(px, max(es[0].frames.shape[1:3])))[:,:-2]
+def _strip(es, px):
+    "A few frames of the clip, none larger than it is"
+    return film_strip(es[0].frames, n=4, px=min(px, max(es[0].frames.shape[1:3])))[:,:-2]
 
 def _mask_img(mask):
     "A row of marks of some hundred characters: strokes of no length, with round ends or square ones"
-    on = np.asarray(mask)>.5; d = 320/len(on)
+    on = np.asarray(mask)>.5
+    d = 320/len(on)
     path = lambda keep,colour,cap: f"<path stroke='{colour}' stroke-width='{min(9, .6*d):.1f}' stroke-linecap='{cap}' d='{''.join(f'M{(i+.5)*d:.1f} 7h.01' for i in np.flatnonzero(keep))}'/>" if keep.any() else ''
     svg = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 320 14' width='320' height='14'>{path(on, '%23c31', 'square')}{path(~on, '%23096', 'round')}</svg>"
     return f'<img style="max-width:100%" alt="mask, 1 is on: {"".join("01"[int(o)] for o in on)}" src="data:image/svg+xml,{svg.replace("<", "%3C").replace(">", "%3E")}">'
@@ -95,7 +100,8 @@ def _card(es, parts, name, strip, around):
     "One clip: its card, and what the script has to know of it; `around` puts what leads further around the card's head"
     names = [r['name'] for r in parts.spec['rows']] if len(es)>1 else [es[0].model]
     true = next((str(e.classes[e.label]) for e in es if e.label is not None), None)
-    h,w = strip[1]; also = '' if name is None else f' <span>{_text(name)}</span>'
+    h,w = strip[1]
+    also = '' if name is None else f' <span>{_text(name)}</span>'
     head = f'<img class="ivg-strip" loading="lazy" alt="a few frames" width="{w}" height="{h}" src="{strip[0]}"><span class="ivg-head"><b>{_text(true or "class not known")}</b>{also}</span>'
     card = f'<div class="ivg-card" role="listitem">{around(head)}<div class="ivg-val"></div>{"".join(map(_net, names, es))}</div>'
     return card,true,{n: dict(v=list(gallery_scores(e).values()), right=None if e.label is None else not e.wrong, at=i, title=e.title, said=len(e.said)) for i,(n,e) in enumerate(zip(names, es))}
@@ -120,7 +126,8 @@ def _each(draw, pairs, names):
         if (name := next(names, more)) is more: raise ValueError(f"gallery: {i} names, and more clips than that; give a name for each, or none")
         try: made = draw(i, es, name)
         except ValueError as e: raise ValueError(f"gallery: clip {i+1}{'' if name is None else f' ({name})'}: {e}{_REMEDY if str(e).startswith('beside') else ''}") from None
-        i += 1; del es
+        i += 1
+        del es
         yield made
     if not i: raise ValueError("gallery: no clips; give for each clip the list of its explanations")
     if not isinstance(names, itertools.repeat) and next(names, more) is not more: raise ValueError(f"gallery: more names than clips, of which there are {i}")
@@ -136,7 +143,8 @@ def gallery(
     "Cards of explained clips, to sort, to filter and to open, for a notebook or a page"
     def draw(i, es, name):
         parts = beside(es, px=px, quality=quality, fine=fine, **kwargs)
-        s = _strip(es, 64); src = f"data:image/jpeg;base64,{base64.b64encode(jpeg(s, 50, False)).decode()}"
+        s = _strip(es, 64)
+        src = f"data:image/jpeg;base64,{base64.b64encode(jpeg(s, 50, False)).decode()}"
         return _card(es, parts, name, (src, s.shape[:2]), lambda head: f'<details><summary>{head}</summary>{parts_html(parts, script=False)}</details>')
     return _cards(list(_each(draw, pairs, names)), scrub_js())
 
@@ -168,7 +176,8 @@ def write_gallery(
     **kwargs,   # further arguments of `scrub_parts`
 )->Path:        # of its index.html
     "A gallery as a folder for the disk or any server of files, whole or not at all: cards, and a page for each clip"
-    folder = Path(folder); _may_write(folder)
+    folder = Path(folder)
+    _may_write(folder)
     with writing(folder) as tmp:
         (tmp/'clips').mkdir(parents=True)
         def draw(i, es, name):
@@ -179,8 +188,11 @@ def write_gallery(
             return card,stem,(about, [parts_html(parts), '<h2>Scores</h2>', html_table(_table(es, card[2]), 3)], {n: e.settings for n,e in zip(card[2], es)})
         cards,before,held = [],None,None
         for card,stem,text in _each(draw, pairs, names): # a page is written when it is known which comes after it
-            if held: _clip_page(tmp/'clips'/f'{held[0]}.html', *held[1], before, stem); before = held[0]
-            cards.append(card); held = stem,text
+            if held:
+                _clip_page(tmp/'clips'/f'{held[0]}.html', *held[1], before, stem)
+                before = held[0]
+            cards.append(card)
+            held = stem,text
         _clip_page(tmp/'clips'/f'{held[0]}.html', *held[1], before, None)
         write_page(tmp/'index.html', title, *body, _cards(cards), settings=settings)
     return folder/'index.html'

@@ -26,7 +26,8 @@ def by_settings(
     study, # a `Study`
 )->dict:   # setting -> `clip_stats` of the few clips that are explained under all settings; with `above best`, loss above that of the best window
     "The numbers behind Table 2 under each setting of the mask"
-    ids = study.ids(few=True); best = {(n,i): l for n,w in study.windows().items() for i,l in zip(ids, w['loss'])}
+    ids = study.ids(few=True)
+    best = {(n,i): l for n,w in study.windows().items() for i,l in zip(ids, w['loss'])}
     def one(p):
         s = study.stats(ids, p)
         return s.assign(**{'above best':s['loss']-[best[k] for k in zip(s['model'], s['clip'])]})
@@ -110,11 +111,13 @@ def start_table(
     study, # a `Study`
 )->pd.DataFrame: # a row for each network and start
     "The masks of the same clips from other starts: length, loss, overlap with those from the central start"
-    ids = study.ids(few=True); rows = {}
+    ids = study.ids(few=True)
+    rows = {}
     runs = {s: study.explained(ids, **kw) for s,kw in STARTS.items()}
     for n in study.networks:
         keep = [i for i,e in enumerate(runs['central'][n]) if e.classes[e.label] not in CONTROL]
-        of = {s: [r[n][i] for i in keep] for s,r in runs.items()}; first = np.stack([e.binary for e in of['central']])
+        of = {s: [r[n][i] for i in keep] for s,r in runs.items()}
+        first = np.stack([e.binary for e in of['central']])
         for s,es in of.items():
             m = np.stack([e.binary for e in es])
             rows[n,s] = {'clips':len(es), 'mask length':m.sum(1).mean(), 'loss':np.mean([e.loss['loss'] for e in es]), 'overlap with central':tiou(m, first).mean(), 'the same mask':(m==first).all(1).mean()}

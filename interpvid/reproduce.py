@@ -25,7 +25,8 @@ def study_tables(
     study, # a `Study`
 )->dict:   # name -> DataFrame
     "Tables 1 and 2 of one dataset, and what stands behind them"
-    s = study.stats(); t = {'table1':study.table1(), 'classes':pd.concat(study.by_class(), names=['model']), 'scores':s, 'table2':table2(s), 'paired':paired_table(s), 'filter':filter_table(s), 'blobs':study.blobs(), 'conclusions':conclusions(s)}
+    s = study.stats()
+    t = {'table1':study.table1(), 'classes':pd.concat(study.by_class(), names=['model']), 'scores':s, 'table2':table2(s), 'paired':paired_table(s), 'filter':filter_table(s), 'blobs':study.blobs(), 'conclusions':conclusions(s)}
     if study.real: return t
     es = sum(study.explained().values(), [])
     return t | {'overlap':overlap_table(es), 'heat':heat_table(es)}
@@ -99,7 +100,9 @@ def reproduce(
     got['programs'] = program_tables(studies['something'])
     shown = []
     for d,s in studies.items():
-        figs = s.figure(); s.figure_files(); s.gallery()
+        figs = s.figure()
+        s.figure_files()
+        s.gallery()
         for n,f in s.files.items():
             with writing(out/'models'/('' if d=='something' else d)/f'{file_stem(n)}.safetensors') as tmp: shutil.copy(f, tmp)
         shown += [*_dataset(s, got[d]), *_figures(s, figs)]

@@ -32,7 +32,8 @@ class _Frames(torch.utils.data.Dataset):
         try: return i,self.ds[i][0]
         except (VideoError, OSError) as e:
             if not hasattr(self.ds, 'skip'): raise
-            self.ds.skip(i, e); return i,None
+            self.ds.skip(i, e)
+            return i,None
 
 def _several(): return torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size()>1
 
@@ -49,16 +50,21 @@ def predict(
     ds = clips if hasattr(clips, 'labels') else _Array(clips)
     r,world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if _several() else (0,1)
     dl = torch.utils.data.DataLoader(_Frames(ds, range(r, len(ds), world)), bs, num_workers=num_workers, collate_fn=list)
-    dev = next(model.parameters()).device; stats = stats or getattr(model, 'stats', STATS); ids,out = [],[]
+    dev = next(model.parameters()).device
+    stats = stats or getattr(model, 'stats', STATS)
+    ids,out = [],[]
     with at_rest(model), torch.no_grad():
         for batch in tqdm(dl, desc=desc, disable=desc is None or r>0, leave=False):
             batch = [(i,f) for i,f in batch if f is not None]
             if not batch: continue
             x = to_batch(torch.stack([f for _,f in batch]), stats, dev)
-            out.append(model(x.flip(2) if backwards else x).float().softmax(1).cpu()); ids += [i for i,_ in batch]
+            out.append(model(x.flip(2) if backwards else x).float().softmax(1).cpu())
+            ids += [i for i,_ in batch]
     mine = (ids, torch.cat(out) if out else None)
     shares = [mine]
-    if _several(): shares = [None]*world; torch.distributed.all_gather_object(shares, mine)
+    if _several():
+        shares = [None]*world
+        torch.distributed.all_gather_object(shares, mine)
     K = next((p.shape[1] for _,p in shares if p is not None), None)
     if K is None: raise ValueError(f"predict: none of {len(ds)} clips could be read")
     probs = np.full((len(ds),K), np.nan, np.float32)
@@ -72,10 +78,12 @@ def class_metrics(
     labels, # (N,) int
 )->dict:
     "F1 (macro over the classes that are there, and weighted by their size), top-1, top-5; all in [0,1]"
-    labels = np.asarray(labels); ok = ~np.isnan(probs).any(1)
+    labels = np.asarray(labels)
+    ok = ~np.isnan(probs).any(1)
     if not ok.any(): raise ValueError("class_metrics: there is no clip with a probability")
     probs,labels = probs[ok],labels[ok]
-    order = np.argsort(-probs, 1, kind='stable'); hit = order==labels[:,None]
+    order = np.argsort(-probs, 1, kind='stable')
+    hit = order==labels[:,None]
     f1 = partial(f1_score, labels, order[:,0], labels=np.unique(labels), zero_division=0)
     return {'F1 macro':f1(average='macro'), 'F1 weighted':f1(average='weighted'), 'top-1':float(hit[:,0].mean()), 'top-5':float(hit[:,:5].any(1).mean())}
 
@@ -87,8 +95,10 @@ def class_table(
     classes,  # names
 )->pd.DataFrame: # a row for each class that is there, the largest loss first
     "F1 of each class as it is and reversed, what is lost, and what most reversed clips are called"
-    labels = np.asarray(labels); ok = ~(np.isnan(probs).any(1)|np.isnan(reversed_probs).any(1))
-    y,a,b = labels[ok],probs[ok].argmax(1),reversed_probs[ok].argmax(1); there = np.unique(y)
+    labels = np.asarray(labels)
+    ok = ~(np.isnan(probs).any(1)|np.isnan(reversed_probs).any(1))
+    y,a,b = labels[ok],probs[ok].argmax(1),reversed_probs[ok].argmax(1)
+    there = np.unique(y)
     f = [f1_score(y, g, labels=there, average=None, zero_division=0) for g in (a,b)]
     called = [np.bincount(b[y==c], minlength=len(classes)) for c in there]
     t = pd.DataFrame({'class':[classes[c] for c in there], 'clips':[int((y==c).sum()) for c in there], 'F1':f[0], 'F1 reversed':f[1], 'lost':f[0]-f[1],

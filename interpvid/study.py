@@ -147,7 +147,8 @@ def _some(names, n=3): return ', '.join(map(str, names[:n]))+(' …' if len(name
 
 def _usable(items):
     "Items whose files can be read, and a sentence about the others"
-    bad = check_items(items, FrameCache(), progress=False); gone = {i for i,_ in bad}
+    bad = check_items(items, FrameCache(), progress=False)
+    gone = {i for i,_ in bad}
     return items.like(i for i in items if i not in gone), f' {len(bad)} clips cannot be read: {_some([i.name for i,_ in bad])}.' if bad else ''
 
 @dataclass
@@ -162,10 +163,14 @@ def kth_found(
     root, # the dataset's folder
 )->Found:
     "Subjects 17 to 25 of KTH; where none of them is there, whoever is"
-    items = kth_items(root); there,why = _usable(items)
+    items = kth_items(root)
+    there,why = _usable(items)
     if not there: raise ValueError(f"{root}: none of its KTH files can be read.{why}")
-    files = {s.file for s in items.known}; train = {f for f in files if int(f[6:8])<=16}; lacks = train&set(items.missing)
-    valid = there.only('validation'); words = why
+    files = {s.file for s in items.known}
+    train = {f for f in files if int(f[6:8])<=16}
+    lacks = train&set(items.missing)
+    valid = there.only('validation')
+    words = why
     if items.missing: words += f' {len(items.missing)} of the {len(files)} files that its list names are not there ({_some(items.missing)}); {len(there)} of {len(items.known)} sequences are.'
     if not valid: words += f" None of the subjects 17 to 25, on whom the paper evaluates, is among them; in their place stands whoever is there (subject {_some(sorted({int(i.group[6:]) for i in there}), 16)})."
     return Found(valid or there, len(lacks)<=.1*len(train) and len(valid)>0, words, list(range(6)))
@@ -174,9 +179,11 @@ def ssv2_found(
     root, # the dataset's folder
 )->Found:
     "The validation clips of Something-something; where there is too little to train on, those whose classes the built-in clips have as well"
-    items = ssv2_items(root, on_error='skip'); there,why = _usable(items.only('validation'))
+    items = ssv2_items(root, on_error='skip')
+    there,why = _usable(items.only('validation'))
     if not there: raise ValueError(f"{root}: none of its validation clips can be used, so there is nothing to evaluate on.{why}")
-    lost = sum('no such video' in r for _,r in items.left_out); words = why+(f' {lost} of {lost+len(items)} listed clips are not there.' if lost else '')
+    lost = sum('no such video' in r for _,r in items.left_out)
+    words = why+(f' {lost} of {lost+len(items)} listed clips are not there.' if lost else '')
     if lost<=.1*(lost+len(items)) and {i.label for i in items.only('train')}>={i.label for i in there}: return Found(there, True, words, ssv2_paper_classes(7))
     known = [SSV2_CLASSES.index(c) for c in SYNTHETIC_CLASSES]
     few = [replace(i, label=known.index(i.label)) for i in there if i.label in known]
@@ -226,13 +233,21 @@ class Study:
         self.lam,self._once = dict(zip(('lam1','lam2'), self.spec['lam'])),{}
         self.drawing = dict(scenes=self.size['scenes'], valid=self.size['valid'])
     @property
-    def real(self): "Whether the clips are those of the dataset"; return self.root is not None
+    def real(self):
+        "Whether the clips are those of the dataset"
+        return self.root is not None
     @property
-    def has_truth(self): "Whether it is known what happens in the clips"; return not self.real
+    def has_truth(self):
+        "Whether it is known what happens in the clips"
+        return not self.real
     @property
-    def found(self): "What the folder holds"; return self.once('found', lambda: (kth_found if self.data=='kth' else ssv2_found)(self.root))
+    def found(self):
+        "What the folder holds"
+        return self.once('found', lambda: (kth_found if self.data=='kth' else ssv2_found)(self.root))
     @property
-    def borrowed(self): "Whether the networks are those of the built-in clips, for want of enough to train on"; return self.real and not self.given and not self.found.enough
+    def borrowed(self):
+        "Whether the networks are those of the built-in clips, for want of enough to train on"
+        return self.real and not self.given and not self.found.enough
     def once(self, key, make):
         "What `make` gives, made once in the life of this study"
         if key not in self._once: self._once[key] = make()
@@ -250,7 +265,9 @@ def _trained(learner, preset, name, train, valid, seed, epochs, progress):
 
 @patch
 def _draw(self:Study, which, n, seed, **kwargs):
-    T,*size = self.spec['small_shape']; K = len(KINDS[self.data][0]); kwargs |= dict(T=T, size=tuple(size))
+    T,*size = self.spec['small_shape']
+    K = len(KINDS[self.data][0])
+    kwargs |= dict(T=T, size=tuple(size))
     if self.data=='kth': kwargs |= dict(kind='kth', people=list(range(1,17) if which=='train' else range(17,26)))
     return self.stage(f'{which}-{self.data}', f"{n*K if which=='train' else n} {'training' if which=='train' else 'validation'} clips",
                       lambda p: make_clips(n, seed, progress=self.progress, **kwargs).save(p), 'data.synthetic', seed=seed, n=n, **kwargs)
@@ -267,11 +284,14 @@ def _file(self:Study, name):
     if self.real: # a run that was stopped goes on
         folder = self.out/self.spec['data']/arch
         if not (folder/'settings.json').exists():
-            kw,preset = dict(self.kwargs),self.training; load = {k: kw.pop(k) for k in ('n','size','num_workers','bs') if k in kw}
+            kw,preset = dict(self.kwargs),self.training
+            load = {k: kw.pop(k) for k in ('n','size','num_workers','bs') if k in kw}
             dls = load_data(self.spec['data'], self.root, **{'bs':preset_of(arch, preset)['bs'], 'on_error':'skip', 'progress':self.progress, **load})
             train(dls, arch, preset, folder, self.epochs, self.seed, say=self.stage.say, progress=self.progress, **kw)
         return folder/'best.safetensors'
-    tr,va = self.drawn; preset = self.spec['small']; epochs = self.epochs or preset_of(file_stem(name), preset)['epochs']
+    tr,va = self.drawn
+    preset = self.spec['small']
+    epochs = self.epochs or preset_of(file_stem(name), preset)['epochs']
     return self.stage(f'{name}-{self.data}', f'{name} trained for {epochs} epochs', _trained(MODELS[name], preset, name, tr, va, self.seed, epochs, self.progress), 'learner', (tr,va), '.safetensors', preset=preset, seed=self.seed, epochs=epochs)
 
 @patch(as_prop=True)
@@ -369,7 +389,8 @@ def ids(self:Study,
 @patch
 def _parts(self:Study, ids, preset, **settings):
     "name -> files of explanations, `CHUNK` clips in each"
-    chunks = [ids[k:k+CHUNK] for k in range(0, len(ids), CHUNK)]; how = ', '.join([preset, *(f'{k} {v}' for k,v in settings.items())])
+    chunks = [ids[k:k+CHUNK] for k in range(0, len(ids), CHUNK)]
+    how = ', '.join([preset, *(f'{k} {v}' for k,v in settings.items())])
     def of(n):
         def make(k, p):
             ii = chunks[k]
@@ -388,10 +409,12 @@ def batches(self:Study,
     **settings,  # further arguments of `explain`, such as `start` and `seed`
 ):               # yields (numbers of clips (n,), dict of network -> their n explanations)
     "The explanations, with at most `CHUNK` clips in memory at a time"
-    every,preset = self.ids(),preset or self.masks; ids = every if ids is None else np.asarray(ids)
+    every,preset = self.ids(),preset or self.masks
+    ids = every if ids is None else np.asarray(ids)
     made = every if preset==self.masks and not settings and np.isin(ids, every).all() else ids
     for k,fs in enumerate(zip(*self._parts(made, preset, **settings).values())):
-        ii = made[k*CHUNK:(k+1)*CHUNK]; wanted = np.isin(ii, ids)
+        ii = made[k*CHUNK:(k+1)*CHUNK]
+        wanted = np.isin(ii, ids)
         if wanted.any(): yield ii[wanted],{n: [e for e,w in zip(load_explanations(f), wanted) if w] for n,f in zip(self.networks, fs)}
 
 @patch
@@ -416,7 +439,8 @@ def kept(self:Study)->list: # of paths
 @patch
 def windows(self:Study)->dict: # name -> dict of window (n,T), loss (n,)
     "The best of all windows for each clip of `ids(few=True)`, by trying all"
-    ids = self.ids(few=True); chunks = [ids[k:k+CHUNK] for k in range(0, len(ids), CHUNK)]
+    ids = self.ids(few=True)
+    chunks = [ids[k:k+CHUNK] for k in range(0, len(ids), CHUNK)]
     def of(n):
         def make(k, p):
             best = search_windows(self.networks[n], self.input(chunks[k], n), desc=f'every window, {n}, {k+1} of {len(chunks)}' if self.progress else None, **self.lam)
@@ -451,11 +475,14 @@ def _sequences(self):
     names = {Path(n).stem if self.data=='something' else n: i for i,n in enumerate(self.names(range(len(self.clips))))} if self.real else {}
     took,rows = set(),[]
     for letter,cls,name,built_in in FIGURES[self.data]:
-        if name in names: rows.append((letter, names[name], f'{cls} (the paper\'s own, {name})')); continue
+        if name in names:
+            rows.append((letter, names[name], f'{cls} (the paper\'s own, {name})'))
+            continue
         label = self.clips.classes.index(cls) if cls in self.clips.classes else built_in if not self.real or self.borrowed else None
         i = next((int(i) for i in self.ids() if self.clips.labels[i]==label and i not in took), None)
         if i is None: continue # none of that class is left
-        took.add(i); rows.append((letter, i, f'{self.clips.classes[label]} ({self.names([i])[0]}{f", in the place of {name}" if self.real else ""})'))
+        took.add(i)
+        rows.append((letter, i, f'{self.clips.classes[label]} ({self.names([i])[0]}{f", in the place of {name}" if self.real else ""})'))
     es = dict(self.pairs([i for _,i,_ in rows]))
     return [(letter, said, es[i]) for letter,i,said in rows]
 

@@ -120,7 +120,8 @@ def _kept(stats, without): return stats[~stats['class'].isin(without)]
 def _holm(
     p, # (n,) p-values, NaN where there was no test
 )->np.ndarray: # (n,) at least as large, in [0,1]
-    p = np.asarray(p, float); out,ok = np.full(p.shape, np.nan),np.flatnonzero(~np.isnan(p))
+    p = np.asarray(p, float)
+    out,ok = np.full(p.shape, np.nan),np.flatnonzero(~np.isnan(p))
     order = ok[np.argsort(p[ok], kind='stable')]
     out[order] = np.minimum(np.maximum.accumulate(p[order]*np.arange(len(order), 0, -1)), 1)
     return out
@@ -135,7 +136,8 @@ def paired_table(
     columns = list(columns)
     if 'clip' not in stats: raise ValueError("paired_table: `stats` has no column 'clip'; clip_stats(es).assign(clip=…) gives each clip its number, the same under both networks")
     if lacks := [c for c in columns if c not in stats]: raise ValueError(f"paired_table: `stats` has no column {', '.join(map(repr, lacks))}")
-    there = list(dict.fromkeys(stats['model'])); models = there if models is None else list(models)
+    there = list(dict.fromkeys(stats['model']))
+    models = there if models is None else list(models)
     if len(models)!=2 or models[0]==models[1] or not set(models)<=set(there): raise ValueError(f"paired_table: two networks are compared, got {models}; `stats` has {there}")
     g = [stats[stats['model']==m].set_index('clip') for m in models]
     for m,d in zip(models, g):
@@ -143,11 +145,13 @@ def paired_table(
     both = g[0].index.intersection(g[1].index)
     a,b = (d.loc[both] for d in g)
     if (other := a['class'].fillna('')!=b['class'].fillna('')).any():
-        i = both[other][0]; raise ValueError(f"paired_table: clip {i} is '{a.loc[i,'class']}' for {models[0]} and '{b.loc[i,'class']}' for {models[1]}; their clips are not numbered alike")
+        i = both[other][0]
+        raise ValueError(f"paired_table: clip {i} is '{a.loc[i,'class']}' for {models[0]} and '{b.loc[i,'class']}' for {models[1]}; their clips are not numbered alike")
     a,b = _kept(a, without),_kept(b, without)
     rows = []
     for c in columns:
-        x,y = a[c].to_numpy(float),b[c].to_numpy(float); ok = np.isfinite(x)&np.isfinite(y)
+        x,y = a[c].to_numpy(float),b[c].to_numpy(float)
+        ok = np.isfinite(x)&np.isfinite(y)
         ci = paired_ci(x, y)
         rows.append({'column':c, 'clips':ci['clips'], **{m: v[ok].mean() if ok.any() else np.nan for m,v in zip(models, (x,y))}, **{k: ci[k] for k in ('difference','low','high','p')}, 'first larger':ci['first larger']})
     t = pd.DataFrame(rows).set_index('column')
@@ -269,7 +273,8 @@ def _by_model(es): return {n: [e for e in es if e.model==n] for n in dict.fromke
 def _rows(found, names, columns): # found: key -> list of values, one for each clip
     rows = []
     for key,v in found.items():
-        m,lo,hi = boot_ci(v); rows.append((*key, int(np.isfinite(np.asarray(v, float)).sum()), m, lo, hi))
+        m,lo,hi = boot_ci(v)
+        rows.append((*key, int(np.isfinite(np.asarray(v, float)).sum()), m, lo, hi))
     return pd.DataFrame(rows, columns=[*names,'clips',*columns]).set_index(names)
 
 def heat_before(
@@ -324,7 +329,9 @@ def legs_table(
         v = []
         for e in of:
             if 'boxes' not in e.truth or e.classes[e.label] not in classes: continue
-            b = np.array(e.truth['boxes'][:,0], float); low = b.copy(); low[:,1] = (b[:,1]+b[:,3])/2
+            b = np.array(e.truth['boxes'][:,0], float)
+            low = b.copy()
+            low[:,1] = (b[:,1]+b[:,3])/2
             inside,lower = (heat_in(e.cam, box_mask(x, e.cam.shape[1:]), np.asarray(e.truth['event'], bool))[0] for x in (b,low))
             v.append(lower/inside if inside>0 else np.nan)
         found[(n,'on the lower half')] = v

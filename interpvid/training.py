@@ -47,7 +47,9 @@ def load_data(
 def together():
     "Joins the processes that `torchrun` or `accelerate launch` has started; yields their number"
     world = processes()
-    if world<2: yield 1; return
+    if world<2:
+        yield 1
+        return
     gpu = torch.cuda.is_available()
     if gpu: torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)))
     warnings.filterwarnings('ignore', message='Grad strides do not match') # weights are channels last, the buckets are not
@@ -63,7 +65,11 @@ def _shared(learn, world):
     try: import accelerate
     except ImportError: raise ImportError("training in several processes needs accelerate: pip install accelerate") from None
     from fastai.distributed import DistributedDL
-    def send(self, t, src): box = [t]; torch.distributed.broadcast_object_list(box, src); return box[0] # lists may differ in length, where clips broke
+    # lists may differ in length, where clips broke
+    def send(self, t, src):
+        box = [t]
+        torch.distributed.broadcast_object_list(box, src)
+        return box[0]
     DistributedDL._broadcast = send
     gpu = torch.cuda.is_available()
     return learn.distrib_ctx(sync_bn=gpu, **({} if gpu else {'cpu':True}))
@@ -79,7 +85,8 @@ def evaluate(
 )->dict:            # 'table1', and 'classes': a table for each network
     "Table 1 of networks, and each class by itself, on clips as they are and reversed in time"
     if not isinstance(models, dict): models = {Path(models).stem: load_model(models)}
-    ds = data.valid_ds; labels = ds.labels
+    ds = data.valid_ds
+    labels = ds.labels
     for n,m in models.items():
         if list(m.classes)!=list(ds.classes): raise ValueError(f"{n} knows {len(m.classes)} classes ({', '.join(m.classes[:2])}, …), the clips have {len(ds.classes)} ({', '.join(ds.classes[:2])}, …); they have to be the same, in the same order")
         T,H,W = tuple(ds[0][0].shape[:3])

@@ -75,7 +75,9 @@ def _lacks(path):
         if head[4:8]==b'ftyp': # boxes, one after the other
             i = 0
             while i+16<=size:
-                f.seek(i); b = f.read(16); n = int.from_bytes(b[:4], 'big')
+                f.seek(i)
+                b = f.read(16)
+                n = int.from_bytes(b[:4], 'big')
                 if n==1: n = int.from_bytes(b[8:], 'big') # a long one
                 if n<8: return 0 # to the end of the file
                 i += n
@@ -146,7 +148,8 @@ class _Video:
     def decode(self, only=None):
         "The frames from the first on; with `only`, those of these packets"
         if self.kept is None:
-            c,s = self.open(); cc,ps = s.codec_context,self.packets(c, s)
+            c,s = self.open()
+            cc,ps = s.codec_context,self.packets(c, s)
         else:
             cc,ps = self.codec,self.kept if only is None else [self.kept[i] for i in only]
             if self.used: cc.flush_buffers()
@@ -175,7 +178,8 @@ class _Picture:
         if turn: a = np.rot90(a, turn)
         if (y,x)==(H,W): return a
         if self.resize=='crop': return a[(y-H)//2:,(x-W)//2:][:H,:W]
-        out = np.zeros((H,W,3), np.uint8); out[(H-y)//2:,(W-x)//2:][:y,:x] = a
+        out = np.zeros((H,W,3), np.uint8)
+        out[(H-y)//2:,(W-x)//2:][:y,:x] = a
         return out
 
 # %% ../nbs/10_video.ipynb #1580bd3b
@@ -217,9 +221,11 @@ def read_frames(
     "Exactly the frames asked for, evenly over a video from `start` to `stop`, both ends included; `VideoError` where they cannot be had"
     if resize not in ('squish','crop','pad'): raise ValueError(f"read_frames: resize has to be 'squish', 'crop' or 'pad', not {resize!r}")
     if start<0 or (stop is not None and stop<=start): raise ValueError(f"read_frames: frames {start} to {stop} are none")
-    path = _whole(path); picture = _Picture(size, resize)
+    path = _whole(path)
+    picture = _Picture(size, resize)
     if path.is_dir():
-        ps = _pictures(path); want = _pick(path, len(ps), n, start, stop)
+        ps = _pictures(path)
+        want = _pick(path, len(ps), n, start, stop)
         got = {i: picture(_open_picture(ps[i])) for i in dict.fromkeys(want.tolist())}
     else:
         with _opened(path) as v: want,got = _read(v, n, start, stop, picture)
@@ -233,7 +239,8 @@ def _read(v, n, start, stop, picture):
     if not total: raise VideoError(f"{v.path}: holds no frame that can be decoded")
     for again in False,True:
         want = _pick(v.path, total, n, start, stop)
-        keep = dict.fromkeys(want.tolist()); got,seen = {},0
+        keep = dict.fromkeys(want.tolist())
+        got,seen = {},0
         if v.intra and v.kept and not again and v.total==len(v.kept):
             for i,f in zip(keep, v.decode(keep)): got[i] = picture(_sound(v, i, f))
         else:
@@ -259,7 +266,8 @@ def probe(
     decode=False, # True: decode everything, so that `frames` is what there is and not the number of packets
 )->dict: # frames, height, width, fps (0: unknown), codec
     "What a video holds; `VideoError` where it cannot be read"
-    path = _whole(path); picture = _Picture(None, 'squish')
+    path = _whole(path)
+    picture = _Picture(None, 'squish')
     if path.is_dir():
         ps = _pictures(path)
         fs = [picture(_open_picture(p)) for p in (ps if decode else ps[:1])]

@@ -26,7 +26,8 @@ def resize(
     px:int, # the longer side afterwards
 )->np.ndarray: # (T,h,w,3) uint8
     "Frames with their longer side at `px` pixels"
-    h,w = frames.shape[1:3]; s = px/max(h,w)
+    h,w = frames.shape[1:3]
+    s = px/max(h,w)
     if s==1: return frames
     size = max(1,round(w*s)), max(1,round(h*s))
     return np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA if s<1 else cv2.INTER_CUBIC) for f in frames])
@@ -94,11 +95,13 @@ def text_row(
     height=18,# pixels
 )->np.ndarray: # (height,w,3) uint8
     "Words side by side, each made smaller until it fits"
-    img = np.full((height,sum(widths),3), 255, np.uint8); x = 0
+    img = np.full((height,sum(widths),3), 255, np.uint8)
+    x = 0
     for s,w in zip(words, widths):
         size = .42
         while s and cv2.getTextSize(s, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0]>w-6 and size>.2: size -= .02
-        cv2.putText(img, s, (x+3,height-6), cv2.FONT_HERSHEY_SIMPLEX, size, HERE, 1, cv2.LINE_AA); x += w
+        cv2.putText(img, s, (x+3,height-6), cv2.FONT_HERSHEY_SIMPLEX, size, HERE, 1, cv2.LINE_AA)
+        x += w
     return img
 
 def stack(
@@ -131,9 +134,11 @@ def columns(
     px=128,    # the longer side of each frame
 )->np.ndarray: # (T,h,w,3) uint8
     "Several versions of a clip side by side, frame by frame, with names, title and mask row"
-    T = _same_length(cols); _fits(mask, T)
+    T = _same_length(cols)
+    _fits(mask, T)
     fs = [np.pad(resize(np.asarray(f), px), ((0,0),(0,0),(2,2),(0,0)), constant_values=255) for f in cols.values()]
-    body = np.concatenate(fs, 2); W = body.shape[2]
+    body = np.concatenate(fs, 2)
+    W = body.shape[2]
     top = [text_row([title],[W])] if title else []
     top.append(text_row(cols, [f.shape[2] for f in fs]))
     rows = [np.stack([mask_row(mask, t, W, 20) for t in range(T)])] if mask is not None else []
@@ -159,7 +164,9 @@ def _tiles(arrs):
     seen,tiles = {},[]
     def number(f):
         k = hashlib.sha256(np.ascontiguousarray(f)).digest()
-        if k not in seen: seen[k] = len(tiles); tiles.append(f)
+        if k not in seen:
+            seen[k] = len(tiles)
+            tiles.append(f)
         return seen[k]
     return [[number(f) for f in a] for a in arrs],tiles
 
@@ -197,7 +204,8 @@ def scrub_parts(
     numbers,tiles = _tiles([*map(small, arrs), *hot.values()])
     sheet,where = _sheet(tiles, quality, fine)
     over = dict(zip(hot, numbers[len(arrs):]))
-    w,h = where['size']; s = px/max(h,w)
+    w,h = where['size']
+    s = px/max(h,w)
     return ScrubParts(sheet, dict(T=T, **where, show=[round(w*s),round(h*s)], fps=float(fps), heat=float(heat), title=_text(title), caption=_text(caption),
         cols=[{'name':k, 'tiles':n, **({'over':over[k]} if k in over else {})} for k,n in zip(pairs, numbers)],
         rows=[{'name':_text(k), 'mask':as_marks(k, m, T)} for k,m in masks.items()],
@@ -208,7 +216,9 @@ def _frames(name, f):
     if f.ndim!=4 or f.shape[-1]!=3 or 0 in f.shape[1:] or f.dtype!=np.uint8: raise ValueError(f"column '{name}': frames have to be (T,H,W,3) uint8, got {f.shape} {f.dtype}")
     return f
 
-def _text(s): "What XML may hold too"; return re.sub(r'[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]', '\ufffd', str(s))
+def _text(s):
+    "What XML may hold too"
+    return re.sub(r'[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]', '\ufffd', str(s))
 
 def as_marks(
     name, # of the mask, for errors
@@ -234,11 +244,16 @@ def scrub_svg(
     parts:ScrubParts, # what `scrub_parts` made
 )->str:
     "A picture of the columns, their names and masks that moves by itself"
-    s = parts.spec; T,(w,h),(W,H),(sw,sh) = s['T'],s['size'],s['cell'],s['show']; E = html.escape
+    s = parts.spec
+    T,(w,h),(W,H),(sw,sh) = s['T'],s['size'],s['cell'],s['show']
+    E = html.escape
     at = lambda k: f"transform:translate({-(k%s['across'])*W}px,{-(k//s['across'])*H}px)"
     moves = {t: f'k{i}' for i,t in enumerate(dict.fromkeys(tuple(c[k]) for c in s['cols'] for k in ('tiles','over') if k in c))} # columns that move alike share their steps
     steps = ''.join(f"@keyframes {k}{{{''.join(f'{round(100*i/T, 2):g}%{{{at(v)}}}' for i,v in enumerate(t))}}}.{k}{{{at(t[0])};animation:{k} {T/s['fps']:g}s step-end infinite}}" for t,k in moves.items())
-    left = 60 if any(r['name'] for r in s['rows']) else 0; wide = max(len(s['cols'])*(sw+4)-4, left+100); d = (wide-left)/T; q = min(5, d*.4)
+    left = 60 if any(r['name'] for r in s['rows']) else 0
+    wide = max(len(s['cols'])*(sw+4)-4, left+100)
+    d = (wide-left)/T
+    q = min(5, d*.4)
     name = lambda x,y,w,n: f"<svg x='{x}' y='{y}' width='{w}' height='19'><text y='14'>{E(n)}</text></svg>" # cut where it would reach into its neighbour
     out = []
     for i,c in enumerate(s['cols']):

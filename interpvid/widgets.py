@@ -89,7 +89,9 @@ class Scrubber(Shown, anywidget.AnyWidget):
         "Say something about the masks as they are"
         self.answer = dict(masks=_key(self.masks), n=self.stroke, scores=self.parts.spec['scores'], **said)
     @property
-    def html(self): "What a page without a kernel shows: the same scrubber, with its masks as they are now"; return parts_html(ScrubParts(self.parts.sheet, {**self.parts.spec, 'rows':[{**r, 'mask':m} for r,m in zip(self.parts.spec['rows'], self.masks)]}))
+    def html(self):
+        "What a page without a kernel shows: the same scrubber, with its masks as they are now"
+        return parts_html(ScrubParts(self.parts.sheet, {**self.parts.spec, 'rows':[{**r, 'mask':m} for r,m in zip(self.parts.spec['rows'], self.masks)]}))
     def __repr__(self): return f"Scrubber({', '.join(c['name'] for c in self.spec['cols'])}; {self.spec['T']} frames)"
 
 def as_parts(
@@ -114,9 +116,14 @@ def _repr_mimebundle_(self:Explanation, include=None, exclude=None):
 # %% ../nbs/71_widgets.ipynb #f7238140
 class _Counted(Parts):
     "Says how far it is"
-    def __init__(self, n, total, tick): super().__init__(n); self.done,self.total,self.tick = 0,total,tick
+    def __init__(self, n, total, tick):
+        super().__init__(n)
+        self.done,self.total,self.tick = 0,total,tick
     def __call__(self, f, *batch):
-        def counted(*part): self.done += len(part[0]); self.tick(min(1, self.done/self.total), 1); return f(*part)
+        def counted(*part):
+            self.done += len(part[0])
+            self.tick(min(1, self.done/self.total), 1)
+            return f(*part)
         return super().__call__(counted, *batch)
 
 class Painter(Shown, W.VBox):
@@ -162,11 +169,14 @@ class Painter(Shown, W.VBox):
         self.bar = W.FloatProgress(value=0, min=0, max=1, layout=W.Layout(width='160px', visibility='hidden'))
         self.buttons = [self._button('Learn', self.learn, f"the mask that `learn_masks` finds, preset '{preset}'"), self._button('Best window', self.best_window, 'the contiguous window with the lowest loss, by trying all'),
                         self._button('Reset', self.reset, 'the mask as it was at first')]
-        self.scrubber.reply = self._answer; self._answer()
+        self.scrubber.reply = self._answer
+        self._answer()
         super().__init__([self.scrubber, W.HBox([*self.buttons, self.bar])])
 
     @property
-    def mask(self): "(T,) float32 of 0 and 1: what is painted"; return (np.array(self.scrubber.masks[0])>.5).astype(np.float32)
+    def mask(self):
+        "(T,) float32 of 0 and 1: what is painted"
+        return (np.array(self.scrubber.masks[0])>.5).astype(np.float32)
     @mask.setter
     def mask(self, m): self.scrubber.masks = [[float(v) for v in m]]
     def scores_of(self,
@@ -177,7 +187,9 @@ class Painter(Shown, W.VBox):
         with at_rest(self.model), torch.no_grad(): FS,RS = all_finite(self.model(torch.cat([freeze(self.x, m), reverse(self.x, m)])).float().softmax(1))[:,self.target[0]]
         return dict(OS=self.OS, FS=float(FS), RS=float(RS), loss=float(mask_loss(m, FS[None], **self.weights)['loss'][0]))
     @property
-    def scores(self): "OS, FS, RS and loss of what is painted"; return self.scores_of(self.mask)
+    def scores(self):
+        "OS, FS, RS and loss of what is painted"
+        return self.scores_of(self.mask)
 
     def learn(self, tick=None):
         "Paint what learning finds"
@@ -186,7 +198,9 @@ class Painter(Shown, W.VBox):
     def best_window(self, tick=None):
         "Paint the best window"
         self.mask = search_windows(self.model, self.x, self.target, bs=48 if tick is None else _Counted(48, len(windows(self.x.shape[2])), tick), **self.weights).mask[0]
-    def reset(self, tick=None): "Paint the mask as it was at first"; self.mask = self.start
+    def reset(self, tick=None):
+        "Paint the mask as it was at first"
+        self.mask = self.start
 
     def _answer(self, note=''):
         with self.looking: # one after the other, so that the last answer is of the last mask
@@ -200,7 +214,9 @@ class Painter(Shown, W.VBox):
         return b
     def _press(self, b, f):
         "A button starts its work in a thread, so that painting is answered meanwhile, and then reads Stop"
-        if self.work and self.work.is_alive(): self.stopped = True; return
+        if self.work and self.work.is_alive():
+            self.stopped = True
+            return
         self.stopped,self.work = False,threading.Thread(target=self._do, args=(b, b.description, f), daemon=True)
         self.work.start()
     def _do(self, b, name, f):
@@ -211,19 +227,24 @@ class Painter(Shown, W.VBox):
         rest = at_rest(self.model) # of the work and of the answers meanwhile: what one of them found is what all put back
         with self.looking: rest.__enter__()
         for o in self.buttons: o.disabled = o is not b
-        self.bar.value,b.description = 0,'Stop'; self.bar.layout.visibility = 'visible'
+        self.bar.value,b.description = 0,'Stop'
+        self.bar.layout.visibility = 'visible'
         try: f(tick)
         except InterruptedError: self._answer(f"'{name}' was stopped. The mask is as it was.")
         except Exception as e: self._answer(f"'{name}' ended: {type(e).__name__}: {e}. The mask is as it was.")
         finally:
             with self.looking: rest.__exit__(None, None, None)
-            b.description = name; self.bar.layout.visibility = 'hidden'
+            b.description = name
+            self.bar.layout.visibility = 'hidden'
             for o in self.buttons: o.disabled = False
     @property
-    def html(self): "What a page without a kernel shows: frames, mask and scores as they are now"; return parts_html(self.parts)
+    def html(self):
+        "What a page without a kernel shows: frames, mask and scores as they are now"
+        return parts_html(self.parts)
     @property
     def parts(self):
-        p,m = self.scrubber.parts,self.mask; i = freeze.index(torch.from_numpy(m)[None])[0].tolist()
+        p,m = self.scrubber.parts,self.mask
+        i = freeze.index(torch.from_numpy(m)[None])[0].tolist()
         cols = [{k: v for k,v in c.items() if k not in ('by','mask')} | ({'tiles':[c['tiles'][j] for j in i]} if 'by' in c else {}) for c in p.spec['cols']]
         return ScrubParts(p.sheet, {**p.spec, 'cols':cols, 'rows':[{'name':'', 'mask':m.tolist()}], 'scores':self.scrubber.answer['scores']})
     def __repr__(self): return f"Painter({self.scrubber.spec['title']}; {_key(self.scrubber.masks)})"
@@ -257,9 +278,13 @@ class Browser(Shown, W.VBox):
         for w in self.list,self.other: w.observe(lambda c: self._show(), 'value')
         super().__init__([W.HBox([self.model, self.cls, self.other], layout=W.Layout(flex_flow='row wrap')), W.HBox([self.by, self.down], layout=W.Layout(flex_flow='row wrap')), self.list, self.note, self.scrubber])
         self._list()
-    def of(self, e): "The class that a clip is listed under"; return e.classes[e.target if e.label is None else e.label]
+    def of(self, e):
+        "The class that a clip is listed under"
+        return e.classes[e.target if e.label is None else e.label]
     @property
-    def explanation(self): "The one that is shown; None where none fits"; return None if self.list.value is None else self.es[self.list.value]
+    def explanation(self):
+        "The one that is shown; None where none fits"
+        return None if self.list.value is None else self.es[self.list.value]
     def chosen(self)->list: # of positions in `es`
         "Those of the network and class that were picked, sorted"
         keep = [i for i,e in enumerate(self.es) if e.model==self.model.value and self.cls.value in ('all', str(self.of(e)))]
@@ -274,7 +299,8 @@ class Browser(Shown, W.VBox):
         self.listing = True
         self.list.options = [(line(i), i) for i in keep]
         self.list.value = at if at in keep else keep[0] if keep else None
-        self.listing = False; self._show()
+        self.listing = False
+        self._show()
     def _show(self):
         e,second,note = self.explanation,[],''
         if self.listing: return
@@ -285,12 +311,18 @@ class Browser(Shown, W.VBox):
             if not second: note = f"{self.other.value} has no {'other ' if self.other.value==e.model else ''}explanation of this clip."
         now = [e, *second]
         try:
-            if list(map(id, now))!=list(map(id, self.shown)): self.scrubber.show(now, **self.kwargs); self.shown = now
+            if list(map(id, now))!=list(map(id, self.shown)):
+                self.scrubber.show(now, **self.kwargs)
+                self.shown = now
         except Exception as bad: return self._say(f'This clip cannot be drawn: {type(bad).__name__}: {bad}', False)
         self._say(note)
-    def _say(self, note, drawn=True): self.note.value = escape(note); self.scrubber.layout.display = None if drawn else 'none'
+    def _say(self, note, drawn=True):
+        self.note.value = escape(note)
+        self.scrubber.layout.display = None if drawn else 'none'
     @property
-    def html(self): "What a page without a kernel shows: the scrubber of the clip that is picked"; return self.scrubber.html
+    def html(self):
+        "What a page without a kernel shows: the scrubber of the clip that is picked"
+        return self.scrubber.html
     def __repr__(self): return f"Browser({len(self.es)} explanations of {len(set(self.clip))} clips by {', '.join(self.model.options)})"
 
 SORT = ['order', 'OS', 'FS', 'RS', 'CS', 'OS - FS', 'OS - RS', 'length', 'loss']

@@ -9,13 +9,19 @@ from interpvid.reproduce import reproduce
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(ssv2=False, kth=False, scenes=2, valid=12, epochs=1, per_class=1, few=1, iterations=2)
 
+
 @pytest.fixture(scope='session')
 def reference():
     "The folder of real clips that INTERPVID_REFERENCE names"
     at = os.environ.get('INTERPVID_REFERENCE')
-    if not at: pytest.skip('INTERPVID_REFERENCE is not set: it should name the folder that holds the real clips (kth/, site/, ssv2/)')
-    if not Path(at).is_dir(): pytest.fail(f'INTERPVID_REFERENCE names {at}, which is no folder')
+    if not at:
+        pytest.skip(
+            'INTERPVID_REFERENCE is not set: it should name the folder that holds the real clips (kth/, site/, ssv2/)'
+        )
+    if not Path(at).is_dir():
+        pytest.fail(f'INTERPVID_REFERENCE names {at}, which is no folder')
     return Path(at)
+
 
 @pytest.fixture(scope='session')
 def tiny(tmp_path_factory):
@@ -24,16 +30,19 @@ def tiny(tmp_path_factory):
     reproduce(out, **TINY, say=lambda line: None)
     return out
 
+
 @pytest.fixture(scope='session')
 def full():
     "What `make reproduce` makes, at its own size and in its own folder: stages that are there already are reused"
-    return reproduce(ROOT/'results', ssv2=False, kth=False)
+    return reproduce(ROOT / 'results', ssv2=False, kth=False)
+
 
 @pytest.fixture(scope='session')
 def browser():
     "A Chromium without a window"
     at = chromium()
-    if not at: pytest.skip('no chromium, chromium-browser or google-chrome on PATH')
+    if not at:
+        pytest.skip('no chromium, chromium-browser or google-chrome on PATH')
     with pytest.importorskip('playwright.sync_api').sync_playwright() as p:
         b = p.chromium.launch(executable_path=at, args=['--no-sandbox'])
         yield b

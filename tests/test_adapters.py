@@ -1,14 +1,38 @@
 "Models of others: in one form, read in the right order, equal to what other libraries find, and left as they were."
+
 import copy, pickle
 from collections import namedtuple
 
 import numpy as np, pytest, torch
 from einops import rearrange
 from torch import nn
-from torchvision.models import (alexnet, convnext_tiny, densenet121, efficientnet_b0, googlenet, mobilenet_v3_small, regnet_y_400mf, resnet18, shufflenet_v2_x0_5,
-    squeezenet1_1, swin_t, vgg11, vit_b_32, ResNet18_Weights)
+from torchvision.models import (
+    alexnet,
+    convnext_tiny,
+    densenet121,
+    efficientnet_b0,
+    googlenet,
+    mobilenet_v3_small,
+    regnet_y_400mf,
+    resnet18,
+    shufflenet_v2_x0_5,
+    squeezenet1_1,
+    swin_t,
+    vgg11,
+    vit_b_32,
+    ResNet18_Weights,
+)
 from torchvision.models.vision_transformer import VisionTransformer
-from torchvision.models.video import mc3_18, mvit_v2_s, r2plus1d_18, r3d_18, s3d, swin3d_t, MViT_V2_S_Weights, R3D_18_Weights
+from torchvision.models.video import (
+    mc3_18,
+    mvit_v2_s,
+    r2plus1d_18,
+    r3d_18,
+    s3d,
+    swin3d_t,
+    MViT_V2_S_Weights,
+    R3D_18_Weights,
+)
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
@@ -20,444 +44,1011 @@ from interpvid.models.i3d import I3D
 
 K = 5
 
+
 @pytest.fixture(autouse=True)
-def seeded(): torch.manual_seed(0)
+def seeded():
+    torch.manual_seed(0)
+
 
 def hf(name, **kw):
     transformers = pytest.importorskip('transformers')
-    base = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, image_size=32, num_labels=K)
-    conf = getattr(transformers, dict(VideoMAE='VideoMAEConfig', Timesformer='TimesformerConfig', Vivit='VivitConfig')[name])(**base|kw)
+    base = dict(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, image_size=32, num_labels=K
+    )
+    conf = getattr(
+        transformers, dict(VideoMAE='VideoMAEConfig', Timesformer='TimesformerConfig', Vivit='VivitConfig')[name]
+    )(**base | kw)
     return getattr(transformers, f'{name}ForVideoClassification')(conf)
 
+
 def small_mvit():
-    blocks = [MSBlockConfig(num_heads=2, input_channels=i, output_channels=o, kernel_q=[1,3,3], kernel_kv=[1,3,3], stride_q=[1,s,s], stride_kv=[1,2//s,2//s]) for i,o,s in ((16,16,1),(16,32,2),(32,32,1))]
-    return MViT((32,32), 8, blocks, residual_pool=True, residual_with_cls_embed=False, rel_pos_embed=True, proj_after_attn=True, num_classes=K)
+    blocks = [
+        MSBlockConfig(
+            num_heads=2,
+            input_channels=i,
+            output_channels=o,
+            kernel_q=[1, 3, 3],
+            kernel_kv=[1, 3, 3],
+            stride_q=[1, s, s],
+            stride_kv=[1, 2 // s, 2 // s],
+        )
+        for i, o, s in ((16, 16, 1), (16, 32, 2), (32, 32, 1))
+    ]
+    return MViT(
+        (32, 32),
+        8,
+        blocks,
+        residual_pool=True,
+        residual_with_cls_embed=False,
+        rel_pos_embed=True,
+        proj_after_attn=True,
+        num_classes=K,
+    )
 
-def small_swin(): return SwinTransformer3d([2,4,4], 24, [2,2], [2,4], [2,2,2], stochastic_depth_prob=0, num_classes=K, patch_embed=PatchEmbed3d)
 
-def small_vit(): return VisionTransformer(32, 8, 3, 4, 32, 64, num_classes=K)
+def small_swin():
+    return SwinTransformer3d(
+        [2, 4, 4], 24, [2, 2], [2, 4], [2, 2, 2], stochastic_depth_prob=0, num_classes=K, patch_embed=PatchEmbed3d
+    )
+
+
+def small_vit():
+    return VisionTransformer(32, 8, 3, 4, 32, 64, num_classes=K)
+
 
 # name: model, clip (T,H,W), default layer, its maps (F,T',H',W')
 NETS = dict(
-    r3d_18=(lambda: r3d_18(num_classes=K), (8,48,48), 'layer4', (512,1,3,3)),
-    mc3_18=(lambda: mc3_18(num_classes=K), (4,48,48), 'layer4', (512,4,3,3)),
-    r2plus1d_18=(lambda: r2plus1d_18(num_classes=K), (16,32,32), 'layer4', (512,2,2,2)),
-    s3d=(lambda: s3d(num_classes=K), (16,224,224), 'features.15', (1024,2,7,7)),
-    swin3d_t=(lambda: swin3d_t(num_classes=K), (4,64,64), 'norm', (768,2,2,2)),
-    mvit_v2_s=(lambda: mvit_v2_s(num_classes=K), (16,224,224), 'blocks.14', (768,8,7,7)),
-    small_mvit=(small_mvit, (8,32,32), 'blocks.1', (32,4,4,4)),
-    small_swin=(small_swin, (8,32,32), 'norm', (48,4,4,4)),
-    videomae=(lambda: hf('VideoMAE', patch_size=8, num_frames=8, tubelet_size=2), (8,32,32), 'videomae.encoder.layer.2', (32,4,4,4)),
-    videomae_first=(lambda: hf('VideoMAE', patch_size=8, num_frames=8, tubelet_size=2, use_mean_pooling=False), (8,32,32), 'videomae.encoder.layer.1', (32,4,4,4)),
-    timesformer=(lambda: hf('Timesformer', patch_size=8, num_frames=4), (4,32,32), 'timesformer.encoder.layer.1', (32,4,4,4)),
-    timesformer_joint=(lambda: hf('Timesformer', patch_size=8, num_frames=4, attention_type='joint_space_time'), (4,32,32), 'timesformer.encoder.layer.1', (32,4,4,4)),
-    timesformer_space=(lambda: hf('Timesformer', patch_size=8, num_frames=4, attention_type='space_only'), (4,32,32), 'timesformer.encoder.layer.1', (32,4,4,4)),
-    vivit=(lambda: hf('Vivit', tubelet_size=[2,8,8], num_frames=8), (8,32,32), 'vivit.layers.1', (32,4,4,4)),
-    resnet18=(lambda: resnet18(num_classes=K), (4,96,96), 'layer4', (512,4,3,3)),
-    small_vit=(small_vit, (4,32,32), 'encoder.layers.encoder_layer_1', (32,4,4,4)),
-    swin_t=(lambda: swin_t(num_classes=K), (2,64,64), 'norm', (768,2,2,2)),
-    i3d=(lambda: I3D(K, width=.125), (16,64,64), 'features.Mixed_5c', (128,8,2,2)),
-    clstm=(lambda: CLSTM(K, 64, 8, hidden=(8,8), stride=(2,2), pool=(2,2)), (8,64,64), 'layers.1.lstm', (8,8,8,8)),
+    r3d_18=(lambda: r3d_18(num_classes=K), (8, 48, 48), 'layer4', (512, 1, 3, 3)),
+    mc3_18=(lambda: mc3_18(num_classes=K), (4, 48, 48), 'layer4', (512, 4, 3, 3)),
+    r2plus1d_18=(lambda: r2plus1d_18(num_classes=K), (16, 32, 32), 'layer4', (512, 2, 2, 2)),
+    s3d=(lambda: s3d(num_classes=K), (16, 224, 224), 'features.15', (1024, 2, 7, 7)),
+    swin3d_t=(lambda: swin3d_t(num_classes=K), (4, 64, 64), 'norm', (768, 2, 2, 2)),
+    mvit_v2_s=(lambda: mvit_v2_s(num_classes=K), (16, 224, 224), 'blocks.14', (768, 8, 7, 7)),
+    small_mvit=(small_mvit, (8, 32, 32), 'blocks.1', (32, 4, 4, 4)),
+    small_swin=(small_swin, (8, 32, 32), 'norm', (48, 4, 4, 4)),
+    videomae=(
+        lambda: hf('VideoMAE', patch_size=8, num_frames=8, tubelet_size=2),
+        (8, 32, 32),
+        'videomae.encoder.layer.2',
+        (32, 4, 4, 4),
+    ),
+    videomae_first=(
+        lambda: hf('VideoMAE', patch_size=8, num_frames=8, tubelet_size=2, use_mean_pooling=False),
+        (8, 32, 32),
+        'videomae.encoder.layer.1',
+        (32, 4, 4, 4),
+    ),
+    timesformer=(
+        lambda: hf('Timesformer', patch_size=8, num_frames=4),
+        (4, 32, 32),
+        'timesformer.encoder.layer.1',
+        (32, 4, 4, 4),
+    ),
+    timesformer_joint=(
+        lambda: hf('Timesformer', patch_size=8, num_frames=4, attention_type='joint_space_time'),
+        (4, 32, 32),
+        'timesformer.encoder.layer.1',
+        (32, 4, 4, 4),
+    ),
+    timesformer_space=(
+        lambda: hf('Timesformer', patch_size=8, num_frames=4, attention_type='space_only'),
+        (4, 32, 32),
+        'timesformer.encoder.layer.1',
+        (32, 4, 4, 4),
+    ),
+    vivit=(lambda: hf('Vivit', tubelet_size=[2, 8, 8], num_frames=8), (8, 32, 32), 'vivit.layers.1', (32, 4, 4, 4)),
+    resnet18=(lambda: resnet18(num_classes=K), (4, 96, 96), 'layer4', (512, 4, 3, 3)),
+    small_vit=(small_vit, (4, 32, 32), 'encoder.layers.encoder_layer_1', (32, 4, 4, 4)),
+    swin_t=(lambda: swin_t(num_classes=K), (2, 64, 64), 'norm', (768, 2, 2, 2)),
+    i3d=(lambda: I3D(K, width=0.125), (16, 64, 64), 'features.Mixed_5c', (128, 8, 2, 2)),
+    clstm=(
+        lambda: CLSTM(K, 64, 8, hidden=(8, 8), stride=(2, 2), pool=(2, 2)),
+        (8, 64, 64),
+        'layers.1.lstm',
+        (8, 8, 8, 8),
+    ),
 )
 BIG = 'mvit_v2_s'
 
+
 def made(name, seed=0):
-    torch.manual_seed(seed); net = NETS[name][0]().eval()
+    torch.manual_seed(seed)
+    net = NETS[name][0]().eval()
     with torch.no_grad():
-        for n,p in net.named_parameters(): # Hugging Face starts at 0.02 and 0: nothing would depend on much
-            if name.split('_')[0] in ('videomae','timesformer','vivit') or name=='small_vit': p.add_(torch.randn_like(p)*(.15 if p.ndim>1 else .1))
+        for n, p in net.named_parameters():  # Hugging Face starts at 0.02 and 0: nothing would depend on much
+            if name.split('_')[0] in ('videomae', 'timesformer', 'vivit') or name == 'small_vit':
+                p.add_(torch.randn_like(p) * (0.15 if p.ndim > 1 else 0.1))
     return net
 
+
 def clips(name, B=2, seed=1):
-    torch.manual_seed(seed); return torch.randn(B, 3, *NETS[name][1])
+    torch.manual_seed(seed)
+    return torch.randn(B, 3, *NETS[name][1])
+
 
 def scores(net, name, x):
     "Straight from the model, in the way its makers document"
-    v = x.transpose(1,2)
-    if name=='timesformer_space': return net(v).logits.unflatten(0, (len(x),-1)).mean(1)
-    if name.startswith(('videomae','timesformer','vivit')): return net(pixel_values=v).logits
-    if name in ('resnet18','small_vit','swin_t'): return torch.stack([net(c).mean(0) for c in v])
+    v = x.transpose(1, 2)
+    if name == 'timesformer_space':
+        return net(v).logits.unflatten(0, (len(x), -1)).mean(1)
+    if name.startswith(('videomae', 'timesformer', 'vivit')):
+        return net(pixel_values=v).logits
+    if name in ('resnet18', 'small_vit', 'swin_t'):
+        return torch.stack([net(c).mean(0) for c in v])
     return net(x)
+
 
 # --- the same scores, a layer by name, a map
 
+
 @pytest.mark.parametrize('name', NETS)
 def test_known_models_need_no_settings(name):
-    net = made(name); w = wrap(net); x = clips(name, 1 if name==BIG else 2)
-    with torch.no_grad(): torch.testing.assert_close(w(x), scores(net, name, x), atol=1e-5, rtol=1e-5)
-    assert w.cam_layer==NETS[name][2] and find_layer(w) is dict(net.named_modules())[w.cam_layer]
-    A,G,t = acts_and_grads(w, x); assert A.shape==G.shape==(len(x), *NETS[name][3])
-    cam = gradcam(w, x); assert cam.shape==(len(x), *NETS[name][1]) and torch.isfinite(cam).all() and bool((cam.amax((1,2,3))==1).all())
+    net = made(name)
+    w = wrap(net)
+    x = clips(name, 1 if name == BIG else 2)
+    with torch.no_grad():
+        torch.testing.assert_close(w(x), scores(net, name, x), atol=1e-5, rtol=1e-5)
+    assert w.cam_layer == NETS[name][2] and find_layer(w) is dict(net.named_modules())[w.cam_layer]
+    A, G, t = acts_and_grads(w, x)
+    assert A.shape == G.shape == (len(x), *NETS[name][3])
+    cam = gradcam(w, x)
+    assert (
+        cam.shape == (len(x), *NETS[name][1]) and torch.isfinite(cam).all() and bool((cam.amax((1, 2, 3)) == 1).all())
+    )
 
-@pytest.mark.parametrize('make,layer', [(alexnet,'features'),(vgg11,'features'),(densenet121,'features'),(efficientnet_b0,'features'),(mobilenet_v3_small,'features'),(convnext_tiny,'features'),
-    (squeezenet1_1,'features'),(shufflenet_v2_x0_5,'conv5'),(regnet_y_400mf,'trunk_output'),(lambda: googlenet(init_weights=False),'inception5b'),(vit_b_32,'encoder.layers.encoder_layer_10')])
+
+@pytest.mark.parametrize(
+    'make,layer',
+    [
+        (alexnet, 'features'),
+        (vgg11, 'features'),
+        (densenet121, 'features'),
+        (efficientnet_b0, 'features'),
+        (mobilenet_v3_small, 'features'),
+        (convnext_tiny, 'features'),
+        (squeezenet1_1, 'features'),
+        (shufflenet_v2_x0_5, 'conv5'),
+        (regnet_y_400mf, 'trunk_output'),
+        (lambda: googlenet(init_weights=False), 'inception5b'),
+        (vit_b_32, 'encoder.layers.encoder_layer_10'),
+    ],
+)
 def test_networks_of_pictures(make, layer):
-    torch.manual_seed(0); net = make().eval(); w = wrap(net)
-    if layer.startswith('encoder'): nn.init.normal_(net.heads.head.weight) # zeros as torchvision makes it
-    side = 224 if layer.startswith('encoder') else 96; x = torch.randn(1,3,2,side,side)
-    with torch.no_grad(): torch.testing.assert_close(w(x)[0], net(x[0].transpose(0,1)).mean(0), atol=1e-5, rtol=1e-4)
-    assert w.cam_layer==layer and gradcam(w, x, 7, relu=False, normalize=None).abs().max()>0
+    torch.manual_seed(0)
+    net = make().eval()
+    w = wrap(net)
+    if layer.startswith('encoder'):
+        nn.init.normal_(net.heads.head.weight)  # zeros as torchvision makes it
+    side = 224 if layer.startswith('encoder') else 96
+    x = torch.randn(1, 3, 2, side, side)
+    with torch.no_grad():
+        torch.testing.assert_close(w(x)[0], net(x[0].transpose(0, 1)).mean(0), atol=1e-5, rtol=1e-4)
+    assert w.cam_layer == layer and gradcam(w, x, 7, relu=False, normalize=None).abs().max() > 0
+
 
 def test_pictures_may_be_joined_otherwise():
-    net = made('resnet18'); x = clips('resnet18')
+    net = made('resnet18')
+    x = clips('resnet18')
     w = wrap(net, pool=lambda s: s.amax(1))
-    with torch.no_grad(): torch.testing.assert_close(w(x), torch.stack([net(c).amax(0) for c in x.transpose(1,2)]), atol=1e-5, rtol=1e-5)
-    with pytest.raises(ValueError, match="pool='last'"): wrap(net, pool='last')
+    with torch.no_grad():
+        torch.testing.assert_close(w(x), torch.stack([net(c).amax(0) for c in x.transpose(1, 2)]), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="pool='last'"):
+        wrap(net, pool='last')
+
 
 # --- order
 
-WRONG = {'b (t h w) f':['b (h w t) f','b (t w h) f'], 'b (h w t) f':['b (t h w) f','b (w h t) f'], 'b t h w f':['b h w t f','b t w h f'], 'b f t h w':['b f h w t','b f t w h'], '(b t) (h w) f':['(b t) (w h) f','(t b) (h w) f'], '(b t) f h w':['(t b) f h w','(b t) f w h']}
-SIZES = dict(r3d_18=(32,64,64), resnet18=(4,128,128)) # so that T', H' and W' are 4 and no shape tells them apart
-ORDER = {n:'b (t h w) f' for n in ('videomae','videomae_first','vivit','small_mvit')}|{n:'b (h w t) f' for n in ('timesformer','timesformer_joint')}|dict(
-    timesformer_space='(b t) (h w) f', small_swin='b t h w f', r3d_18='b f t h w', resnet18='(b t) f h w', small_vit='(b t) (h w) f')
-PLACES = [(0,1,3),(1,3,0),(2,0,1),(3,2,2)]
+WRONG = {
+    'b (t h w) f': ['b (h w t) f', 'b (t w h) f'],
+    'b (h w t) f': ['b (t h w) f', 'b (w h t) f'],
+    'b t h w f': ['b h w t f', 'b t w h f'],
+    'b f t h w': ['b f h w t', 'b f t w h'],
+    '(b t) (h w) f': ['(b t) (w h) f', '(t b) (h w) f'],
+    '(b t) f h w': ['(t b) f h w', '(b t) f w h'],
+}
+SIZES = dict(r3d_18=(32, 64, 64), resnet18=(4, 128, 128))  # so that T', H' and W' are 4 and no shape tells them apart
+ORDER = (
+    {n: 'b (t h w) f' for n in ('videomae', 'videomae_first', 'vivit', 'small_mvit')}
+    | {n: 'b (h w t) f' for n in ('timesformer', 'timesformer_joint')}
+    | dict(
+        timesformer_space='(b t) (h w) f',
+        small_swin='b t h w f',
+        r3d_18='b f t h w',
+        resnet18='(b t) f h w',
+        small_vit='(b t) (h w) f',
+    )
+)
+PLACES = [(0, 1, 3), (1, 3, 0), (2, 0, 1), (3, 2, 2)]
+
 
 def change(w, x, y):
     "Where a layer's output differs between clips (2,T',H',W')"
-    with torch.no_grad(): return (acts_and_grads(w, y)[0]-acts_and_grads(w, x)[0]).abs().sum(1)
+    with torch.no_grad():
+        return (acts_and_grads(w, y)[0] - acts_and_grads(w, x)[0]).abs().sum(1)
+
 
 def with_patch(x, t, i, j):
     "A bright patch in one of 4×4×4 places of the second clip"
-    y = x.clone(); n,h,v = (a//4 for a in x.shape[2:]); y[1,:,t*n:(t+1)*n,i*h:(i+1)*h,j*v:(j+1)*v] += 4; return y
+    y = x.clone()
+    n, h, v = (a // 4 for a in x.shape[2:])
+    y[1, :, t * n : (t + 1) * n, i * h : (i + 1) * h, j * v : (j + 1) * v] += 4
+    return y
+
 
 def follows(w, x, slack):
     "How many of four patches have their greatest change where they are, and whether its centre moves with them along time, height and width"
-    peaks,centres = [],[]
+    peaks, centres = [], []
     for p in PLACES:
-        d = change(w, x, with_patch(x, *p)); assert d.shape==(2,4,4,4)
-        at = np.unravel_index(int(d[1].argmax()), (4,4,4)); peaks.append(bool(d[1].max()>=d.max()) and all(abs(a-b)<=slack for a,b in zip(at, p)))
-        m = d[1].pow(2); centres.append([float((m.sum([a for a in range(3) if a!=k])*torch.arange(4.)).sum()/m.sum()) for k in range(3)])
-    return sum(peaks), [list(np.argsort([c[k] for c in centres]))==list(np.argsort([p[k] for p in PLACES])) for k in range(3)]
+        d = change(w, x, with_patch(x, *p))
+        assert d.shape == (2, 4, 4, 4)
+        at = np.unravel_index(int(d[1].argmax()), (4, 4, 4))
+        peaks.append(bool(d[1].max() >= d.max()) and all(abs(a - b) <= slack for a, b in zip(at, p)))
+        m = d[1].pow(2)
+        centres.append(
+            [float((m.sum([a for a in range(3) if a != k]) * torch.arange(4.0)).sum() / m.sum()) for k in range(3)]
+        )
+    return sum(peaks), [
+        list(np.argsort([c[k] for c in centres])) == list(np.argsort([p[k] for p in PLACES])) for k in range(3)
+    ]
+
 
 @pytest.mark.parametrize('name', ORDER)
 def test_maps_follow_a_bright_patch_in_space_and_time(name):
     "At the default layer; strides and pools that overlap may put the peak one place off"
-    net = made(name); torch.manual_seed(1); x = .5*torch.randn(2,3,*SIZES.get(name, NETS[name][1])); slack = int(name in ('r3d_18','resnet18','small_mvit'))
-    assert follows(wrap(net), x, slack)==(4,[True]*3)
-    for p in WRONG[ORDER[name]]: # the same numbers in a wrong order do not
-        n,along = follows(wrap(net, maps={NETS[name][2]: p}), x, slack)
-        assert n<4 and not all(along)
+    net = made(name)
+    torch.manual_seed(1)
+    x = 0.5 * torch.randn(2, 3, *SIZES.get(name, NETS[name][1]))
+    slack = int(name in ('r3d_18', 'resnet18', 'small_mvit'))
+    assert follows(wrap(net), x, slack) == (4, [True] * 3)
+    for p in WRONG[ORDER[name]]:  # the same numbers in a wrong order do not
+        n, along = follows(wrap(net, maps={NETS[name][2]: p}), x, slack)
+        assert n < 4 and not all(along)
+
 
 # --- what other libraries find
 
 CAPTUM = dict(weights='clip', normalize=None, space=None, time=None)
 
-@pytest.mark.parametrize('make,layer,shape', [(lambda: r3d_18(num_classes=K),'layer4',(16,48,48)),(lambda: r3d_18(num_classes=K),'layer2',(8,32,32)),(lambda: I3D(K, width=.25),'features.Mixed_5c',(16,64,64)),(lambda: I3D(K),'features.Mixed_5c',(8,48,48))])
-@pytest.mark.parametrize('relu', [True,False])
+
+@pytest.mark.parametrize(
+    'make,layer,shape',
+    [
+        (lambda: r3d_18(num_classes=K), 'layer4', (16, 48, 48)),
+        (lambda: r3d_18(num_classes=K), 'layer2', (8, 32, 32)),
+        (lambda: I3D(K, width=0.25), 'features.Mixed_5c', (16, 64, 64)),
+        (lambda: I3D(K), 'features.Mixed_5c', (8, 48, 48)),
+    ],
+)
+@pytest.mark.parametrize('relu', [True, False])
 def test_captum_finds_exactly_the_same(make, layer, shape, relu):
     LayerGradCam = pytest.importorskip('captum.attr').LayerGradCam
-    torch.manual_seed(0); net = make().eval(); found = dict(net.named_modules())[layer]
+    torch.manual_seed(0)
+    net = make().eval()
+    found = dict(net.named_modules())[layer]
     for seed in range(2):
-        torch.manual_seed(seed); x = torch.randn(1,3,*shape)
-        want = LayerGradCam(net, found).attribute(x, target=2, relu_attributions=relu)[:,0]
-        got = gradcam(net, x, 2, layer, relu=relu, **CAPTUM); assert got.abs().max()>0
-        assert torch.equal(got, want.detach()) and torch.equal(gradcam(wrap(net, layer=layer), x, 2, relu=relu, **CAPTUM), got)
+        torch.manual_seed(seed)
+        x = torch.randn(1, 3, *shape)
+        want = LayerGradCam(net, found).attribute(x, target=2, relu_attributions=relu)[:, 0]
+        got = gradcam(net, x, 2, layer, relu=relu, **CAPTUM)
+        assert got.abs().max() > 0
+        assert torch.equal(got, want.detach()) and torch.equal(
+            gradcam(wrap(net, layer=layer), x, 2, relu=relu, **CAPTUM), got
+        )
+
 
 def test_pytorch_grad_cam_finds_the_same():
-    pgc = pytest.importorskip('pytorch_grad_cam'); from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    pgc = pytest.importorskip('pytorch_grad_cam')
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     from pytorch_grad_cam.utils.image import scale_cam_image
-    net = made('r3d_18'); x = clips('r3d_18')
+
+    net = made('r3d_18')
+    x = clips('r3d_18')
     x = torch.cat([x, x], 2)
     with pgc.GradCAM(net, [net.layer4]) as theirs:
         full = theirs(x, [ClassifierOutputTarget(1), ClassifierOutputTarget(3)])
-        low = theirs.get_cam_image(x, net.layer4, None, theirs.activations_and_grads.activations[0].numpy(), theirs.activations_and_grads.gradients[0].numpy())
-    low_here = gradcam(net, x, [1,3], 'layer4', relu=False, **CAPTUM).numpy()
-    np.testing.assert_allclose(low_here, low, rtol=1e-5, atol=1e-5*np.abs(low).max())
-    ours = scale_cam_image(np.maximum(scale_cam_image(np.maximum(low_here, 0), (48,48,16)), 0)) # its min-max, cubic zoom, min-max
+        low = theirs.get_cam_image(
+            x,
+            net.layer4,
+            None,
+            theirs.activations_and_grads.activations[0].numpy(),
+            theirs.activations_and_grads.gradients[0].numpy(),
+        )
+    low_here = gradcam(net, x, [1, 3], 'layer4', relu=False, **CAPTUM).numpy()
+    np.testing.assert_allclose(low_here, low, rtol=1e-5, atol=1e-5 * np.abs(low).max())
+    ours = scale_cam_image(
+        np.maximum(scale_cam_image(np.maximum(low_here, 0), (48, 48, 16)), 0)
+    )  # its min-max, cubic zoom, min-max
     np.testing.assert_allclose(ours, full, atol=1e-5)
+
 
 def test_a_map_by_hand():
     "Eq. 2 and its variants on three numbers"
+
     class Two(nn.Module):
-        def __init__(self): super().__init__(); self.mid = nn.Identity()
-        def forward(self, x): a = self.mid(x[:,:2]); return torch.stack([(a[:,0]*torch.tensor([1.,3]).view(2,1,1)).sum((1,2,3))-a[:,1].sum((1,2,3)), a[:,1,0].sum((1,2))], 1)
-    x = torch.zeros(1,3,2,1,2); x[0,0,:,0] = torch.tensor([[1.,2],[3,0]]); x[0,1,:,0] = torch.tensor([[0.,5],[1,1]])
+        def __init__(self):
+            super().__init__()
+            self.mid = nn.Identity()
+
+        def forward(self, x):
+            a = self.mid(x[:, :2])
+            return torch.stack(
+                [
+                    (a[:, 0] * torch.tensor([1.0, 3]).view(2, 1, 1)).sum((1, 2, 3)) - a[:, 1].sum((1, 2, 3)),
+                    a[:, 1, 0].sum((1, 2)),
+                ],
+                1,
+            )
+
+    x = torch.zeros(1, 3, 2, 1, 2)
+    x[0, 0, :, 0] = torch.tensor([[1.0, 2], [3, 0]])
+    x[0, 1, :, 0] = torch.tensor([[0.0, 5], [1, 1]])
     raw = dict(layer='mid', normalize=None, space=None, time=None)
-    def at(**kw): return gradcam(Two(), x, 0, **raw|kw)[0,:,0]
-    torch.testing.assert_close(at(relu=False), torch.tensor([[1.,2-5],[9-1,-1]]))                # weights (1,3) by frame, and -1
-    torch.testing.assert_close(at(), torch.tensor([[1.,0],[8,0]]))
-    torch.testing.assert_close(at(weights='clip', relu=False), torch.tensor([[2.,4-5],[6-1,-1]])) # (1+3)/2
-    torch.testing.assert_close(at(of='all logits', relu=False), torch.tensor([[1.,2],[8,-1]]))   # the second class adds 1 in the first frame
-    torch.testing.assert_close(at(normalize='clip'), torch.tensor([[1/8,0],[1,0]]))
-    torch.testing.assert_close(at(normalize='frame'), torch.tensor([[1.,0],[1,0]]))
-    torch.testing.assert_close(at(normalize='clip', relu=False), torch.tensor([[1.,-3],[8,-1]])/8)
-    torch.testing.assert_close(at(normalize='frame', relu=False), torch.tensor([[1/3,-1],[1,-1/8]]))
-    torch.testing.assert_close(at(normalize='stretch'), torch.tensor([[1.,0],[1,0]]))
-    p = float(torch.tensor(at_scores := [1+2+9-7, 5.]).softmax(0)[0]); assert at_scores==[5,5.]
-    torch.testing.assert_close(at(of='prob', relu=False), p*(1-p)*torch.tensor([[1.,2-5*2],[9-1,-1]]))  # d prob = p(1-p)(d first - d second)
+
+    def at(**kw):
+        return gradcam(Two(), x, 0, **raw | kw)[0, :, 0]
+
+    torch.testing.assert_close(
+        at(relu=False), torch.tensor([[1.0, 2 - 5], [9 - 1, -1]])
+    )  # weights (1,3) by frame, and -1
+    torch.testing.assert_close(at(), torch.tensor([[1.0, 0], [8, 0]]))
+    torch.testing.assert_close(at(weights='clip', relu=False), torch.tensor([[2.0, 4 - 5], [6 - 1, -1]]))  # (1+3)/2
+    torch.testing.assert_close(
+        at(of='all logits', relu=False), torch.tensor([[1.0, 2], [8, -1]])
+    )  # the second class adds 1 in the first frame
+    torch.testing.assert_close(at(normalize='clip'), torch.tensor([[1 / 8, 0], [1, 0]]))
+    torch.testing.assert_close(at(normalize='frame'), torch.tensor([[1.0, 0], [1, 0]]))
+    torch.testing.assert_close(at(normalize='clip', relu=False), torch.tensor([[1.0, -3], [8, -1]]) / 8)
+    torch.testing.assert_close(at(normalize='frame', relu=False), torch.tensor([[1 / 3, -1], [1, -1 / 8]]))
+    torch.testing.assert_close(at(normalize='stretch'), torch.tensor([[1.0, 0], [1, 0]]))
+    p = float(torch.tensor(at_scores := [1 + 2 + 9 - 7, 5.0]).softmax(0)[0])
+    assert at_scores == [5, 5.0]
+    torch.testing.assert_close(
+        at(of='prob', relu=False), p * (1 - p) * torch.tensor([[1.0, 2 - 5 * 2], [9 - 1, -1]])
+    )  # d prob = p(1-p)(d first - d second)
+
 
 def test_presets_are_what_their_names_say():
     "The released I3D program's steps, done again with OpenCV"
     import cv2
-    net = I3D(K, width=.125, s_strides=(2,2,2,1,1)).eval(); torch.manual_seed(0); x = torch.randn(2,3,16,64,48)
-    A,G,t = acts_and_grads(net, x, [1,4], of='prob'); want = []
-    for a,g in zip(A.numpy(), G.numpy()):
-        cam = np.maximum(sum(w*f for w,f in zip(g.mean((1,2,3)), a)), 0); assert len(cam)==8
-        slices = [cv2.resize(c, (48,64)) for c in cam]; slices = [(c-c.min())/((c-c.min()).max() or 1) for c in slices] # where theirs divides 0 by 0, zeros here
-        want.append(np.repeat(slices, 2, 0))
-    np.testing.assert_allclose(gradcam(net, x, [1,4], preset='released-pytorch').numpy(), np.stack(want), atol=1e-5)
-    assert torch.equal(gradcam(net, x, [1,4]), gradcam(net, x, [1,4], preset='paper', weights='frame', of='logit', normalize='clip', space='bilinear', time='linear'))
-    clstm = made('clstm'); y = clips('clstm'); A,G,_ = acts_and_grads(clstm, y, 2)
-    raw = (G.mean((3,4), keepdim=True)*A).sum(1).relu(); up = torch.nn.functional.interpolate(raw, (64,64), mode='bilinear')
-    torch.testing.assert_close(gradcam(clstm, y, 2, preset='released-tf'), up/up.amax((1,2,3), keepdim=True), atol=1e-5, rtol=1e-5)
-    assert cam_settings('released-pytorch', normalize='frame')==CAM_PRESETS['released-pytorch']|dict(normalize='frame')
 
-@pytest.mark.parametrize('space', ['bilinear','bicubic','nearest',None])
-@pytest.mark.parametrize('time', ['linear','nearest',None])
+    net = I3D(K, width=0.125, s_strides=(2, 2, 2, 1, 1)).eval()
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 16, 64, 48)
+    A, G, t = acts_and_grads(net, x, [1, 4], of='prob')
+    want = []
+    for a, g in zip(A.numpy(), G.numpy()):
+        cam = np.maximum(sum(w * f for w, f in zip(g.mean((1, 2, 3)), a)), 0)
+        assert len(cam) == 8
+        slices = [cv2.resize(c, (48, 64)) for c in cam]
+        slices = [(c - c.min()) / ((c - c.min()).max() or 1) for c in slices]  # where theirs divides 0 by 0, zeros here
+        want.append(np.repeat(slices, 2, 0))
+    np.testing.assert_allclose(gradcam(net, x, [1, 4], preset='released-pytorch').numpy(), np.stack(want), atol=1e-5)
+    assert torch.equal(
+        gradcam(net, x, [1, 4]),
+        gradcam(
+            net,
+            x,
+            [1, 4],
+            preset='paper',
+            weights='frame',
+            of='logit',
+            normalize='clip',
+            space='bilinear',
+            time='linear',
+        ),
+    )
+    clstm = made('clstm')
+    y = clips('clstm')
+    A, G, _ = acts_and_grads(clstm, y, 2)
+    raw = (G.mean((3, 4), keepdim=True) * A).sum(1).relu()
+    up = torch.nn.functional.interpolate(raw, (64, 64), mode='bilinear')
+    torch.testing.assert_close(
+        gradcam(clstm, y, 2, preset='released-tf'), up / up.amax((1, 2, 3), keepdim=True), atol=1e-5, rtol=1e-5
+    )
+    assert cam_settings('released-pytorch', normalize='frame') == CAM_PRESETS['released-pytorch'] | dict(
+        normalize='frame'
+    )
+
+
+@pytest.mark.parametrize('space', ['bilinear', 'bicubic', 'nearest', None])
+@pytest.mark.parametrize('time', ['linear', 'nearest', None])
 def test_upsampling(space, time):
-    net = made('i3d'); x = clips('i3d'); raw = gradcam(net, x, 1, normalize=None, space=None, time=None); assert raw.shape==(2,8,2,2)
-    up = gradcam(net, x, 1, normalize=None, space=space, time=time); assert up.shape==(2, 16 if time else 8, *((64,64) if space else (2,2))) and up.min()>=0
-    if not space and time=='nearest': assert torch.equal(up, raw.repeat_interleave(2, 1))
-    if not time and space=='nearest': assert torch.equal(up, raw.repeat_interleave(32, 2).repeat_interleave(32, 3))
-    if space=='bilinear' and time: torch.testing.assert_close(up, torch.nn.functional.interpolate(upsample(raw, x.shape[2:], None, time), (64,64), mode='bilinear'), atol=1e-6, rtol=1e-5)
+    net = made('i3d')
+    x = clips('i3d')
+    raw = gradcam(net, x, 1, normalize=None, space=None, time=None)
+    assert raw.shape == (2, 8, 2, 2)
+    up = gradcam(net, x, 1, normalize=None, space=space, time=time)
+    assert up.shape == (2, 16 if time else 8, *((64, 64) if space else (2, 2))) and up.min() >= 0
+    if not space and time == 'nearest':
+        assert torch.equal(up, raw.repeat_interleave(2, 1))
+    if not time and space == 'nearest':
+        assert torch.equal(up, raw.repeat_interleave(32, 2).repeat_interleave(32, 3))
+    if space == 'bilinear' and time:
+        torch.testing.assert_close(
+            up,
+            torch.nn.functional.interpolate(upsample(raw, x.shape[2:], None, time), (64, 64), mode='bilinear'),
+            atol=1e-6,
+            rtol=1e-5,
+        )
+
 
 def test_signed_maps_and_maps_of_nothing():
-    net = made('i3d'); x = clips('i3d', 3); kw = dict(target=2, normalize=None)
-    s = gradcam(net, x, relu=False, **kw); assert s.min()<0<s.max()
-    torch.testing.assert_close(gradcam(net, x, 2, relu=False), s/s.abs().amax((1,2,3), keepdim=True))
-    for n in 'clip','frame','stretch',None: assert torch.equal(scaled(torch.zeros(2,3,4,4), n), torch.zeros(2,3,4,4))
-    class Against(nn.Module): # every activation speaks against every class
-        def __init__(self): super().__init__(); self.mid = nn.Sequential(nn.Conv3d(3,4,1), nn.ReLU())
-        def forward(self, x): return -self.mid(x).sum((2,3,4))
-    for n in 'clip','frame','stretch',None:
-        z = gradcam(Against(), x, 0, 'mid', normalize=n); assert torch.equal(z, torch.zeros_like(z))
+    net = made('i3d')
+    x = clips('i3d', 3)
+    kw = dict(target=2, normalize=None)
+    s = gradcam(net, x, relu=False, **kw)
+    assert s.min() < 0 < s.max()
+    torch.testing.assert_close(gradcam(net, x, 2, relu=False), s / s.abs().amax((1, 2, 3), keepdim=True))
+    for n in 'clip', 'frame', 'stretch', None:
+        assert torch.equal(scaled(torch.zeros(2, 3, 4, 4), n), torch.zeros(2, 3, 4, 4))
+
+    class Against(nn.Module):  # every activation speaks against every class
+        def __init__(self):
+            super().__init__()
+            self.mid = nn.Sequential(nn.Conv3d(3, 4, 1), nn.ReLU())
+
+        def forward(self, x):
+            return -self.mid(x).sum((2, 3, 4))
+
+    for n in 'clip', 'frame', 'stretch', None:
+        z = gradcam(Against(), x, 0, 'mid', normalize=n)
+        assert torch.equal(z, torch.zeros_like(z))
+
 
 # --- batches, lengths, contexts
 
-@pytest.mark.parametrize('name', ['r3d_18','small_mvit','small_swin','videomae','timesformer','vivit','resnet18','i3d','clstm'])
+
+@pytest.mark.parametrize(
+    'name', ['r3d_18', 'small_mvit', 'small_swin', 'videomae', 'timesformer', 'vivit', 'resnet18', 'i3d', 'clstm']
+)
 @pytest.mark.parametrize('preset', CAM_PRESETS)
 def test_a_clips_map_is_its_own(name, preset):
     "Each clip alone, two at a time, all at once: to 1e-5 of the clip's maximum, in float32"
-    w = wrap(made(name)); x = clips(name, 3); t = [0,4,2]
-    alone = torch.cat([gradcam(w, c[None], k, preset=preset) for c,k in zip(x, t)])
-    for bs in 2,24:
+    w = wrap(made(name))
+    x = clips(name, 3)
+    t = [0, 4, 2]
+    alone = torch.cat([gradcam(w, c[None], k, preset=preset) for c, k in zip(x, t)])
+    for bs in 2, 24:
         got = gradcam(w, x, t, preset=preset, bs=bs)
         torch.testing.assert_close(got, alone, atol=1e-5, rtol=0)
     assert torch.equal(gradcam(w, x, torch.tensor(t), preset=preset), gradcam(w, x, t, preset=preset))
 
-@pytest.mark.parametrize('name', ['r3d_18','i3d','resnet18'])
+
+@pytest.mark.parametrize('name', ['r3d_18', 'i3d', 'resnet18'])
 def test_one_frame(name):
-    w = wrap(made(name)); x = clips(name)[:,:,:1]; cam = gradcam(w, x, relu=False)
-    assert cam.shape==x[:,0].shape and torch.isfinite(cam).all() and bool((cam.abs().amax((1,2,3))==1).all())
+    w = wrap(made(name))
+    x = clips(name)[:, :, :1]
+    cam = gradcam(w, x, relu=False)
+    assert cam.shape == x[:, 0].shape and torch.isfinite(cam).all() and bool((cam.abs().amax((1, 2, 3)) == 1).all())
+
 
 def frozen_copy(net):
-    return {k: v.clone() for k,v in net.state_dict().items()},[m.training for m in net.modules()],[p.requires_grad for p in net.parameters()],[None if p.grad is None else p.grad.clone() for p in net.parameters()]
+    return (
+        {k: v.clone() for k, v in net.state_dict().items()},
+        [m.training for m in net.modules()],
+        [p.requires_grad for p in net.parameters()],
+        [None if p.grad is None else p.grad.clone() for p in net.parameters()],
+    )
+
 
 def as_before(net, was):
-    now = frozen_copy(net); same = lambda a,b: a is b is None or torch.equal(a, b)
-    return all(torch.equal(v, was[0][k]) for k,v in now[0].items()) and now[1:3]==was[1:3] and all(map(same, now[3], was[3])) and not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net.modules())
+    now = frozen_copy(net)
+    same = lambda a, b: a is b is None or torch.equal(a, b)
+    return (
+        all(torch.equal(v, was[0][k]) for k, v in now[0].items())
+        and now[1:3] == was[1:3]
+        and all(map(same, now[3], was[3]))
+        and not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net.modules())
+    )
+
 
 class Noisy(nn.Module):
     "Draws random numbers and counts, also in evaluation mode"
+
     def __init__(self):
-        super().__init__(); self.net = nn.Sequential(nn.Conv3d(3,4,3,2,1), nn.BatchNorm3d(4), nn.ReLU(inplace=True), nn.Conv3d(4,4,1)); self.head = nn.Linear(4,K)
-        self.register_buffer('n', torch.zeros(1)); self.register_buffer('last', torch.zeros(1)); self.cam_layer = 'net.1'
-    def forward(self, x): self.n += 1; self.last = torch.rand(1); return self.head(self.net(x+.1*torch.randn_like(x)).mean((2,3,4)))
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv3d(3, 4, 3, 2, 1), nn.BatchNorm3d(4), nn.ReLU(inplace=True), nn.Conv3d(4, 4, 1))
+        self.head = nn.Linear(4, K)
+        self.register_buffer('n', torch.zeros(1))
+        self.register_buffer('last', torch.zeros(1))
+        self.cam_layer = 'net.1'
 
-@pytest.mark.parametrize('name', ['r3d_18','timesformer','resnet18','i3d','noisy'])
+    def forward(self, x):
+        self.n += 1
+        self.last = torch.rand(1)
+        return self.head(self.net(x + 0.1 * torch.randn_like(x)).mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize('name', ['r3d_18', 'timesformer', 'resnet18', 'i3d', 'noisy'])
 def test_nothing_is_left_behind(name):
-    net = Noisy() if name=='noisy' else made(name); x = torch.randn(2,3,4,32,32) if name=='noisy' else clips(name); w = wrap(net)
-    w.train(); part = list(net.modules())[3]; part.eval() # parts in different modes
-    ps = list(net.parameters()); ps[0].requires_grad_(False); ps[1].grad = torch.ones_like(ps[1])
-    was,rng = frozen_copy(net),torch.get_rng_state()
+    net = Noisy() if name == 'noisy' else made(name)
+    x = torch.randn(2, 3, 4, 32, 32) if name == 'noisy' else clips(name)
+    w = wrap(net)
+    w.train()
+    part = list(net.modules())[3]
+    part.eval()  # parts in different modes
+    ps = list(net.parameters())
+    ps[0].requires_grad_(False)
+    ps[1].grad = torch.ones_like(ps[1])
+    was, rng = frozen_copy(net), torch.get_rng_state()
     last = list(dict(net.named_modules()))[-1]
-    for call in (lambda: gradcam(w, x), lambda: gradcam(w, x, 99), lambda: gradcam(w, x, layer='nowhere'), lambda: gradcam(w, x, layer=last), lambda: gradcam(w, x*float('nan')), lambda: gradcam(w, x[:,:2])):
-        try: call()
-        except (ValueError, RuntimeError): pass
+    for call in (
+        lambda: gradcam(w, x),
+        lambda: gradcam(w, x, 99),
+        lambda: gradcam(w, x, layer='nowhere'),
+        lambda: gradcam(w, x, layer=last),
+        lambda: gradcam(w, x * float('nan')),
+        lambda: gradcam(w, x[:, :2]),
+    ):
+        try:
+            call()
+        except (ValueError, RuntimeError):
+            pass
         assert as_before(net, was) and torch.equal(rng, torch.get_rng_state())
-    assert torch.equal(gradcam(w, x), gradcam(w, x)) # the same random numbers come again
-    w.eval(); kept = gradcam(w, x); w.train(); assert torch.equal(gradcam(w, x), kept) # in training mode explained as in evaluation mode
-    for p in ps: p.requires_grad_(False)
-    assert torch.equal(gradcam(w, x), kept) # and with all weights frozen
+    assert torch.equal(gradcam(w, x), gradcam(w, x))  # the same random numbers come again
+    w.eval()
+    kept = gradcam(w, x)
+    w.train()
+    assert torch.equal(gradcam(w, x), kept)  # in training mode explained as in evaluation mode
+    for p in ps:
+        p.requires_grad_(False)
+    assert torch.equal(gradcam(w, x), kept)  # and with all weights frozen
 
-@pytest.mark.parametrize('name', ['r3d_18','vivit','i3d','clstm'])
+
+@pytest.mark.parametrize('name', ['r3d_18', 'vivit', 'i3d', 'clstm'])
 @pytest.mark.parametrize('context', [torch.no_grad, torch.inference_mode])
 def test_works_where_gradients_are_off(name, context):
-    w = wrap(made(name)); x = clips(name); want = gradcam(w, x, [1,2])
+    w = wrap(made(name))
+    x = clips(name)
+    want = gradcam(w, x, [1, 2])
     with context():
-        assert torch.equal(gradcam(w, x, [1,2]), want) and torch.equal(gradcam(w, x.clone(), torch.tensor([1,2])), want) and gradcam(w, x.clone()).isfinite().all()
-        assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled()==(context is torch.inference_mode)
+        assert (
+            torch.equal(gradcam(w, x, [1, 2]), want)
+            and torch.equal(gradcam(w, x.clone(), torch.tensor([1, 2])), want)
+            and gradcam(w, x.clone()).isfinite().all()
+        )
+        assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() == (context is torch.inference_mode)
+
 
 def test_wrapped_models_can_be_copied_and_pickled():
-    for name in 'small_mvit','videomae','resnet18':
-        w = wrap(made(name)); x = clips(name, 1)
-        for again in copy.deepcopy(w),pickle.loads(pickle.dumps(w)): assert torch.equal(gradcam(again, x), gradcam(w, x))
+    for name in 'small_mvit', 'videomae', 'resnet18':
+        w = wrap(made(name))
+        x = clips(name, 1)
+        for again in copy.deepcopy(w), pickle.loads(pickle.dumps(w)):
+            assert torch.equal(gradcam(again, x), gradcam(w, x))
+
 
 def test_masks_are_learned_through_the_wrapper():
-    w = wrap(made('r3d_18'), classes=list('abcde')); x = clips('r3d_18')
-    a,b = learn_masks(w, x, iterations=2),learn_masks(w.model, x, iterations=2); assert a.mask.shape==(2,8) and np.array_equal(a.mask, b.mask)
-    assert learn_masks(wrap(made('timesformer')), clips('timesformer'), iterations=2).mask.shape==(2,4)
+    w = wrap(made('r3d_18'), classes=list('abcde'))
+    x = clips('r3d_18')
+    a, b = learn_masks(w, x, iterations=2), learn_masks(w.model, x, iterations=2)
+    assert a.mask.shape == (2, 8) and np.array_equal(a.mask, b.mask)
+    assert learn_masks(wrap(made('timesformer')), clips('timesformer'), iterations=2).mask.shape == (2, 4)
+
 
 # --- what wrap carries, takes and refuses
 
+
 def test_what_comes_along():
-    w = wrap(r3d_18(), weights=R3D_18_Weights.DEFAULT); assert w.stats==((.43216,.394666,.37645),(.22803,.22145,.216989)) and len(w.classes)==400 and not hasattr(w, 'clip_shape')
-    assert wrap(resnet18(), weights=ResNet18_Weights.DEFAULT).stats[0]==(.485,.456,.406)
-    assert wrap(made('small_mvit')).clip_shape==(8,32,32) and wrap(mvit_v2_s(weights=None)).clip_shape==(16,224,224)==(MViT_V2_S_Weights.DEFAULT.meta['min_temporal_size'],*MViT_V2_S_Weights.DEFAULT.meta['min_size'])
-    for name in 'videomae','vivit','timesformer': w = wrap(made(name)); assert w.clip_shape==NETS[name][1] and w.classes==[f'LABEL_{k}' for k in range(K)] and not hasattr(w, 'stats')
-    processor = type('P', (), dict(image_mean=[.5,.4,.3], image_std=[.2,.2,.1]))()
-    assert wrap(r3d_18(), stats=processor).stats==((.5,.4,.3),(.2,.2,.1)) and wrap(r3d_18(), stats=(.5,.2)).stats==(.5,.2)
-    with pytest.raises(ValueError, match='mean, standard deviation'): wrap(r3d_18(), stats=3)
-    net = made('i3d'); net.stats,net.classes,net.clip_shape = (.5,.2),list('abcde'),(16,64,64)
-    assert wrap(net) is net; w = wrap(net, classes=list('fghij'))
-    assert w.cam_layer==net.cam_layer and w.classes==list('fghij') and w.stats==(.5,.2) and w.clip_shape==(16,64,64) and torch.equal(gradcam(w, clips('i3d')), gradcam(net, clips('i3d')))
-    assert wrap(made('clstm')).cam_layer=='layers.1.lstm'
-    with pytest.raises(ValueError, match='wrapped already'): wrap(w)
-    with pytest.raises(ValueError, match='wrap takes a module'): wrap('r3d_18')
+    w = wrap(r3d_18(), weights=R3D_18_Weights.DEFAULT)
+    assert (
+        w.stats == ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
+        and len(w.classes) == 400
+        and not hasattr(w, 'clip_shape')
+    )
+    assert wrap(resnet18(), weights=ResNet18_Weights.DEFAULT).stats[0] == (0.485, 0.456, 0.406)
+    assert wrap(made('small_mvit')).clip_shape == (8, 32, 32) and wrap(mvit_v2_s(weights=None)).clip_shape == (
+        16,
+        224,
+        224,
+    ) == (MViT_V2_S_Weights.DEFAULT.meta['min_temporal_size'], *MViT_V2_S_Weights.DEFAULT.meta['min_size'])
+    for name in 'videomae', 'vivit', 'timesformer':
+        w = wrap(made(name))
+        assert (
+            w.clip_shape == NETS[name][1] and w.classes == [f'LABEL_{k}' for k in range(K)] and not hasattr(w, 'stats')
+        )
+    processor = type('P', (), dict(image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.2, 0.1]))()
+    assert wrap(r3d_18(), stats=processor).stats == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1)) and wrap(
+        r3d_18(), stats=(0.5, 0.2)
+    ).stats == (0.5, 0.2)
+    with pytest.raises(ValueError, match='mean, standard deviation'):
+        wrap(r3d_18(), stats=3)
+    net = made('i3d')
+    net.stats, net.classes, net.clip_shape = (0.5, 0.2), list('abcde'), (16, 64, 64)
+    assert wrap(net) is net
+    w = wrap(net, classes=list('fghij'))
+    assert (
+        w.cam_layer == net.cam_layer
+        and w.classes == list('fghij')
+        and w.stats == (0.5, 0.2)
+        and w.clip_shape == (16, 64, 64)
+        and torch.equal(gradcam(w, clips('i3d')), gradcam(net, clips('i3d')))
+    )
+    assert wrap(made('clstm')).cam_layer == 'layers.1.lstm'
+    with pytest.raises(ValueError, match='wrapped already'):
+        wrap(w)
+    with pytest.raises(ValueError, match='wrap takes a module'):
+        wrap('r3d_18')
+
 
 Named = namedtuple('Named', 'logits extra')
 
-@pytest.mark.parametrize('give,output', [(lambda y: y,None),(lambda y: (y,1),None),(lambda y: [y],None),(lambda y: dict(logits=y, loss=0),None),(lambda y: Named(y, 0),None),(lambda y: type('O', (), dict(logits=y))(),None),
-    (lambda y: dict(out=y, other=y*2),'out'),(lambda y: (0,y),1),(lambda y: type('O', (), dict(out=y))(),'out'),(lambda y: dict(a=dict(b=y)),lambda o: o['a']['b'])])
+
+@pytest.mark.parametrize(
+    'give,output',
+    [
+        (lambda y: y, None),
+        (lambda y: (y, 1), None),
+        (lambda y: [y], None),
+        (lambda y: dict(logits=y, loss=0), None),
+        (lambda y: Named(y, 0), None),
+        (lambda y: type('O', (), dict(logits=y))(), None),
+        (lambda y: dict(out=y, other=y * 2), 'out'),
+        (lambda y: (0, y), 1),
+        (lambda y: type('O', (), dict(out=y))(), 'out'),
+        (lambda y: dict(a=dict(b=y)), lambda o: o['a']['b']),
+    ],
+)
 def test_outputs_of_all_kinds(give, output):
     class Net(nn.Module):
-        def __init__(self): super().__init__(); self.conv = nn.Conv3d(3,K,3)
-        def forward(self, x): return give(self.conv(x).mean((2,3,4)))
-    net = Net(); x = torch.randn(2,3,4,8,8); w = wrap(net, output=output, layer='conv')
-    assert torch.equal(w(x), net.conv(x).mean((2,3,4))) and gradcam(w, x).shape==(2,4,8,8)
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv3d(3, K, 3)
 
-@pytest.mark.parametrize('give', [lambda y: y[:,:,None], lambda y: y[0], lambda y: dict(out=y), lambda y: (None,y), lambda y: torch.cat([y,y]), lambda y: None])
+        def forward(self, x):
+            return give(self.conv(x).mean((2, 3, 4)))
+
+    net = Net()
+    x = torch.randn(2, 3, 4, 8, 8)
+    w = wrap(net, output=output, layer='conv')
+    assert torch.equal(w(x), net.conv(x).mean((2, 3, 4))) and gradcam(w, x).shape == (2, 4, 8, 8)
+
+
+@pytest.mark.parametrize(
+    'give',
+    [
+        lambda y: y[:, :, None],
+        lambda y: y[0],
+        lambda y: dict(out=y),
+        lambda y: (None, y),
+        lambda y: torch.cat([y, y]),
+        lambda y: None,
+    ],
+)
 def test_outputs_that_are_no_scores(give):
     class Net(nn.Module):
-        def forward(self, x): return give(x.mean((2,3,4)))
-    with pytest.raises(ValueError, match=r'Net: scores have to be \(B,K\), here \(2,K\); there is .* Pass wrap\(model, output='): wrap(Net())(torch.randn(2,3,4,8,8))
+        def forward(self, x):
+            return give(x.mean((2, 3, 4)))
+
+    with pytest.raises(
+        ValueError, match=r'Net: scores have to be \(B,K\), here \(2,K\); there is .* Pass wrap\(model, output='
+    ):
+        wrap(Net())(torch.randn(2, 3, 4, 8, 8))
+
 
 def test_outputs_that_are_no_scores_without_wrap():
     class Net(nn.Module):
-        def __init__(self): super().__init__(); self.conv = nn.Conv3d(3,K,1)
-        def forward(self, x): return dict(logits=self.conv(x).mean((2,3,4)))
-    with pytest.raises(ValueError, match=r'scores have to be \(2,K\), got dict; `wrap` brings models into that form'): gradcam(Net(), torch.randn(2,3,4,8,8), layer='conv')
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv3d(3, K, 1)
 
-@pytest.mark.parametrize('axes', ['BCTHW','BTCHW','b t c h w','BTHWC','BHWTC'])
+        def forward(self, x):
+            return dict(logits=self.conv(x).mean((2, 3, 4)))
+
+    with pytest.raises(ValueError, match=r'scores have to be \(2,K\), got dict; `wrap` brings models into that form'):
+        gradcam(Net(), torch.randn(2, 3, 4, 8, 8), layer='conv')
+
+
+@pytest.mark.parametrize('axes', ['BCTHW', 'BTCHW', 'b t c h w', 'BTHWC', 'BHWTC'])
 def test_axes(axes):
     class Net(nn.Module):
-        def forward(self, x): return x.flatten(1)
-    x = torch.randn(2,3,4,5,6); spaced = ' '.join(axes.replace(' ', '').lower())
+        def forward(self, x):
+            return x.flatten(1)
+
+    x = torch.randn(2, 3, 4, 5, 6)
+    spaced = ' '.join(axes.replace(' ', '').lower())
     assert torch.equal(wrap(Net(), axes=axes)(x), rearrange(x, f'b c t h w -> {spaced}').flatten(1))
 
-@pytest.mark.parametrize('axes', ['BCTH','BCCTHW','NCTHW'])
+
+@pytest.mark.parametrize('axes', ['BCTH', 'BCCTHW', 'NCTHW'])
 def test_axes_that_make_no_sense(axes):
-    with pytest.raises(ValueError, match=f"axes='{axes}'"): wrap(r3d_18(), axes=axes)
+    with pytest.raises(ValueError, match=f"axes='{axes}'"):
+        wrap(r3d_18(), axes=axes)
+
 
 def test_a_clip_of_the_wrong_kind_says_what_the_model_was_given():
-    with pytest.raises(RuntimeError) as e: wrap(r3d_18(), axes='BTCHW')(torch.randn(1,3,8,16,16))
+    with pytest.raises(RuntimeError) as e:
+        wrap(r3d_18(), axes='BTCHW')(torch.randn(1, 3, 8, 16, 16))
     assert 'VideoResNet was given (1, 8, 3, 16, 16)' in ''.join(e.value.__notes__)
-    with pytest.raises(ValueError, match=r'takes clips \(B,C,T,H,W\)'): wrap(r3d_18())(torch.randn(3,8,16,16))
+    with pytest.raises(ValueError, match=r'takes clips \(B,C,T,H,W\)'):
+        wrap(r3d_18())(torch.randn(3, 8, 16, 16))
+
 
 # --- layers
 
+
 class Tube(nn.Module):
     "Tokens of unknown order behind a class token; blocks give tuples"
+
     def __init__(self, tuples=True):
-        super().__init__(); self.proj = nn.Conv3d(3,16,(2,8,8),(2,8,8)); self.cls = nn.Parameter(torch.randn(1,1,16)); self.tuples = tuples
-        self.blocks = nn.ModuleList(Block() for _ in range(2)); self.norm,self.head = nn.LayerNorm(16),nn.Linear(16,K)
+        super().__init__()
+        self.proj = nn.Conv3d(3, 16, (2, 8, 8), (2, 8, 8))
+        self.cls = nn.Parameter(torch.randn(1, 1, 16))
+        self.tuples = tuples
+        self.blocks = nn.ModuleList(Block() for _ in range(2))
+        self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, K)
+
     def forward(self, x):
-        t = torch.cat([self.cls.expand(len(x),-1,-1), self.proj(x).flatten(2).transpose(1,2)], 1)
-        for b in self.blocks: t = b(t)['seq'][0]
-        return self.head(self.norm(t)[:,0])
+        t = torch.cat([self.cls.expand(len(x), -1, -1), self.proj(x).flatten(2).transpose(1, 2)], 1)
+        for b in self.blocks:
+            t = b(t)['seq'][0]
+        return self.head(self.norm(t)[:, 0])
+
 
 class Block(nn.Module):
-    def __init__(self): super().__init__(); self.at = nn.MultiheadAttention(16, 2, batch_first=True)
-    def forward(self, t): return dict(n=3, seq=(t+self.at(t, t, t)[0], 'rest'))
+    def __init__(self):
+        super().__init__()
+        self.at = nn.MultiheadAttention(16, 2, batch_first=True)
 
-TOLD = dict(maps='b (t h w) f', grid=(4,4,4), skip=1)
+    def forward(self, t):
+        return dict(n=3, seq=(t + self.at(t, t, t)[0], 'rest'))
+
+
+TOLD = dict(maps='b (t h w) f', grid=(4, 4, 4), skip=1)
+
 
 def test_a_layer_that_returns_a_structure():
-    torch.manual_seed(0); net = Tube(); x = torch.randn(2,3,8,32,32)
-    w = wrap(net, layer='blocks.0', **TOLD); A,G,_ = acts_and_grads(w, x, 1); assert A.shape==G.shape==(2,16,4,4,4)
-    t = torch.cat([net.cls.expand(2,-1,-1), net.proj(x).flatten(2).transpose(1,2)], 1); t = (t+net.blocks[0].at(t, t, t)[0]).detach().requires_grad_() # the same by hand
-    s = net.head(net.norm(net.blocks[1](t)['seq'][0])[:,0])[:,1].sum(); g, = torch.autograd.grad(s, t)
-    torch.testing.assert_close(A, rearrange(t[:,1:], 'b (t h w) f -> b f t h w', t=4, h=4)); torch.testing.assert_close(G, rearrange(g[:,1:], 'b (t h w) f -> b f t h w', t=4, h=4))
-    o = dict(a=3, b=[torch.arange(2), Named(torch.ones(2), 'x')]); new = with_tensor(o, torch.zeros(2))
-    assert torch.equal(new['b'][1].logits, torch.zeros(2)) and new['b'][1].extra=='x' and torch.equal(first_tensor(o), torch.ones(2)) and first_tensor((1,'a')) is None
+    torch.manual_seed(0)
+    net = Tube()
+    x = torch.randn(2, 3, 8, 32, 32)
+    w = wrap(net, layer='blocks.0', **TOLD)
+    A, G, _ = acts_and_grads(w, x, 1)
+    assert A.shape == G.shape == (2, 16, 4, 4, 4)
+    t = torch.cat([net.cls.expand(2, -1, -1), net.proj(x).flatten(2).transpose(1, 2)], 1)
+    t = (t + net.blocks[0].at(t, t, t)[0]).detach().requires_grad_()  # the same by hand
+    s = net.head(net.norm(net.blocks[1](t)['seq'][0])[:, 0])[:, 1].sum()
+    (g,) = torch.autograd.grad(s, t)
+    torch.testing.assert_close(A, rearrange(t[:, 1:], 'b (t h w) f -> b f t h w', t=4, h=4))
+    torch.testing.assert_close(G, rearrange(g[:, 1:], 'b (t h w) f -> b f t h w', t=4, h=4))
+    o = dict(a=3, b=[torch.arange(2), Named(torch.ones(2), 'x')])
+    new = with_tensor(o, torch.zeros(2))
+    assert (
+        torch.equal(new['b'][1].logits, torch.zeros(2))
+        and new['b'][1].extra == 'x'
+        and torch.equal(first_tensor(o), torch.ones(2))
+        and first_tensor((1, 'a')) is None
+    )
+
 
 def test_behind_the_last_block_the_patches_count_no_more():
     "The gradient at the patches of the last block is zero, and said to be; that of the block before is not"
-    for name,last in dict(vivit='vivit.layers.2', timesformer='timesformer.encoder.layer.2', small_mvit='blocks.2', small_vit='encoder.layers.encoder_layer_2').items():
-        w = wrap(made(name)); x = clips(name)
-        with pytest.raises(ValueError, match=f'read the class token alone after the layer {last}.*such as {w.cam_layer}'): gradcam(w, x, layer=last)
-        assert acts_and_grads(w, x)[1].abs().amax((1,2,3,4)).min()>0
-    w = wrap(made('videomae')); g = acts_and_grads(w, clips('videomae'))[1]; assert g.abs().amax(1).min()>0 # the mean over all tokens: every one counts
-    w = wrap(made('videomae_first')); g = acts_and_grads(w, clips('videomae_first'), layer='videomae.encoder.layer.2')[1]; assert bool((g.abs().amax(1)>0).flatten(1).sum(1).eq(1).all()) # its head reads the first patch
-    assert acts_and_grads(w, clips('videomae_first'))[1].abs().amax(1).min()>0
+    for name, last in dict(
+        vivit='vivit.layers.2',
+        timesformer='timesformer.encoder.layer.2',
+        small_mvit='blocks.2',
+        small_vit='encoder.layers.encoder_layer_2',
+    ).items():
+        w = wrap(made(name))
+        x = clips(name)
+        with pytest.raises(
+            ValueError, match=f'read the class token alone after the layer {last}.*such as {w.cam_layer}'
+        ):
+            gradcam(w, x, layer=last)
+        assert acts_and_grads(w, x)[1].abs().amax((1, 2, 3, 4)).min() > 0
+    w = wrap(made('videomae'))
+    g = acts_and_grads(w, clips('videomae'))[1]
+    assert g.abs().amax(1).min() > 0  # the mean over all tokens: every one counts
+    w = wrap(made('videomae_first'))
+    g = acts_and_grads(w, clips('videomae_first'), layer='videomae.encoder.layer.2')[1]
+    assert bool((g.abs().amax(1) > 0).flatten(1).sum(1).eq(1).all())  # its head reads the first patch
+    assert acts_and_grads(w, clips('videomae_first'))[1].abs().amax(1).min() > 0
 
-@pytest.mark.parametrize('name,layer,F', [('videomae','videomae.embeddings',32),('videomae','videomae.embeddings.patch_embeddings.projection',32),('videomae','videomae.encoder.layer.2.layernorm_before',32),('vivit','vivit.layers.2.layernorm_before',32),('vivit','vivit.layers.1.attention',32),
-    ('small_mvit','blocks.2.norm1',32),('small_mvit','conv_proj',16),('small_swin','features.0',24),('small_swin','patch_embed.proj',24),('resnet18','layer2',128),('timesformer','timesformer.embeddings',32)])
+
+@pytest.mark.parametrize(
+    'name,layer,F',
+    [
+        ('videomae', 'videomae.embeddings', 32),
+        ('videomae', 'videomae.embeddings.patch_embeddings.projection', 32),
+        ('videomae', 'videomae.encoder.layer.2.layernorm_before', 32),
+        ('vivit', 'vivit.layers.2.layernorm_before', 32),
+        ('vivit', 'vivit.layers.1.attention', 32),
+        ('small_mvit', 'blocks.2.norm1', 32),
+        ('small_mvit', 'conv_proj', 16),
+        ('small_swin', 'features.0', 24),
+        ('small_swin', 'patch_embed.proj', 24),
+        ('resnet18', 'layer2', 128),
+        ('timesformer', 'timesformer.embeddings', 32),
+    ],
+)
 def test_other_layers_of_known_models(name, layer, F):
-    w = wrap(made(name)); x = clips(name); A,G,_ = acts_and_grads(w, x, layer=layer)
-    assert A.shape[:2]==(2,F) and A.shape[2]==4 and G.any() and torch.equal(gradcam(w, x, layer=dict(w.model.named_modules())[layer]), gradcam(w, x, layer=layer))
+    w = wrap(made(name))
+    x = clips(name)
+    A, G, _ = acts_and_grads(w, x, layer=layer)
+    assert (
+        A.shape[:2] == (2, F)
+        and A.shape[2] == 4
+        and G.any()
+        and torch.equal(gradcam(w, x, layer=dict(w.model.named_modules())[layer]), gradcam(w, x, layer=layer))
+    )
 
-@pytest.mark.parametrize('name', ['videomae','resnet18'])
+
+@pytest.mark.parametrize('name', ['videomae', 'resnet18'])
 def test_models_that_need_wrap_are_told_so(name):
-    with pytest.raises(ValueError, match=r'does not take clips \(B,C,T,H,W\) as they are .*; wrap\(model\) knows how'): gradcam(made(name), clips(name))
+    with pytest.raises(ValueError, match=r'does not take clips \(B,C,T,H,W\) as they are .*; wrap\(model\) knows how'):
+        gradcam(made(name), clips(name))
+
 
 def test_pictures_with_channels_last_keep_their_convolutions_straight():
-    w = wrap(made('swin_t')); x = clips('swin_t')
-    assert acts_and_grads(w, x, layer='features.0.0')[0].shape==acts_and_grads(w, x, layer='features.0')[0].shape==(2,96,2,16,16)
-    torch.testing.assert_close(acts_and_grads(w, x, layer='features.0.0')[0], acts_and_grads(w, x, layer='features.0.1')[0]) # a permutation alone
+    w = wrap(made('swin_t'))
+    x = clips('swin_t')
+    assert (
+        acts_and_grads(w, x, layer='features.0.0')[0].shape
+        == acts_and_grads(w, x, layer='features.0')[0].shape
+        == (2, 96, 2, 16, 16)
+    )
+    torch.testing.assert_close(
+        acts_and_grads(w, x, layer='features.0.0')[0], acts_and_grads(w, x, layer='features.0.1')[0]
+    )  # a permutation alone
+
 
 def test_layers_that_return_an_object_of_transformers():
-    w = wrap(made('videomae')); x = clips('videomae')
+    w = wrap(made('videomae'))
+    x = clips('videomae')
     assert torch.equal(gradcam(w, x, layer='videomae.encoder'), gradcam(w, x))
 
+
 def test_layers_that_are_looked_for():
-    torch.manual_seed(0); net = Tube(); x = torch.randn(2,3,8,32,32)
-    with pytest.raises(ValueError, match=r'no layer given for Grad-CAM in Tube; layers with places are, for one clip, proj \(1, 16, 4, 4, 4\).*norm \(1, 65, 16\).*has to be told how their tokens lie: maps=, grid=, skip='): gradcam(wrap(net), x)
-    with pytest.raises(ValueError, match=r"no layer 'layer9' for Grad-CAM in VideoResNet; .*layer3 \(1, 256, 2, 6, 6\).*layer4 \(1, 512, 1, 3, 3\)"): gradcam(wrap(made('r3d_18')), clips('r3d_18'), layer='layer9')
-    with pytest.raises(ValueError, match='`wrap` knows this model, and layer4 as its layer'): gradcam(made('r3d_18'), clips('r3d_18'))
-    with pytest.raises(ValueError, match='the last convolutions are'): find_layer(made('r3d_18'))
-    with pytest.raises(ValueError, match='is not part of the model'): gradcam(wrap(net), x, layer=nn.Conv3d(3,3,1))
-    with pytest.raises(ValueError, match='has no layer layer9'): wrap(net, layer='layer9')
-    with pytest.raises(ValueError, match='has no layer Conv3d, which is no part of it'): wrap(net, layer=nn.Conv3d(3,3,1))
-    with pytest.raises(ValueError, match='maps: Tube has no layer blocks.7'): wrap(net, maps={'blocks.7':'b (t h w) f'})
-    assert wrap(net, layer=net.blocks[0]).cam_layer=='blocks.0'
-    found = map_layers(wrap(made('resnet18')), clips('resnet18')); assert found['layer4']==(4,512,3,3) and 'avgpool' not in found and 'fc' not in found
-    found = map_layers(made('r3d_18'), clips('r3d_18')); assert found['layer4']==(1,512,1,3,3) and 'avgpool' not in found and 'stem.0' in found
-    found = map_layers(wrap(made('timesformer')), clips('timesformer')); assert found['timesformer.encoder.layer.1']==(1,65,32) and list(found)[-1]=='timesformer.layernorm'
+    torch.manual_seed(0)
+    net = Tube()
+    x = torch.randn(2, 3, 8, 32, 32)
+    with pytest.raises(
+        ValueError,
+        match=r'no layer given for Grad-CAM in Tube; layers with places are, for one clip, proj \(1, 16, 4, 4, 4\).*norm \(1, 65, 16\).*has to be told how their tokens lie: maps=, grid=, skip=',
+    ):
+        gradcam(wrap(net), x)
+    with pytest.raises(
+        ValueError,
+        match=r"no layer 'layer9' for Grad-CAM in VideoResNet; .*layer3 \(1, 256, 2, 6, 6\).*layer4 \(1, 512, 1, 3, 3\)",
+    ):
+        gradcam(wrap(made('r3d_18')), clips('r3d_18'), layer='layer9')
+    with pytest.raises(ValueError, match='`wrap` knows this model, and layer4 as its layer'):
+        gradcam(made('r3d_18'), clips('r3d_18'))
+    with pytest.raises(ValueError, match='the last convolutions are'):
+        find_layer(made('r3d_18'))
+    with pytest.raises(ValueError, match='is not part of the model'):
+        gradcam(wrap(net), x, layer=nn.Conv3d(3, 3, 1))
+    with pytest.raises(ValueError, match='has no layer layer9'):
+        wrap(net, layer='layer9')
+    with pytest.raises(ValueError, match='has no layer Conv3d, which is no part of it'):
+        wrap(net, layer=nn.Conv3d(3, 3, 1))
+    with pytest.raises(ValueError, match='maps: Tube has no layer blocks.7'):
+        wrap(net, maps={'blocks.7': 'b (t h w) f'})
+    assert wrap(net, layer=net.blocks[0]).cam_layer == 'blocks.0'
+    found = map_layers(wrap(made('resnet18')), clips('resnet18'))
+    assert found['layer4'] == (4, 512, 3, 3) and 'avgpool' not in found and 'fc' not in found
+    found = map_layers(made('r3d_18'), clips('r3d_18'))
+    assert found['layer4'] == (1, 512, 1, 3, 3) and 'avgpool' not in found and 'stem.0' in found
+    found = map_layers(wrap(made('timesformer')), clips('timesformer'))
+    assert found['timesformer.encoder.layer.1'] == (1, 65, 32) and list(found)[-1] == 'timesformer.layernorm'
 
-@pytest.mark.parametrize('kw,says', [({},'tokens, of unknown order'), (dict(maps='b (t h w) f'),'how many places'), (dict(maps='b (t h w) f', grid=(4,4,4)),'is not 4 × 4 × 4 places'), (dict(maps='b (t h w) f', grid=(4,4,5), skip=1),'after 1 other tokens, that is not 4 × 4 × 5 places'),
-    (dict(maps='b f t h w'),'which maps=.b f t h w. does not fit'), (dict(maps='(b t) (h w) f', grid=(4,4,4), skip=1),'is not 4 × 4 × 4 places')])
+
+@pytest.mark.parametrize(
+    'kw,says',
+    [
+        ({}, 'tokens, of unknown order'),
+        (dict(maps='b (t h w) f'), 'how many places'),
+        (dict(maps='b (t h w) f', grid=(4, 4, 4)), 'is not 4 × 4 × 4 places'),
+        (dict(maps='b (t h w) f', grid=(4, 4, 5), skip=1), 'after 1 other tokens, that is not 4 × 4 × 5 places'),
+        (dict(maps='b f t h w'), 'which maps=.b f t h w. does not fit'),
+        (dict(maps='(b t) (h w) f', grid=(4, 4, 4), skip=1), 'is not 4 × 4 × 4 places'),
+    ],
+)
 def test_tokens_need_an_order_and_a_grid(kw, says):
-    net = wrap(made('vivit').requires_grad_(False)).model; plain = type('Unheard', (nn.Module,), dict(forward=lambda s,x: s.net(x.transpose(1,2)).logits))(); plain.net = net
-    with pytest.raises(ValueError, match=says): gradcam(wrap(plain, layer='net.vivit.layers.1', **kw), clips('vivit'))
+    net = wrap(made('vivit').requires_grad_(False)).model
+    plain = type('Unheard', (nn.Module,), dict(forward=lambda s, x: s.net(x.transpose(1, 2)).logits))()
+    plain.net = net
+    with pytest.raises(ValueError, match=says):
+        gradcam(wrap(plain, layer='net.vivit.layers.1', **kw), clips('vivit'))
 
-@pytest.mark.parametrize('maps', ['b t h w','b f t t h w','b f x h w','b (t h w)'])
+
+@pytest.mark.parametrize('maps', ['b t h w', 'b f t t h w', 'b f x h w', 'b (t h w)'])
 def test_patterns_that_make_no_sense(maps):
-    with pytest.raises(ValueError, match='every axis has one letter'): wrap(r3d_18(), maps=maps)
+    with pytest.raises(ValueError, match='every axis has one letter'):
+        wrap(r3d_18(), maps=maps)
+
 
 def test_channels_last_of_an_unknown_model_is_noticed():
-    plain = type('Unheard', (nn.Module,), dict(forward=lambda s,x: s.net(x)))(); plain.net = made('small_swin'); x = clips('small_swin')
-    with pytest.raises(ValueError, match="more places than the clip; pass wrap.*'b t h w f'"): gradcam(wrap(plain, layer='net.norm'), x)
+    plain = type('Unheard', (nn.Module,), dict(forward=lambda s, x: s.net(x)))()
+    plain.net = made('small_swin')
+    x = clips('small_swin')
+    with pytest.raises(ValueError, match="more places than the clip; pass wrap.*'b t h w f'"):
+        gradcam(wrap(plain, layer='net.norm'), x)
     assert torch.equal(gradcam(wrap(plain, layer='net.norm', maps='b t h w f'), x), gradcam(wrap(plain.net), x))
+
 
 class Odd(nn.Module):
     "Parts that run twice, not at all, or for nothing"
+
     def __init__(self):
-        super().__init__(); self.conv,self.twice,self.idle,self.loose,self.zero,self.head,self.flat = nn.Conv3d(3,4,1),nn.Conv3d(4,4,1),nn.Conv3d(4,4,1),nn.Conv3d(4,4,1),nn.Conv3d(4,4,1),nn.Linear(4,K),nn.AdaptiveAvgPool3d(1)
+        super().__init__()
+        self.conv, self.twice, self.idle, self.loose, self.zero, self.head, self.flat = (
+            nn.Conv3d(3, 4, 1),
+            nn.Conv3d(4, 4, 1),
+            nn.Conv3d(4, 4, 1),
+            nn.Conv3d(4, 4, 1),
+            nn.Conv3d(4, 4, 1),
+            nn.Linear(4, K),
+            nn.AdaptiveAvgPool3d(1),
+        )
+
     def forward(self, x):
-        y = self.twice(self.twice(self.conv(x).relu())); self.loose(y); y = y+0*self.zero(y)
+        y = self.twice(self.twice(self.conv(x).relu()))
+        self.loose(y)
+        y = y + 0 * self.zero(y)
         return self.head(self.flat(y).flatten(1))
 
-@pytest.mark.parametrize('layer,says', [('twice','the layer twice runs 2 times in one pass of Odd'), ('idle','the layer idle runs not at all'), ('loose','do not depend on the layer loose'), ('zero','do not change with the layer zero: its gradient is exactly zero'),
-    ('head',r'that of head is \(2, 5\)'), ('flat','the layer flat has a single place')])
+
+@pytest.mark.parametrize(
+    'layer,says',
+    [
+        ('twice', 'the layer twice runs 2 times in one pass of Odd'),
+        ('idle', 'the layer idle runs not at all'),
+        ('loose', 'do not depend on the layer loose'),
+        ('zero', 'do not change with the layer zero: its gradient is exactly zero'),
+        ('head', r'that of head is \(2, 5\)'),
+        ('flat', 'the layer flat has a single place'),
+    ],
+)
 def test_layers_that_cannot_be_explained(layer, says):
-    net = Odd(); x = torch.randn(2,3,4,8,8)
+    net = Odd()
+    x = torch.randn(2, 3, 4, 8, 8)
     for m in (net, wrap(net)):
-        with pytest.raises(ValueError, match=says if m is net or layer!='head' else r'head of Odd gives \(2, 5\).*no places in time and space'): gradcam(m, x, layer=layer)
+        with pytest.raises(
+            ValueError,
+            match=says if m is net or layer != 'head' else r'head of Odd gives \(2, 5\).*no places in time and space',
+        ):
+            gradcam(m, x, layer=layer)
     assert not any(m._forward_hooks for m in net.modules())
 
-@pytest.mark.parametrize('kw,says', [(dict(target=K),'run from 0 to 4'), (dict(target=-1),'run from 0 to 4'), (dict(target=[0,-1]),'classes run from 0'), (dict(target=[0,1,2]),'each of 2 clips'), (dict(target=1.5),'class index'), (dict(target=[0,7], bs=1),'run from 0 to 4'), (dict(target=[1], of='loss'),"of='loss'"),
-    (dict(weights='mean'),"weights='mean'"), (dict(normalize='max'),"normalize='max'"), (dict(space='area'),"space='area'"), (dict(time='cubic'),"time='cubic'"), (dict(preset='ours'),"preset='ours'; there are 'paper', 'released-pytorch', 'released-tf'"), (dict(normalize='stretch', relu=False),'moves zero'), (dict(bs=0),'at least 1 at a time')])
+
+@pytest.mark.parametrize(
+    'kw,says',
+    [
+        (dict(target=K), 'run from 0 to 4'),
+        (dict(target=-1), 'run from 0 to 4'),
+        (dict(target=[0, -1]), 'classes run from 0'),
+        (dict(target=[0, 1, 2]), 'each of 2 clips'),
+        (dict(target=1.5), 'class index'),
+        (dict(target=[0, 7], bs=1), 'run from 0 to 4'),
+        (dict(target=[1], of='loss'), "of='loss'"),
+        (dict(weights='mean'), "weights='mean'"),
+        (dict(normalize='max'), "normalize='max'"),
+        (dict(space='area'), "space='area'"),
+        (dict(time='cubic'), "time='cubic'"),
+        (dict(preset='ours'), "preset='ours'; there are 'paper', 'released-pytorch', 'released-tf'"),
+        (dict(normalize='stretch', relu=False), 'moves zero'),
+        (dict(bs=0), 'at least 1 at a time'),
+    ],
+)
 def test_settings_that_make_no_map(kw, says):
-    with pytest.raises(ValueError, match=says): gradcam(made('i3d'), clips('i3d')[:,:,:2], **kw)
+    with pytest.raises(ValueError, match=says):
+        gradcam(made('i3d'), clips('i3d')[:, :, :2], **kw)
+
 
 def test_a_wrong_number_of_targets_is_not_hidden_by_bs():
-    with pytest.raises(ValueError, match='each of 4 clips'): gradcam(made('i3d'), clips('i3d', 4)[:,:,:2], [0,1], bs=2)
+    with pytest.raises(ValueError, match='each of 4 clips'):
+        gradcam(made('i3d'), clips('i3d', 4)[:, :, :2], [0, 1], bs=2)
+
 
 def test_numbers_that_are_none():
-    net = Odd(); x = torch.randn(2,3,4,8,8)
-    with pytest.raises(ValueError, match='clips hold values that are not finite'): gradcam(net, x.index_fill(0, torch.tensor(1), float('nan')), layer='conv')
+    net = Odd()
+    x = torch.randn(2, 3, 4, 8, 8)
+    with pytest.raises(ValueError, match='clips hold values that are not finite'):
+        gradcam(net, x.index_fill(0, torch.tensor(1), float('nan')), layer='conv')
     net.head.bias.data[0] = float('inf')
-    with pytest.raises(ValueError, match='Odd: the scores hold values that are not finite'): gradcam(net, x, layer='conv')
-    net = Odd(); net.conv.bias.data[0] = -float('inf') # hidden by the ReLU after it
-    with pytest.raises(ValueError, match='the activations of conv hold values that are not finite'): gradcam(net, x, layer='conv')
+    with pytest.raises(ValueError, match='Odd: the scores hold values that are not finite'):
+        gradcam(net, x, layer='conv')
+    net = Odd()
+    net.conv.bias.data[0] = -float('inf')  # hidden by the ReLU after it
+    with pytest.raises(ValueError, match='the activations of conv hold values that are not finite'):
+        gradcam(net, x, layer='conv')

@@ -1,4 +1,5 @@
 "Datasets in folders: layouts, oddities, bad lists, the cache under many hands, and epochs over broken files."
+
 import json, multiprocessing as mp, os, random, shutil, signal, subprocess, sys, time, warnings
 from pathlib import Path
 
@@ -7,7 +8,16 @@ import numpy as np, pytest, torch
 from interpvid.cli import main
 from interpvid.data.cache import FrameCache, clip_key
 from interpvid.data.check import check_folder
-from interpvid.data.core import ClipDataset, Item, Items, VideoDataset, clip_dls, folder_dls, folder_items, inside, video_dls
+from interpvid.data.core import (
+    ClipDataset,
+    Item,
+    Items,
+    VideoDataset,
+    clip_dls,
+    folder_dls,
+    folder_items,
+    inside,
+)
 from interpvid.data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences
 from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items, ssv2_label, ssv2_paper_classes, ssv2_paper_clips
 from interpvid.video import read_frames, sample_indices, write_video
@@ -15,313 +25,584 @@ from videos import by_av, jpegs, number, numbered
 
 QUIET = dict(cache=None, num_workers=0, progress=False)
 
+
 @pytest.fixture(scope='session')
-def clip(tmp_path_factory): return by_av(tmp_path_factory.mktemp('clip')/'x.webm', numbered(20), 'libvpx-vp9', options={'cpu-used':'8','deadline':'realtime'})
+def clip(tmp_path_factory):
+    return by_av(
+        tmp_path_factory.mktemp('clip') / 'x.webm',
+        numbered(20),
+        'libvpx-vp9',
+        options={'cpu-used': '8', 'deadline': 'realtime'},
+    )
+
 
 # Something-something
 
+
 def ssv2(root, clip, train=(), validation=(), at='', old=True, labels=None):
     "A folder in the official layout; `train` and `validation` are (id, template) pairs, and every id gets a video"
-    videos = root/'20bn-something-something-v2'; videos.mkdir(parents=True); (root/at).mkdir(exist_ok=True)
-    name = lambda n: root/at/(f'something-something-v2-{n}.json' if old else f'{n}.json')
-    name('labels').write_text(json.dumps(labels if labels is not None else {c: str(k) for k,c in enumerate(SSV2_CLASSES)}))
-    for s,rows in dict(train=train, validation=validation).items():
-        name(s).write_text(json.dumps([dict(id=i, label='doing it', template=t, placeholders=[]) for i,t in rows]))
-        for i,_ in rows:
-            if i.isdigit(): shutil.copy(clip, videos/f'{i}.webm')
+    videos = root / '20bn-something-something-v2'
+    videos.mkdir(parents=True)
+    (root / at).mkdir(exist_ok=True)
+    name = lambda n: root / at / (f'something-something-v2-{n}.json' if old else f'{n}.json')
+    name('labels').write_text(
+        json.dumps(labels if labels is not None else {c: str(k) for k, c in enumerate(SSV2_CLASSES)})
+    )
+    for s, rows in dict(train=train, validation=validation).items():
+        name(s).write_text(json.dumps([dict(id=i, label='doing it', template=t, placeholders=[]) for i, t in rows]))
+        for i, _ in rows:
+            if i.isdigit():
+                shutil.copy(clip, videos / f'{i}.webm')
     return root
+
 
 CLOSE = 'Closing [something]'
 
-@pytest.mark.parametrize('at,old', [('',True), ('labels',False), ('labels',True), ('annotations',False)])
+
+@pytest.mark.parametrize('at,old', [('', True), ('labels', False), ('labels', True), ('annotations', False)])
 def test_ssv2_in_all_its_layouts(tmp_path, clip, at, old):
-    items = ssv2_items(ssv2(tmp_path, clip, [('1',CLOSE),('22','Moving [part] of [something]')], [('3','[Something] falling like a rock'),('4','Stacking [number of] [something]')], at, old))
-    assert [(i.name,i.split,items.classes[i.label]) for i in items]==[('1.webm','train','Closing something'),('22.webm','train','Moving part of something'),
-        ('3.webm','validation','Something falling like a rock'),('4.webm','validation','Stacking number of something')]
+    items = ssv2_items(
+        ssv2(
+            tmp_path,
+            clip,
+            [('1', CLOSE), ('22', 'Moving [part] of [something]')],
+            [('3', '[Something] falling like a rock'), ('4', 'Stacking [number of] [something]')],
+            at,
+            old,
+        )
+    )
+    assert [(i.name, i.split, items.classes[i.label]) for i in items] == [
+        ('1.webm', 'train', 'Closing something'),
+        ('22.webm', 'train', 'Moving part of something'),
+        ('3.webm', 'validation', 'Something falling like a rock'),
+        ('4.webm', 'validation', 'Stacking number of something'),
+    ]
+
 
 def test_ssv2_test_split_with_and_without_answers(tmp_path, clip):
-    root = ssv2(tmp_path, clip, [('1',CLOSE)], [('2',CLOSE)])
-    (root/'something-something-v2-test.json').write_text(json.dumps([dict(id='1'),dict(id='2')]))
-    assert [i.label for i in ssv2_items(root, 'test')]==[None,None]
-    (root/'test-answers.csv').write_text("1;Closing something\n2;Holding something\n")
-    assert [i.label for i in ssv2_items(root, 'test')]==[5,16]
+    root = ssv2(tmp_path, clip, [('1', CLOSE)], [('2', CLOSE)])
+    (root / 'something-something-v2-test.json').write_text(json.dumps([dict(id='1'), dict(id='2')]))
+    assert [i.label for i in ssv2_items(root, 'test')] == [None, None]
+    (root / 'test-answers.csv').write_text("1;Closing something\n2;Holding something\n")
+    assert [i.label for i in ssv2_items(root, 'test')] == [5, 16]
+
 
 def test_ssv2_pictures_and_videos_elsewhere(tmp_path, clip):
-    root = ssv2(tmp_path/'lists', clip, [('1',CLOSE)], [('2',CLOSE)]); shutil.rmtree(root/'20bn-something-something-v2')
-    for k in '12': (tmp_path/'jpegs').mkdir(exist_ok=True); jpegs(tmp_path/'jpegs'/k, numbered(20))
-    with pytest.raises(FileNotFoundError, match='holds no videos'): ssv2_items(root)
-    items = ssv2_items(root, videos=tmp_path/'jpegs')
-    assert number(read_frames(items[1].path, 5))==sample_indices(20, 5).tolist()
+    root = ssv2(tmp_path / 'lists', clip, [('1', CLOSE)], [('2', CLOSE)])
+    shutil.rmtree(root / '20bn-something-something-v2')
+    for k in '12':
+        (tmp_path / 'jpegs').mkdir(exist_ok=True)
+        jpegs(tmp_path / 'jpegs' / k, numbered(20))
+    with pytest.raises(FileNotFoundError, match='holds no videos'):
+        ssv2_items(root)
+    items = ssv2_items(root, videos=tmp_path / 'jpegs')
+    assert number(read_frames(items[1].path, 5)) == sample_indices(20, 5).tolist()
 
-@pytest.mark.parametrize('id,why', [('../../x','leads out of'), ('/etc/passwd','leads out of'), ('..','leads out of|not an id'), ('','not an id'), ('a\0b','no such video|no path'), ('9','no such video'), ('2/../../../x','leads out of'), ('1','listed twice'), ('2','listed twice')])
+
+@pytest.mark.parametrize(
+    'id,why',
+    [
+        ('../../x', 'leads out of'),
+        ('/etc/passwd', 'leads out of'),
+        ('..', 'leads out of|not an id'),
+        ('', 'not an id'),
+        ('a\0b', 'no such video|no path'),
+        ('9', 'no such video'),
+        ('2/../../../x', 'leads out of'),
+        ('1', 'listed twice'),
+        ('2', 'listed twice'),
+    ],
+)
 def test_ssv2_ids_that_are_none(tmp_path, clip, id, why):
-    root = ssv2(tmp_path, clip, [('1',CLOSE)], [('2',CLOSE)])
-    f = root/'something-something-v2-validation.json'
-    f.write_text(json.dumps(json.loads(f.read_text())+[dict(id=id, template=CLOSE)]))
-    with pytest.raises(ValueError, match=why): ssv2_items(root)
+    root = ssv2(tmp_path, clip, [('1', CLOSE)], [('2', CLOSE)])
+    f = root / 'something-something-v2-validation.json'
+    f.write_text(json.dumps(json.loads(f.read_text()) + [dict(id=id, template=CLOSE)]))
+    with pytest.raises(ValueError, match=why):
+        ssv2_items(root)
     items = ssv2_items(root, on_error='skip')
-    assert len(items)==2 and len(items.left_out)==1 and 'validation.json' in items.left_out[0][0]
+    assert len(items) == 2 and len(items.left_out) == 1 and 'validation.json' in items.left_out[0][0]
+
 
 def test_no_link_leads_out(tmp_path, clip):
-    root = ssv2(tmp_path/'d', clip, [('1',CLOSE)], [('2',CLOSE)]); secret = shutil.copy(clip, tmp_path/'secret.webm')
-    (root/'20bn-something-something-v2'/'2.webm').unlink(); (root/'20bn-something-something-v2'/'2.webm').symlink_to(secret)
-    with pytest.raises(ValueError, match=r'id 2: .*leads out of'): ssv2_items(root)
-    shutil.rmtree(root/'20bn-something-something-v2'); (tmp_path/'videos').mkdir(); shutil.copy(clip, tmp_path/'videos'/'1.webm')
-    (root/'20bn-something-something-v2').symlink_to(tmp_path/'videos')
-    with pytest.raises(ValueError, match='leads out of'): ssv2_items(root)
-    assert len(ssv2_items(root, 'train', videos=tmp_path/'videos'))==1 # said so oneself
+    root = ssv2(tmp_path / 'd', clip, [('1', CLOSE)], [('2', CLOSE)])
+    secret = shutil.copy(clip, tmp_path / 'secret.webm')
+    (root / '20bn-something-something-v2' / '2.webm').unlink()
+    (root / '20bn-something-something-v2' / '2.webm').symlink_to(secret)
+    with pytest.raises(ValueError, match=r'id 2: .*leads out of'):
+        ssv2_items(root)
+    shutil.rmtree(root / '20bn-something-something-v2')
+    (tmp_path / 'videos').mkdir()
+    shutil.copy(clip, tmp_path / 'videos' / '1.webm')
+    (root / '20bn-something-something-v2').symlink_to(tmp_path / 'videos')
+    with pytest.raises(ValueError, match='leads out of'):
+        ssv2_items(root)
+    assert len(ssv2_items(root, 'train', videos=tmp_path / 'videos')) == 1  # said so oneself
+
 
 def test_links_in_a_folder_of_ones_own_are_followed(tmp_path, clip):
     "Nobody else's list leads there: subsets are often made of links"
-    (tmp_path/'a').mkdir(); (tmp_path/'a'/'x.webm').symlink_to(clip); (tmp_path/'a'/'y.webm').symlink_to(clip)
-    assert len(folder_items(tmp_path))==2
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'x.webm').symlink_to(clip)
+    (tmp_path / 'a' / 'y.webm').symlink_to(clip)
+    assert len(folder_items(tmp_path)) == 2
+
 
 def test_ssv2_lists_that_are_wrong(tmp_path, clip):
-    root = ssv2(tmp_path, clip, [('1',CLOSE)], [('2',CLOSE)]); name = lambda n: root/f'something-something-v2-{n}.json'
-    keep = {n: name(n).read_text() for n in ('labels','train','validation')}
+    root = ssv2(tmp_path, clip, [('1', CLOSE)], [('2', CLOSE)])
+    name = lambda n: root / f'something-something-v2-{n}.json'
+    keep = {n: name(n).read_text() for n in ('labels', 'train', 'validation')}
     for n in keep:
         name(n).unlink()
-        with pytest.raises(FileNotFoundError, match=f'{n}.json'): ssv2_items(root)
+        with pytest.raises(FileNotFoundError, match=f'{n}.json'):
+            ssv2_items(root)
         name(n).write_text('{"half')
-        with pytest.raises(ValueError, match=f'v2-{n}.json: is no JSON'): ssv2_items(root)
-        name(n).write_text('[1,2]' if n!='labels' else '[]')
-        with pytest.raises(ValueError, match=f'v2-{n}.json: should'): ssv2_items(root)
+        with pytest.raises(ValueError, match=f'v2-{n}.json: is no JSON'):
+            ssv2_items(root)
+        name(n).write_text('[1,2]' if n != 'labels' else '[]')
+        with pytest.raises(ValueError, match=f'v2-{n}.json: should'):
+            ssv2_items(root)
         name(n).write_text(keep[n])
     name('train').write_text(json.dumps([dict(id='1', template='Juggling [something]')]))
-    with pytest.raises(ValueError, match=r"id 1: label 'Juggling"): ssv2_items(root)
-    name('train').write_text(keep['train']); name('labels').write_text(json.dumps({'Closing something':'6'}))
-    with pytest.raises(ValueError, match='not numbered as'): ssv2_items(root)
-    with pytest.raises(FileNotFoundError, match='no such folder'): ssv2_items(root/'nowhere')
-    with pytest.raises(ValueError, match="'teach'"): ssv2_items(root, 'teach')
+    with pytest.raises(ValueError, match=r"id 1: label 'Juggling"):
+        ssv2_items(root)
+    name('train').write_text(keep['train'])
+    name('labels').write_text(json.dumps({'Closing something': '6'}))
+    with pytest.raises(ValueError, match='not numbered as'):
+        ssv2_items(root)
+    with pytest.raises(FileNotFoundError, match='no such folder'):
+        ssv2_items(root / 'nowhere')
+    with pytest.raises(ValueError, match="'teach'"):
+        ssv2_items(root, 'teach')
+
 
 def test_ssv2_classes_and_the_papers_selection():
-    assert len(SSV2_CLASSES)==174 and sorted(SSV2_CLASSES, key=str.lower)==SSV2_CLASSES # the official list is alphabetical
-    assert all(ssv2_label(c)==k for k,c in enumerate(SSV2_CLASSES))
-    assert ssv2_label('Turning the camera left while filming [something]')==166 and ssv2_paper_classes(7)==[36,37,39,45,81,165,168]
-    many = Items([Item(Path(f'{k}.webm'), l, s, str(k)) for k,(l,s) in enumerate((l,s) for l in range(174) for s in ['validation']*(100 if l==81 else 200)+['train']*3)], SSV2_CLASSES)
+    assert (
+        len(SSV2_CLASSES) == 174 and sorted(SSV2_CLASSES, key=str.lower) == SSV2_CLASSES
+    )  # the official list is alphabetical
+    assert all(ssv2_label(c) == k for k, c in enumerate(SSV2_CLASSES))
+    assert ssv2_label('Turning the camera left while filming [something]') == 166 and ssv2_paper_classes(7) == [
+        36,
+        37,
+        39,
+        45,
+        81,
+        165,
+        168,
+    ]
+    many = Items(
+        [
+            Item(Path(f'{k}.webm'), l, s, str(k))
+            for k, (l, s) in enumerate(
+                (l, s) for l in range(174) for s in ['validation'] * (100 if l == 81 else 200) + ['train'] * 3
+            )
+        ],
+        SSV2_CLASSES,
+    )
     chosen = ssv2_paper_clips(many)
-    assert len(chosen)==6*150+100 and {i.split for i in chosen}=={'validation'} and {i.label for i in chosen}==set(ssv2_paper_classes(7))
+    assert (
+        len(chosen) == 6 * 150 + 100
+        and {i.split for i in chosen} == {'validation'}
+        and {i.label for i in chosen} == set(ssv2_paper_classes(7))
+    )
+
 
 @pytest.mark.reference
 def test_the_real_clip_in_the_official_layout(tmp_path, reference):
-    root = ssv2(tmp_path, reference/'ssv2'/'166766.mp4', [], [])
-    shutil.copy(reference/'ssv2'/'166766.mp4', root/'20bn-something-something-v2')
-    for s in 'train','validation': (root/f'something-something-v2-{s}.json').write_text(json.dumps([dict(id='166766', template='Poking [something] so that it falls over')]))
-    with pytest.raises(ValueError, match='listed twice'): ssv2_items(root)
-    (root/'something-something-v2-train.json').write_text('[]')
-    item, = ssv2_items(root, 'validation')
-    assert item.label==57
-    with pytest.warns(UserWarning, match='no clips to train on'): dls = ssv2_dls(root, **QUIET)
-    x,y = dls.valid.one_batch()
-    assert x.shape==(1,3,16,224,224) and y.tolist()==[57] and dls.vocab[57]=='Poking something so that it falls over'
-    assert np.array_equal(dls.valid_ds.frames(0), read_frames(item.path, 16, (224,224)))
+    root = ssv2(tmp_path, reference / 'ssv2' / '166766.mp4', [], [])
+    shutil.copy(reference / 'ssv2' / '166766.mp4', root / '20bn-something-something-v2')
+    for s in 'train', 'validation':
+        (root / f'something-something-v2-{s}.json').write_text(
+            json.dumps([dict(id='166766', template='Poking [something] so that it falls over')])
+        )
+    with pytest.raises(ValueError, match='listed twice'):
+        ssv2_items(root)
+    (root / 'something-something-v2-train.json').write_text('[]')
+    (item,) = ssv2_items(root, 'validation')
+    assert item.label == 57
+    with pytest.warns(UserWarning, match='no clips to train on'):
+        dls = ssv2_dls(root, **QUIET)
+    x, y = dls.valid.one_batch()
+    assert (
+        x.shape == (1, 3, 16, 224, 224)
+        and y.tolist() == [57]
+        and dls.vocab[57] == 'Poking something so that it falls over'
+    )
+    assert np.array_equal(dls.valid_ds.frames(0), read_frames(item.path, 16, (224, 224)))
+
 
 # KTH
 
+
 @pytest.mark.reference
 def test_kth_as_it_is_distributed(reference):
-    items = kth_items(reference/'kth'); known = items.known; n = np.array([s.stop-s.start for s in known])
-    assert len(known)==2391 and len({s.file for s in known})==599 and len(items)==24 and len(items.missing)==593
-    assert np.bincount([s.label for s in known]).tolist()==[397,396,398,400,400,400]
-    assert n.min()==24 and n.max()==362 and round(n.mean())==95 and (n<32).sum()==21
+    items = kth_items(reference / 'kth')
+    known = items.known
+    n = np.array([s.stop - s.start for s in known])
+    assert len(known) == 2391 and len({s.file for s in known}) == 599 and len(items) == 24 and len(items.missing) == 593
+    assert np.bincount([s.label for s in known]).tolist() == [397, 396, 398, 400, 400, 400]
+    assert n.min() == 24 and n.max() == 362 and round(n.mean()) == 95 and (n < 32).sum() == 21
     per_file = np.unique([s.file for s in known], return_counts=True)[1]
-    assert (per_file==3).sum()==5 and (per_file==4).sum()==594
-    assert sum(KTH_SPLITS['official'][s.subject]=='train' for s in known)==760 and sum(KTH_SPLITS['official'][s.subject]=='test' for s in known)==863
+    assert (per_file == 3).sum() == 5 and (per_file == 4).sum() == 594
+    assert (
+        sum(KTH_SPLITS['official'][s.subject] == 'train' for s in known) == 760
+        and sum(KTH_SPLITS['official'][s.subject] == 'test' for s in known) == 863
+    )
     for i in items:
         every = read_frames(i.path, None)
-        assert i.stop<=len(every)
-        assert np.array_equal(read_frames(i.path, 32, start=i.start, stop=i.stop), every[i.start+sample_indices(i.stop-i.start, 32)])
+        assert i.stop <= len(every)
+        assert np.array_equal(
+            read_frames(i.path, 32, start=i.start, stop=i.stop), every[i.start + sample_indices(i.stop - i.start, 32)]
+        )
+
 
 @pytest.mark.reference
 def test_kth_any_subset_works(reference, tmp_path):
-    with pytest.warns(UserWarning, match='no clips to validate on'): dls = kth_dls(reference/'kth', bs=4, **QUIET)
-    x,y = dls.one_batch()
-    assert x.shape==(4,3,32,120,160) and len(dls.missing)==593 and len(dls.train_ds)==24
-    (tmp_path/'walking').mkdir(); shutil.copy(reference/'kth'/'person01_walking_d1_uncomp.avi', tmp_path/'walking'); shutil.copy(reference/'kth'/'00sequences.txt', tmp_path)
+    with pytest.warns(UserWarning, match='no clips to validate on'):
+        dls = kth_dls(reference / 'kth', bs=4, **QUIET)
+    x, y = dls.one_batch()
+    assert x.shape == (4, 3, 32, 120, 160) and len(dls.missing) == 593 and len(dls.train_ds) == 24
+    (tmp_path / 'walking').mkdir()
+    shutil.copy(reference / 'kth' / 'person01_walking_d1_uncomp.avi', tmp_path / 'walking')
+    shutil.copy(reference / 'kth' / '00sequences.txt', tmp_path)
     one = kth_items(tmp_path, splits='official')
-    assert [i.split for i in one]==['validation']*4 and '595' not in repr(one) and '598 files are not there' in repr(one)
+    assert (
+        [i.split for i in one] == ['validation'] * 4
+        and '595' not in repr(one)
+        and '598 files are not there' in repr(one)
+    )
 
-@pytest.mark.parametrize('line,why', [('person01_boxing_d1 frames 1-9, 9', 'no range'), ('person01_juggling_d1 frames 1-9', 'none of the six'), ('person26_boxing_d1 frames 1-9', 'subjects are 1 to 25'),
-    ('person01_boxing_d1 frames 0-9', 'empty range'), ('hello', 'not a file and its frames'), ('person01_boxing_d2 frames 1-9\nperson01_boxing_d2 frames 1-9', 'listed twice')])
+
+@pytest.mark.parametrize(
+    'line,why',
+    [
+        ('person01_boxing_d1 frames 1-9, 9', 'no range'),
+        ('person01_juggling_d1 frames 1-9', 'none of the six'),
+        ('person26_boxing_d1 frames 1-9', 'subjects are 1 to 25'),
+        ('person01_boxing_d1 frames 0-9', 'empty range'),
+        ('hello', 'not a file and its frames'),
+        ('person01_boxing_d2 frames 1-9\nperson01_boxing_d2 frames 1-9', 'listed twice'),
+    ],
+)
 def test_kth_lists_that_are_wrong(tmp_path, line, why):
-    (tmp_path/'00sequences.txt').write_text(line)
-    with pytest.raises(ValueError, match=f'00sequences.txt, line .*{why}'): kth_sequences(tmp_path/'00sequences.txt')
+    (tmp_path / '00sequences.txt').write_text(line)
+    with pytest.raises(ValueError, match=f'00sequences.txt, line .*{why}'):
+        kth_sequences(tmp_path / '00sequences.txt')
+
 
 def test_kth_folders_that_are_wrong(tmp_path, clip):
-    with pytest.raises(FileNotFoundError, match='00sequences.txt: no such file'): kth_items(tmp_path)
-    (tmp_path/'00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 5-40, 30-60')
-    with pytest.raises(FileNotFoundError, match='holds no KTH files'): kth_items(tmp_path)
-    shutil.copy(clip, tmp_path/'person01_boxing_d1_uncomp.avi')
-    items = kth_items(tmp_path) # its twenty frames end within the second sequence, before the third
-    with pytest.raises(ValueError, match='frames 29 to 60'): kth_dls(tmp_path, size=(48,64), **QUIET)
-    with pytest.warns(UserWarning, match='validate'): dls = kth_dls(tmp_path, size=(48,64), on_error='skip', **QUIET)
-    assert len(dls.train_ds)==2 and number(dls.train_ds.frames(1))==[4+k for k in sample_indices(16, 32)] and len(items)==3
-    with pytest.raises(ValueError, match="'paper' or 'official'"): kth_items(tmp_path, splits='mine')
+    with pytest.raises(FileNotFoundError, match='00sequences.txt: no such file'):
+        kth_items(tmp_path)
+    (tmp_path / '00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 5-40, 30-60')
+    with pytest.raises(FileNotFoundError, match='holds no KTH files'):
+        kth_items(tmp_path)
+    shutil.copy(clip, tmp_path / 'person01_boxing_d1_uncomp.avi')
+    items = kth_items(tmp_path)  # its twenty frames end within the second sequence, before the third
+    with pytest.raises(ValueError, match='frames 29 to 60'):
+        kth_dls(tmp_path, size=(48, 64), **QUIET)
+    with pytest.warns(UserWarning, match='validate'):
+        dls = kth_dls(tmp_path, size=(48, 64), on_error='skip', **QUIET)
+    assert (
+        len(dls.train_ds) == 2
+        and number(dls.train_ds.frames(1)) == [4 + k for k in sample_indices(16, 32)]
+        and len(items) == 3
+    )
+    with pytest.raises(ValueError, match="'paper' or 'official'"):
+        kth_items(tmp_path, splits='mine')
+
 
 # folders of one's own
 
+
 @pytest.fixture
 def own(tmp_path, clip):
-    for c,k in ('cat',5),('dog',5):
-        (tmp_path/'own'/c).mkdir(parents=True)
-        for i in range(k): shutil.copy(clip, tmp_path/'own'/c/f'{i}.webm')
-    return tmp_path/'own'
+    for c, k in ('cat', 5), ('dog', 5):
+        (tmp_path / 'own' / c).mkdir(parents=True)
+        for i in range(k):
+            shutil.copy(clip, tmp_path / 'own' / c / f'{i}.webm')
+    return tmp_path / 'own'
+
 
 def test_class_folders(own):
-    items = folder_items(own, valid_pct=.2)
-    assert items.counts().to_numpy().tolist()==[[4,1],[4,1]] and [i.split for i in folder_items(own)]==[i.split for i in items]
-    jpegs(own/'cat'/'pictures', numbered(9)); (own/'cat'/'.hidden.webm').touch(); (own/'cat'/'words.txt').touch()
+    items = folder_items(own, valid_pct=0.2)
+    assert items.counts().to_numpy().tolist() == [[4, 1], [4, 1]] and [i.split for i in folder_items(own)] == [
+        i.split for i in items
+    ]
+    jpegs(own / 'cat' / 'pictures', numbered(9))
+    (own / 'cat' / '.hidden.webm').touch()
+    (own / 'cat' / 'words.txt').touch()
     more = folder_items(own)
-    assert len(more)==11 and more.left_out==[('cat/words.txt','no video by its ending')]
+    assert len(more) == 11 and more.left_out == [('cat/words.txt', 'no video by its ending')]
+
 
 def test_csv(own):
-    csv = own/'list.csv'
-    csv.write_text('path,label,split,group,start,stop\ncat/0.webm,a,train,x,,\ncat/1.webm,b,train,x,5,12\ndog/0.webm,a,valid,y,,\n')
+    csv = own / 'list.csv'
+    csv.write_text(
+        'path,label,split,group,start,stop\ncat/0.webm,a,train,x,,\ncat/1.webm,b,train,x,5,12\ndog/0.webm,a,valid,y,,\n'
+    )
     items = folder_items(csv)
-    assert items.classes==['a','b'] and [(i.split,i.group,i.start,i.stop) for i in items]==[('train','x',0,None),('train','x',5,12),('validation','y',0,None)]
-    assert number(VideoDataset(items, 3, None).frames(1))==[5,8,11]
-    csv.write_text('path,label,group\n'+''.join(f'{c}/{i}.webm,{c},g{i}\n' for c in ('cat','dog') for i in range(5)))
+    assert items.classes == ['a', 'b'] and [(i.split, i.group, i.start, i.stop) for i in items] == [
+        ('train', 'x', 0, None),
+        ('train', 'x', 5, 12),
+        ('validation', 'y', 0, None),
+    ]
+    assert number(VideoDataset(items, 3, None).frames(1)) == [5, 8, 11]
+    csv.write_text('path,label,group\n' + ''.join(f'{c}/{i}.webm,{c},g{i}\n' for c in ('cat', 'dog') for i in range(5)))
     split = {}
-    for i in folder_items(csv, valid_pct=.4): split.setdefault(i.group, set()).add(i.split)
-    assert sorted(map(sorted, split.values()))==[['train']]*3+[['validation']]*2 # groups stay whole
+    for i in folder_items(csv, valid_pct=0.4):
+        split.setdefault(i.group, set()).add(i.split)
+    assert sorted(map(sorted, split.values())) == [['train']] * 3 + [['validation']] * 2  # groups stay whole
 
-@pytest.mark.parametrize('row,why', [('../x.webm,a','leads out'), ('/etc/passwd,a','leads out'), ('cat/9.webm,a','no such file'), ('cat/0.webm,','empty'), ('cat/0.webm,a\ncat/0.webm,b','listed twice'), ('cat/0.webm,a,someday','split')])
+
+@pytest.mark.parametrize(
+    'row,why',
+    [
+        ('../x.webm,a', 'leads out'),
+        ('/etc/passwd,a', 'leads out'),
+        ('cat/9.webm,a', 'no such file'),
+        ('cat/0.webm,', 'empty'),
+        ('cat/0.webm,a\ncat/0.webm,b', 'listed twice'),
+        ('cat/0.webm,a,someday', 'split'),
+    ],
+)
 def test_csv_lines_that_are_wrong(own, row, why):
-    csv = own/'list.csv'; csv.write_text('path,label,split\ncat/1.webm,a,train\n'+row+'\n')
-    with pytest.raises(ValueError, match=f'list.csv, line .*{why}'): folder_items(csv)
-    assert len(folder_items(csv, on_error='skip').left_out)==1
+    csv = own / 'list.csv'
+    csv.write_text('path,label,split\ncat/1.webm,a,train\n' + row + '\n')
+    with pytest.raises(ValueError, match=f'list.csv, line .*{why}'):
+        folder_items(csv)
+    assert len(folder_items(csv, on_error='skip').left_out) == 1
+
 
 def test_folders_and_tables_that_are_none(tmp_path):
-    with pytest.raises(ValueError, match='holds no clips'): folder_items(tmp_path)
-    with pytest.raises(FileNotFoundError, match='no such folder'): folder_items(tmp_path/'x')
-    (tmp_path/'t.csv').write_text('file,label\na,b\n')
-    with pytest.raises(ValueError, match="no column 'path'"): folder_items(tmp_path/'t.csv')
-    (tmp_path/'b.csv').write_bytes(b'\xff\xfe\0\0garbage')
-    with pytest.raises(ValueError, match='b.csv'): folder_items(tmp_path/'b.csv')
-    assert inside(tmp_path, 'a/../b')==tmp_path/'a/../b'
+    with pytest.raises(ValueError, match='holds no clips'):
+        folder_items(tmp_path)
+    with pytest.raises(FileNotFoundError, match='no such folder'):
+        folder_items(tmp_path / 'x')
+    (tmp_path / 't.csv').write_text('file,label\na,b\n')
+    with pytest.raises(ValueError, match="no column 'path'"):
+        folder_items(tmp_path / 't.csv')
+    (tmp_path / 'b.csv').write_bytes(b'\xff\xfe\0\0garbage')
+    with pytest.raises(ValueError, match='b.csv'):
+        folder_items(tmp_path / 'b.csv')
+    assert inside(tmp_path, 'a/../b') == tmp_path / 'a/../b'
+
 
 # loaders
 
-def test_before_training_what_cannot_be_read_is_named(own):
-    (own/'cat'/'1.webm').write_bytes(b'nothing'); whole = (own/'dog'/'2.webm').read_bytes(); (own/'dog'/'2.webm').write_bytes(whole[:len(whole)//2]); (own/'dog'/'3.webm').write_bytes(b'')
-    with pytest.raises(ValueError, match=r'(?s)3 of 10 clips cannot be used.*cat/1.webm: cannot be decoded.*dog/2.webm: is truncated.*dog/3.webm: is empty'): folder_dls(own, size=(32,32), **QUIET)
-    dls = folder_dls(own, size=(32,32), on_error='skip', bs=2, **QUIET)
-    assert sorted(n for n,_ in dls.left_out)==['cat/1.webm','dog/2.webm','dog/3.webm'] and len(dls.train_ds)+len(dls.valid_ds)==7
 
-@pytest.mark.parametrize('workers', [0,2])
+def test_before_training_what_cannot_be_read_is_named(own):
+    (own / 'cat' / '1.webm').write_bytes(b'nothing')
+    whole = (own / 'dog' / '2.webm').read_bytes()
+    (own / 'dog' / '2.webm').write_bytes(whole[: len(whole) // 2])
+    (own / 'dog' / '3.webm').write_bytes(b'')
+    with pytest.raises(
+        ValueError,
+        match=r'(?s)3 of 10 clips cannot be used.*cat/1.webm: cannot be decoded.*dog/2.webm: is truncated.*dog/3.webm: is empty',
+    ):
+        folder_dls(own, size=(32, 32), **QUIET)
+    dls = folder_dls(own, size=(32, 32), on_error='skip', bs=2, **QUIET)
+    assert (
+        sorted(n for n, _ in dls.left_out) == ['cat/1.webm', 'dog/2.webm', 'dog/3.webm']
+        and len(dls.train_ds) + len(dls.valid_ds) == 7
+    )
+
+
+@pytest.mark.parametrize('workers', [0, 2])
 def test_a_video_that_breaks_in_the_middle_does_not_end_the_epoch(own, workers):
-    dls = folder_dls(own, valid_pct=.4, size=(32,32), bs=1, cache=None, num_workers=workers, progress=False)
-    name = dls.valid_ds.items[1].name; (own/name).write_bytes(b'gone')
+    dls = folder_dls(own, valid_pct=0.4, size=(32, 32), bs=1, cache=None, num_workers=workers, progress=False)
+    name = dls.valid_ds.items[1].name
+    (own / name).write_bytes(b'gone')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        seen = sum(len(y) for _,y in dls.valid)
-    assert seen==3 and dls.valid_ds.skipped==[name]
+        seen = sum(len(y) for _, y in dls.valid)
+    assert seen == 3 and dls.valid_ds.skipped == [name]
+
 
 def test_batches_are_the_files_frames_in_the_models_format(own):
-    dls = folder_dls(own, n=8, size=(48,64), bs=4, **QUIET)
-    x,y = dls.valid.one_batch()
-    assert x.is_contiguous(memory_format=torch.channels_last_3d) and x.dtype==torch.float32
-    assert torch.allclose(x[0], ((torch.from_numpy(dls.valid_ds.frames(0)).float()/255-.5)/.5).permute(3,0,1,2), atol=1e-6)
+    dls = folder_dls(own, n=8, size=(48, 64), bs=4, **QUIET)
+    x, y = dls.valid.one_batch()
+    assert x.is_contiguous(memory_format=torch.channels_last_3d) and x.dtype == torch.float32
+    assert torch.allclose(
+        x[0], ((torch.from_numpy(dls.valid_ds.frames(0)).float() / 255 - 0.5) / 0.5).permute(3, 0, 1, 2), atol=1e-6
+    )
+
 
 def test_transforms_change_training_clips_only(own):
     from interpvid.data.augment import clip_augment
-    ds = ClipDataset(np.random.default_rng(0).integers(0, 255, (8,4,32,32,3), dtype=np.uint8), [0,1]*4, ['left','right'])
+
+    ds = ClipDataset(
+        np.random.default_rng(0).integers(0, 255, (8, 4, 32, 32, 3), dtype=np.uint8), [0, 1] * 4, ['left', 'right']
+    )
     dls = clip_dls(ds, ds, bs=8, item_tfms=clip_augment(ds.classes))
     plain = clip_dls(ds, ds, bs=8)
     assert torch.equal(dls.valid.one_batch()[0], plain.valid.one_batch()[0])
-    a,b = dls.train.one_batch()[0],dls.train.one_batch()[0]
-    assert a.shape==b.shape and not torch.equal(a.sort(0)[0], b.sort(0)[0])
+    a, b = dls.train.one_batch()[0], dls.train.one_batch()[0]
+    assert a.shape == b.shape and not torch.equal(a.sort(0)[0], b.sort(0)[0])
+
 
 # the cache
 
+
 def test_second_epoch_decodes_nothing(own, tmp_path, monkeypatch):
-    dls = folder_dls(own, n=4, size=(32,32), bs=2, cache=tmp_path/'cache', num_workers=0, progress=False)
-    first = [x for x,_ in dls.valid]; [0 for _ in dls.train]
+    dls = folder_dls(own, n=4, size=(32, 32), bs=2, cache=tmp_path / 'cache', num_workers=0, progress=False)
+    first = [x for x, _ in dls.valid]
+    [0 for _ in dls.train]
     import interpvid.data.cache as cache
-    def no(*a, **k): raise AssertionError('decoded again')
+
+    def no(*a, **k):
+        raise AssertionError('decoded again')
+
     monkeypatch.setattr(cache, 'read_frames', no)
-    n = sum(len(x) for x,_ in dls.train)
-    assert n>=len(dls.train_ds)-1 and all(torch.equal(a, b) for a,(b,_) in zip(first, dls.valid))
+    n = sum(len(x) for x, _ in dls.train)
+    assert n >= len(dls.train_ds) - 1 and all(torch.equal(a, b) for a, (b, _) in zip(first, dls.valid))
+
 
 def test_files_found_good_are_not_looked_at_again(own, tmp_path, monkeypatch):
     import interpvid.data.core as core
-    looked = []; probe = core.probe
+
+    looked = []
+    probe = core.probe
     monkeypatch.setattr(core, 'probe', lambda p, d: looked.append(p.name) or probe(p, d))
-    kw = dict(size=(32,32), cache=tmp_path/'cache', num_workers=0, progress=False)
-    folder_dls(own, **kw); assert len(looked)==10
-    folder_dls(own, **kw); assert len(looked)==10
-    os.utime(own/'cat'/'0.webm'); folder_dls(own, **kw); assert len(looked)==11
+    kw = dict(size=(32, 32), cache=tmp_path / 'cache', num_workers=0, progress=False)
+    folder_dls(own, **kw)
+    assert len(looked) == 10
+    folder_dls(own, **kw)
+    assert len(looked) == 10
+    os.utime(own / 'cat' / '0.webm')
+    folder_dls(own, **kw)
+    assert len(looked) == 11
+
 
 def test_an_edited_file_is_decoded_anew(tmp_path):
-    cache = FrameCache(tmp_path/'c'); f = write_video(tmp_path/'x.mp4', numbered(20))
-    assert number(cache.read(f, n=3))==[0,10,19]
-    write_video(f, numbered(11)); assert number(cache.read(f, n=3))==[0,5,10]
-    d = jpegs(tmp_path/'j', numbered(9)); assert number(cache.read(d, n=3))==[0,4,8]
-    (d/'00009.jpg').unlink(); assert number(cache.read(d, n=3))==[0,4,7]
+    cache = FrameCache(tmp_path / 'c')
+    f = write_video(tmp_path / 'x.mp4', numbered(20))
+    assert number(cache.read(f, n=3)) == [0, 10, 19]
+    write_video(f, numbered(11))
+    assert number(cache.read(f, n=3)) == [0, 5, 10]
+    d = jpegs(tmp_path / 'j', numbered(9))
+    assert number(cache.read(d, n=3)) == [0, 4, 8]
+    (d / '00009.jpg').unlink()
+    assert number(cache.read(d, n=3)) == [0, 4, 7]
 
-@pytest.mark.parametrize('harm', [lambda b: b'', lambda b: b[:50], lambda b: b[:len(b)//2], lambda b: b'\0'*len(b), lambda b: b[:40]+b'\xff'*20+b[60:]])
+
+@pytest.mark.parametrize(
+    'harm',
+    [
+        lambda b: b'',
+        lambda b: b[:50],
+        lambda b: b[: len(b) // 2],
+        lambda b: b'\0' * len(b),
+        lambda b: b[:40] + b'\xff' * 20 + b[60:],
+    ],
+)
 def test_what_is_no_entry_is_decoded_anew(tmp_path, clip, harm):
-    cache = FrameCache(tmp_path/'c'); right = np.array(cache.read(clip, n=4)); p = cache.path(clip_key(clip, n=4))
+    cache = FrameCache(tmp_path / 'c')
+    right = np.array(cache.read(clip, n=4))
+    p = cache.path(clip_key(clip, n=4))
     p.write_bytes(harm(p.read_bytes()))
-    assert np.array_equal(cache.read(clip, n=4), right) and np.array_equal(FrameCache(tmp_path/'c').read(clip, n=4), right)
+    assert np.array_equal(cache.read(clip, n=4), right) and np.array_equal(
+        FrameCache(tmp_path / 'c').read(clip, n=4), right
+    )
+
 
 def test_a_full_disk_or_bound_is_no_error(tmp_path, clip, monkeypatch):
-    small = FrameCache(tmp_path/'a', max_bytes=1000)
-    assert number(small.read(clip, n=4))==number(read_frames(clip, 4)) and len(small)==0 and small.full
-    cache = FrameCache(tmp_path/'b')
-    def full(*a, **k): raise OSError(28, 'No space left on device')
+    small = FrameCache(tmp_path / 'a', max_bytes=1000)
+    assert number(small.read(clip, n=4)) == number(read_frames(clip, 4)) and len(small) == 0 and small.full
+    cache = FrameCache(tmp_path / 'b')
+
+    def full(*a, **k):
+        raise OSError(28, 'No space left on device')
+
     monkeypatch.setattr(np, 'save', full)
-    with pytest.warns(UserWarning, match='No space left'): cache.read(clip, n=4)
-    assert cache.bytes==0 and not [p for p in (tmp_path/'b').rglob('.*.tmp')]
-    with warnings.catch_warnings(): warnings.simplefilter('error'); cache.read(clip, n=4)
+    with pytest.warns(UserWarning, match='No space left'):
+        cache.read(clip, n=4)
+    assert cache.bytes == 0 and not [p for p in (tmp_path / 'b').rglob('.*.tmp')]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        cache.read(clip, n=4)
+
 
 def _many(folder, clips, seed, bound):
-    cache = FrameCache(folder, max_bytes=bound); order = random.Random(seed).sample(range(len(clips)), len(clips))
+    cache = FrameCache(folder, max_bytes=bound)
+    order = random.Random(seed).sample(range(len(clips)), len(clips))
     for i in order:
-        assert number(cache.read(clips[i], n=6, size=(48,64)))==sample_indices(10+i, 6).tolist()
+        assert number(cache.read(clips[i], n=6, size=(48, 64))) == sample_indices(10 + i, 6).tolist()
+
 
 def test_many_processes_share_one_cache_and_its_bound(tmp_path):
-    clips = [by_av(tmp_path/f'{i}.mkv', numbered(10+i), 'ffv1') for i in range(20)]
-    bound = 12*(128+6*48*64*3)
-    ps = [mp.get_context('fork').Process(target=_many, args=(tmp_path/'c', clips, s, bound)) for s in range(4)]
-    for p in ps: p.start()
-    for p in ps: p.join(60); assert p.exitcode==0
-    cache = FrameCache(tmp_path/'c', max_bytes=bound)
-    assert 8<=len(cache)<=12 and int((tmp_path/'c'/'.bytes').read_text())==cache.bytes==len(cache)*(128+6*48*64*3) and not list((tmp_path/'c').rglob('.*.tmp'))
+    clips = [by_av(tmp_path / f'{i}.mkv', numbered(10 + i), 'ffv1') for i in range(20)]
+    bound = 12 * (128 + 6 * 48 * 64 * 3)
+    ps = [mp.get_context('fork').Process(target=_many, args=(tmp_path / 'c', clips, s, bound)) for s in range(4)]
+    for p in ps:
+        p.start()
+    for p in ps:
+        p.join(60)
+        assert p.exitcode == 0
+    cache = FrameCache(tmp_path / 'c', max_bytes=bound)
+    assert (
+        8 <= len(cache) <= 12
+        and int((tmp_path / 'c' / '.bytes').read_text()) == cache.bytes == len(cache) * (128 + 6 * 48 * 64 * 3)
+        and not list((tmp_path / 'c').rglob('.*.tmp'))
+    )
 
-T_KILL,SIZE_KILL = 8,(480,640) # 7 MB a clip, so that much of the time is spent writing
+
+T_KILL, SIZE_KILL = 8, (480, 640)  # 7 MB a clip, so that much of the time is spent writing
+
+
 def _write(folder, clips, part, go):
-    cache = FrameCache(folder); go.wait()
-    for i in part: cache.read(clips[i], n=T_KILL, size=SIZE_KILL)
+    cache = FrameCache(folder)
+    go.wait()
+    for i in part:
+        cache.read(clips[i], n=T_KILL, size=SIZE_KILL)
+
 
 @pytest.mark.slow
 def test_killed_at_twenty_moments_while_writing(tmp_path):
     "Two processes fill a cache; one or both are killed; what is left gives right frames or none, and the next run completes it"
-    clips = [by_av(tmp_path/f'{i}.mkv', numbered(10+i, 240, 320), 'ffv1') for i in range(24)]
-    right = [sample_indices(10+i, T_KILL).tolist() for i in range(24)]; ctx = mp.get_context('fork'); rng = random.Random(0)
+    clips = [by_av(tmp_path / f'{i}.mkv', numbered(10 + i, 240, 320), 'ffv1') for i in range(24)]
+    right = [sample_indices(10 + i, T_KILL).tolist() for i in range(24)]
+    ctx = mp.get_context('fork')
+    rng = random.Random(0)
+
     def start(folder):
-        go = ctx.Event(); ps = [ctx.Process(target=_write, args=(folder, clips, range(k, 24, 2), go)) for k in (0,1)]
-        for p in ps: p.start()
-        time.sleep(.2); go.set(); return ps
-    t = time.perf_counter(); ps = start(tmp_path/'whole'); [p.join() for p in ps]; whole = time.perf_counter()-t-.2
-    cut,halves,tries = 0,0,0
-    while cut<20:
-        tries += 1; assert tries<60, 'the processes are too quick to be killed'
-        folder = tmp_path/f'k{tries}'; ps = start(folder); time.sleep(rng.uniform(0, whole))
-        for p in ps[:rng.choice([1,2])]: p.kill()
-        for p in ps: p.join()
-        if ps[0].exitcode!=-signal.SIGKILL: continue # it had finished
-        cut += 1; halves += len(list(folder.rglob('.*.tmp')))
-        cache = FrameCache(folder); before = len(cache)
-        assert not list(folder.rglob('.*.tmp')) and cache.bytes==sum(p.stat().st_size for p in folder.rglob('*.npy'))
-        for i,c in enumerate(clips):
+        go = ctx.Event()
+        ps = [ctx.Process(target=_write, args=(folder, clips, range(k, 24, 2), go)) for k in (0, 1)]
+        for p in ps:
+            p.start()
+        time.sleep(0.2)
+        go.set()
+        return ps
+
+    t = time.perf_counter()
+    ps = start(tmp_path / 'whole')
+    [p.join() for p in ps]
+    whole = time.perf_counter() - t - 0.2
+    cut, halves, tries = 0, 0, 0
+    while cut < 20:
+        tries += 1
+        assert tries < 60, 'the processes are too quick to be killed'
+        folder = tmp_path / f'k{tries}'
+        ps = start(folder)
+        time.sleep(rng.uniform(0, whole))
+        for p in ps[: rng.choice([1, 2])]:
+            p.kill()
+        for p in ps:
+            p.join()
+        if ps[0].exitcode != -signal.SIGKILL:
+            continue  # it had finished
+        cut += 1
+        halves += len(list(folder.rglob('.*.tmp')))
+        cache = FrameCache(folder)
+        before = len(cache)
+        assert not list(folder.rglob('.*.tmp')) and cache.bytes == sum(p.stat().st_size for p in folder.rglob('*.npy'))
+        for i, c in enumerate(clips):
             got = cache.get(clip_key(c, n=T_KILL, size=SIZE_KILL))
-            assert got is None or number(got)==right[i]
-            assert number(cache.read(c, n=T_KILL, size=SIZE_KILL))==right[i]
-        assert len(cache)==24 and before<=24
+            assert got is None or number(got) == right[i]
+            assert number(cache.read(c, n=T_KILL, size=SIZE_KILL)) == right[i]
+        assert len(cache) == 24 and before <= 24
         shutil.rmtree(folder)
     assert halves, 'no kill hit a file that was being written'
     print(f'{cut} kills in {tries} tries, {halves} half-written files left behind and removed')
+
 
 LOSE_WORKERS = """
 import multiprocessing as mp, os, signal, sys
@@ -335,158 +616,289 @@ for _ in clip_dls(ds, ds, bs=2, num_workers=2).valid:
     print('killed', flush=True)
 """
 
+
 @pytest.mark.slow
 def test_a_killed_worker_leaves_a_good_cache(tmp_path):
     "In a process of its own: a death can come up as many an error (RuntimeError, ConnectionResetError), anywhere afterwards, more than once"
-    clips = [by_av(tmp_path/f'{i:02d}.mkv', numbered(10+i, 240, 320), 'ffv1') for i in range(16)]
-    r = subprocess.run([sys.executable, '-c', LOSE_WORKERS, tmp_path, tmp_path/'c', *map(str, (T_KILL, *SIZE_KILL))], capture_output=True, text=True, timeout=120)
+    clips = [by_av(tmp_path / f'{i:02d}.mkv', numbered(10 + i, 240, 320), 'ffv1') for i in range(16)]
+    r = subprocess.run(
+        [sys.executable, '-c', LOSE_WORKERS, tmp_path, tmp_path / 'c', *map(str, (T_KILL, *SIZE_KILL))],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert 'killed' in r.stdout, r.stderr[-1500:]
-    ds = VideoDataset(Items([Item(c, 0, 'train', c.name) for c in clips], ['a']), T_KILL, SIZE_KILL, cache=FrameCache(tmp_path/'c'))
-    seen = [x for x,_ in clip_dls(ds, ds, bs=2, num_workers=2).valid]
-    assert sum(map(len, seen))==16 and all(number(ds.frames(i))==sample_indices(10+i, T_KILL).tolist() for i in range(16))
+    ds = VideoDataset(
+        Items([Item(c, 0, 'train', c.name) for c in clips], ['a']), T_KILL, SIZE_KILL, cache=FrameCache(tmp_path / 'c')
+    )
+    seen = [x for x, _ in clip_dls(ds, ds, bs=2, num_workers=2).valid]
+    assert sum(map(len, seen)) == 16 and all(
+        number(ds.frames(i)) == sample_indices(10 + i, T_KILL).tolist() for i in range(16)
+    )
+
 
 @pytest.mark.slow
 def test_memory_stays_flat_over_ten_thousand_clips(tmp_path):
     import resource
-    f = [by_av(tmp_path/f'{i}.webm', numbered(10+i), 'libvpx-vp9', options={'cpu-used':'8','deadline':'realtime'}) for i in range(4)]
-    rss = lambda: int(Path('/proc/self/statm').read_text().split()[1])*resource.getpagesize()/1e6
-    if not Path('/proc/self/statm').exists(): pytest.skip('no /proc to read the memory from')
-    for cache in None,FrameCache(tmp_path/'c'):
-        ds = VideoDataset(Items([Item(f[i%4], 0, 'train', str(i)) for i in range(10000)], ['a']), 8, (48,64), cache=cache)
+
+    f = [
+        by_av(tmp_path / f'{i}.webm', numbered(10 + i), 'libvpx-vp9', options={'cpu-used': '8', 'deadline': 'realtime'})
+        for i in range(4)
+    ]
+    rss = lambda: int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize() / 1e6
+    if not Path('/proc/self/statm').exists():
+        pytest.skip('no /proc to read the memory from')
+    for cache in None, FrameCache(tmp_path / 'c'):
+        ds = VideoDataset(
+            Items([Item(f[i % 4], 0, 'train', str(i)) for i in range(10000)], ['a']), 8, (48, 64), cache=cache
+        )
         dl = clip_dls(ds, ds, bs=50, num_workers=0).valid
         at = []
-        for k,(x,_) in enumerate(dl):
-            if k%20==0: at.append(rss())
-        assert max(at[2:])-at[2]<30, f'memory in MB, every thousand clips: {[round(a) for a in at]}'
+        for k, (x, _) in enumerate(dl):
+            if k % 20 == 0:
+                at.append(rss())
+        assert max(at[2:]) - at[2] < 30, f'memory in MB, every thousand clips: {[round(a) for a in at]}'
+
 
 # looking over a folder
 
+
 def test_check_tells_all(own, clip, capsys):
-    (own/'cat'/'1.webm').write_bytes(b'nothing')
-    by_av(own/'dog'/'short.webm', numbered(5), 'libvpx-vp9')
-    assert main(['data','check',str(own)])==1
+    (own / 'cat' / '1.webm').write_bytes(b'nothing')
+    by_av(own / 'dog' / 'short.webm', numbered(5), 'libvpx-vp9')
+    assert main(['data', 'check', str(own)]) == 1
     out = capsys.readouterr().out
     assert 'cat/1.webm: cannot be decoded' in out and 'dog/short.webm: 5 frames' in out and 'twice there' in out
-    (own/'cat'/'1.webm').unlink(); assert main(['data','check',str(own)])==0
-    assert main(['data','check',str(own/'nowhere')])==1 and 'no such folder' in capsys.readouterr().err
+    (own / 'cat' / '1.webm').unlink()
+    assert main(['data', 'check', str(own)]) == 0
+    assert main(['data', 'check', str(own / 'nowhere')]) == 1 and 'no such folder' in capsys.readouterr().err
+
 
 def test_check_finds_damage_in_the_middle_only_by_decoding(tmp_path):
-    (tmp_path/'a').mkdir(); f = by_av(tmp_path/'a'/'x.mp4', np.random.default_rng(0).integers(0, 255, (30,48,64,3), dtype=np.uint8), 'libx264', options={'crf':'10'}, gop=5)
-    b = bytearray(f.read_bytes()); m = b.find(b'mdat'); 
-    for k in range(m+len(b)//3, m+len(b)//3+4000): b[k] = 255
+    (tmp_path / 'a').mkdir()
+    f = by_av(
+        tmp_path / 'a' / 'x.mp4',
+        np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), dtype=np.uint8),
+        'libx264',
+        options={'crf': '10'},
+        gop=5,
+    )
+    b = bytearray(f.read_bytes())
+    m = b.find(b'mdat')
+    for k in range(m + len(b) // 3, m + len(b) // 3 + 4000):
+        b[k] = 255
     f.write_bytes(b)
     assert check_folder(tmp_path, progress=False).ok and not check_folder(tmp_path, decode=True, progress=False).ok
 
+
 def test_check_of_ssv2_and_kth(tmp_path, clip):
-    root = ssv2(tmp_path/'s', clip, [('1',CLOSE),('5','Juggling [something]')], [('2',CLOSE)])
-    (root/'20bn-something-something-v2'/'2.webm').unlink()
+    root = ssv2(tmp_path / 's', clip, [('1', CLOSE), ('5', 'Juggling [something]')], [('2', CLOSE)])
+    (root / '20bn-something-something-v2' / '2.webm').unlink()
     r = check_folder(root, progress=False)
-    assert r.layout=='ssv2' and len(r.missing)==1 and 'id 2' in r.missing[0] and 'Juggling' in r.left_out[0][1] and not r.ok
-    k = tmp_path/'k'; k.mkdir(); (k/'00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 5-40\nperson02_boxing_d1 frames 1-50\n'); shutil.copy(clip, k/'person01_boxing_d1_uncomp.avi')
+    assert (
+        r.layout == 'ssv2'
+        and len(r.missing) == 1
+        and 'id 2' in r.missing[0]
+        and 'Juggling' in r.left_out[0][1]
+        and not r.ok
+    )
+    k = tmp_path / 'k'
+    k.mkdir()
+    (k / '00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 5-40\nperson02_boxing_d1 frames 1-50\n')
+    shutil.copy(clip, k / 'person01_boxing_d1_uncomp.avi')
     r = check_folder(k, progress=False)
-    assert r.layout=='kth' and r.missing==['person02_boxing_d1'] and 'holds 20' in r.short[1][1] and r.ok
+    assert r.layout == 'kth' and r.missing == ['person02_boxing_d1'] and 'holds 20' in r.short[1][1] and r.ok
+
 
 def test_a_slice_of_items_is_items(own):
     items = folder_items(own)
-    assert items[:3].classes==items.classes and len(VideoDataset(items[:3], 4, (8,8)))==3
+    assert items[:3].classes == items.classes and len(VideoDataset(items[:3], 4, (8, 8))) == 3
+
 
 def test_workers_are_left_out_when_nothing_is_left_to_decode(own, tmp_path):
-    dls = folder_dls(own, valid_pct=.4, n=4, size=(32,32), bs=2, cache=tmp_path/'cache', num_workers=2, progress=False, device='cpu')
-    first = torch.cat([x for x,_ in dls.valid]); assert dls.valid.fake_l.num_workers==2 and dls.valid_ds.all_kept
-    second = torch.cat([x for x,_ in dls.valid]); assert dls.valid.fake_l.num_workers==0 and torch.equal(first, second)
+    dls = folder_dls(
+        own,
+        valid_pct=0.4,
+        n=4,
+        size=(32, 32),
+        bs=2,
+        cache=tmp_path / 'cache',
+        num_workers=2,
+        progress=False,
+        device='cpu',
+    )
+    first = torch.cat([x for x, _ in dls.valid])
+    assert dls.valid.fake_l.num_workers == 2 and dls.valid_ds.all_kept
+    second = torch.cat([x for x, _ in dls.valid])
+    assert dls.valid.fake_l.num_workers == 0 and torch.equal(first, second)
     assert not dls.train_ds.all_kept
+
 
 def test_kth_batches_are_mixed(tmp_path):
     "Sequences of one person stay in one split, and are shuffled like any others"
-    ds = VideoDataset(Items([Item(Path('x'), k//40, 'train', str(k), f'person{k//10}') for k in range(240)], list('abcdef')), 4, (8,8))
+    ds = VideoDataset(
+        Items([Item(Path('x'), k // 40, 'train', str(k), f'person{k // 10}') for k in range(240)], list('abcdef')),
+        4,
+        (8, 8),
+    )
     from interpvid.data.core import ClipDL
+
     idxs = ClipDL(ds, bs=8, shuffle=True).get_idxs()
-    assert np.mean([len(set(ds.labels[idxs[i:i+8]])) for i in range(0, 240, 8)])>3
+    assert np.mean([len(set(ds.labels[idxs[i : i + 8]])) for i in range(0, 240, 8)]) > 3
+
 
 def test_training_goes_on_at_full_size_over_broken_videos(own):
-    dls = folder_dls(own, size=(32,32), bs=8, **QUIET)
-    (own/dls.train_ds.items[0].name).write_bytes(b'gone')
+    dls = folder_dls(own, size=(32, 32), bs=8, **QUIET)
+    (own / dls.train_ds.items[0].name).write_bytes(b'gone')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        assert [len(y) for _,y in dls.train]==[8] and len(dls.train_ds.skipped)==1
-    assert 0 not in dls.train.get_idxs() and 0 in folder_dls(own, valid_pct=.4, size=(32,32), on_error='skip', **QUIET).valid.get_idxs()
+        assert [len(y) for _, y in dls.train] == [8] and len(dls.train_ds.skipped) == 1
+    assert (
+        0 not in dls.train.get_idxs()
+        and 0 in folder_dls(own, valid_pct=0.4, size=(32, 32), on_error='skip', **QUIET).valid.get_idxs()
+    )
+
 
 def test_files_that_are_not_the_caches_stay(tmp_path, clip):
-    c = tmp_path/'c'; (c/'up').mkdir(parents=True); (c/'ab').mkdir(); mine = [c/'up'/'mine.mp4', c/'ab'/'mine.npy', c/'xy', c/'ab'/'x.tmp']
-    for f in mine: f.write_bytes(b'mine')
-    cache = FrameCache(c, max_bytes=30000); cache.read(clip, n=4, size=(32,32)); cache.read(clip, n=5, size=(32,32)); cache.clear()
-    assert all(f.exists() for f in mine) and len(cache)==0
+    c = tmp_path / 'c'
+    (c / 'up').mkdir(parents=True)
+    (c / 'ab').mkdir()
+    mine = [c / 'up' / 'mine.mp4', c / 'ab' / 'mine.npy', c / 'xy', c / 'ab' / 'x.tmp']
+    for f in mine:
+        f.write_bytes(b'mine')
+    cache = FrameCache(c, max_bytes=30000)
+    cache.read(clip, n=4, size=(32, 32))
+    cache.read(clip, n=5, size=(32, 32))
+    cache.clear()
+    assert all(f.exists() for f in mine) and len(cache) == 0
 
-@pytest.mark.parametrize('harm', ['touch','unreadable','folder','zip','shape'])
+
+@pytest.mark.parametrize('harm', ['touch', 'unreadable', 'folder', 'zip', 'shape'])
 def test_read_always_gives_frames(tmp_path, clip, monkeypatch, harm):
-    cache = FrameCache(tmp_path/'c'); right = np.array(cache.read(clip, n=4, size=(32,32))); p = cache.path(clip_key(clip, n=4, size=(32,32)))
-    def no(*a, **k): raise PermissionError(1, 'not yours')
-    if harm=='touch': os.utime(p, (0,0)); monkeypatch.setattr(os, 'utime', no)
-    if harm=='unreadable': monkeypatch.setattr(np.lib.format, 'open_memmap', no)
-    if harm=='folder': p.unlink(); p.mkdir()
-    if harm=='zip': p.write_bytes(b'PK\3\4'+p.read_bytes())
-    if harm=='shape': np.save(p, np.zeros((1,2,2,3), np.uint8))
-    assert np.array_equal(cache.read(clip, n=4, size=(32,32)), right)
+    cache = FrameCache(tmp_path / 'c')
+    right = np.array(cache.read(clip, n=4, size=(32, 32)))
+    p = cache.path(clip_key(clip, n=4, size=(32, 32)))
+
+    def no(*a, **k):
+        raise PermissionError(1, 'not yours')
+
+    if harm == 'touch':
+        os.utime(p, (0, 0))
+        monkeypatch.setattr(os, 'utime', no)
+    if harm == 'unreadable':
+        monkeypatch.setattr(np.lib.format, 'open_memmap', no)
+    if harm == 'folder':
+        p.unlink()
+        p.mkdir()
+    if harm == 'zip':
+        p.write_bytes(b'PK\3\4' + p.read_bytes())
+    if harm == 'shape':
+        np.save(p, np.zeros((1, 2, 2, 3), np.uint8))
+    assert np.array_equal(cache.read(clip, n=4, size=(32, 32)), right)
+
 
 def test_a_cache_that_cannot_be_written_is_read(tmp_path, clip, monkeypatch):
-    cache = FrameCache(tmp_path/'c'); cache.read(clip, n=4)
+    cache = FrameCache(tmp_path / 'c')
+    cache.read(clip, n=4)
     real = os.open
+
     def no(path, flags, *a, **k):
-        if flags&os.O_RDWR: raise PermissionError(13, 'Permission denied')
+        if flags & os.O_RDWR:
+            raise PermissionError(13, 'Permission denied')
         return real(path, flags, *a, **k)
+
     monkeypatch.setattr(os, 'open', no)
-    with pytest.warns(UserWarning, match='frames cannot be kept there'): other = FrameCache(tmp_path/'c')
-    assert isinstance(other.read(clip, n=4), np.memmap) and number(other.read(clip, n=5))==sample_indices(20, 5).tolist()
+    with pytest.warns(UserWarning, match='frames cannot be kept there'):
+        other = FrameCache(tmp_path / 'c')
+    assert (
+        isinstance(other.read(clip, n=4), np.memmap) and number(other.read(clip, n=5)) == sample_indices(20, 5).tolist()
+    )
     other.remember(['x'])
 
-@pytest.mark.parametrize('row,why', [('cat/0.webm,a,,-5,','are none'), ('cat/0.webm,a,,10,5','are none'), ('cat/0.webm,a,,x,5','invalid literal')])
+
+@pytest.mark.parametrize(
+    'row,why',
+    [('cat/0.webm,a,,-5,', 'are none'), ('cat/0.webm,a,,10,5', 'are none'), ('cat/0.webm,a,,x,5', 'invalid literal')],
+)
 def test_csv_ranges_that_are_none(own, row, why):
-    (own/'l.csv').write_text('path,label,split,start,stop\n'+row+'\n')
-    with pytest.raises(ValueError, match=f'l.csv, line 2: .*{why}'): folder_items(own/'l.csv')
+    (own / 'l.csv').write_text('path,label,split,start,stop\n' + row + '\n')
+    with pytest.raises(ValueError, match=f'l.csv, line 2: .*{why}'):
+        folder_items(own / 'l.csv')
+
 
 @pytest.mark.parametrize('template', [None, ['Closing something'], 5, {}])
 def test_ssv2_templates_that_are_none(tmp_path, clip, template):
-    root = ssv2(tmp_path, clip, [('1',CLOSE)], [('2',CLOSE)])
-    (root/'something-something-v2-train.json').write_text(json.dumps([dict(id=1, template=template)]))
-    with pytest.raises(ValueError, match='id 1: has no template'): ssv2_items(root)
+    root = ssv2(tmp_path, clip, [('1', CLOSE)], [('2', CLOSE)])
+    (root / 'something-something-v2-train.json').write_text(json.dumps([dict(id=1, template=template)]))
+    with pytest.raises(ValueError, match='id 1: has no template'):
+        ssv2_items(root)
+
 
 def test_ssv2_validates_on_its_test_split_and_mirrors_among_chosen_classes(tmp_path, clip):
-    root = ssv2(tmp_path, clip, [('1','Pushing [something] from left to right'),('2',CLOSE)], [])
-    (root/'something-something-v2-test.json').write_text(json.dumps([dict(id='1')])); (root/'something-something-v2-train.json').write_text(json.dumps([dict(id=2, template=CLOSE)]))
-    (root/'test-answers.csv').write_text('1;Pushing something from left to right\n')
-    assert len(ssv2_dls(root, size=(8,8), valid='test', **QUIET).valid_ds)==1
+    root = ssv2(tmp_path, clip, [('1', 'Pushing [something] from left to right'), ('2', CLOSE)], [])
+    (root / 'something-something-v2-test.json').write_text(json.dumps([dict(id='1')]))
+    (root / 'something-something-v2-train.json').write_text(json.dumps([dict(id=2, template=CLOSE)]))
+    (root / 'test-answers.csv').write_text('1;Pushing something from left to right\n')
+    assert len(ssv2_dls(root, size=(8, 8), valid='test', **QUIET).valid_ds) == 1
     from interpvid.data.augment import ClipMirror
-    x = torch.arange(48, dtype=torch.uint8).view(1,4,4,3)
-    for among,label,out in (None,93,94),([93],93,93),(None,5,5),(None,-1,-1):
+
+    x = torch.arange(48, dtype=torch.uint8).view(1, 4, 4, 3)
+    for among, label, out in (None, 93, 94), ([93], 93, 93), (None, 5, 5), (None, -1, -1):
         y = ClipMirror(SSV2_CLASSES, p=1, among=among)((x, torch.tensor(label)), split_idx=0)
-        assert int(y[1])==out and torch.equal(y[0], x.flip(2) if label in (5,93) and among is None else x)
+        assert int(y[1]) == out and torch.equal(y[0], x.flip(2) if label in (5, 93) and among is None else x)
+
 
 def test_links_among_pictures_do_not_lead_out(tmp_path, clip):
-    root = ssv2(tmp_path/'d', clip, [('1',CLOSE)], [('2',CLOSE)]); jpegs(tmp_path/'secret', numbered(3))
-    (root/'20bn-something-something-v2'/'2.webm').unlink(); d = jpegs(root/'20bn-something-something-v2'/'2', numbered(3)); (d/'00004.jpg').symlink_to(tmp_path/'secret'/'00001.jpg')
-    with pytest.raises(ValueError, match='id 2: .*leads out of'): ssv2_items(root)
+    root = ssv2(tmp_path / 'd', clip, [('1', CLOSE)], [('2', CLOSE)])
+    jpegs(tmp_path / 'secret', numbered(3))
+    (root / '20bn-something-something-v2' / '2.webm').unlink()
+    d = jpegs(root / '20bn-something-something-v2' / '2', numbered(3))
+    (d / '00004.jpg').symlink_to(tmp_path / 'secret' / '00001.jpg')
+    with pytest.raises(ValueError, match='id 2: .*leads out of'):
+        ssv2_items(root)
+
 
 def test_check_agrees_with_the_loaders(tmp_path, clip):
-    root = ssv2(tmp_path/'s', clip, [('1',CLOSE)], [('1',CLOSE)])
+    root = ssv2(tmp_path / 's', clip, [('1', CLOSE)], [('1', CLOSE)])
     assert 'listed twice' in str(check_folder(root, progress=False)) and not check_folder(root, progress=False).ok
-    (root/'something-something-v2-validation.json').unlink(); assert 'validation.json: this list is not there' in str(check_folder(root, progress=False))
-    (tmp_path/'o').mkdir(); (tmp_path/'o'/'cat').symlink_to(clip.parent); assert check_folder(tmp_path/'o', progress=False).ok
-    k = tmp_path/'k'; k.mkdir(); (k/'00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 30-60\n'); shutil.copy(clip, k/'person01_boxing_d1_uncomp.AVI')
-    r = check_folder(k, progress=False); assert not r.ok and 'starts at frame 30' in str(r)
+    (root / 'something-something-v2-validation.json').unlink()
+    assert 'validation.json: this list is not there' in str(check_folder(root, progress=False))
+    (tmp_path / 'o').mkdir()
+    (tmp_path / 'o' / 'cat').symlink_to(clip.parent)
+    assert check_folder(tmp_path / 'o', progress=False).ok
+    k = tmp_path / 'k'
+    k.mkdir()
+    (k / '00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 30-60\n')
+    shutil.copy(clip, k / 'person01_boxing_d1_uncomp.AVI')
+    r = check_folder(k, progress=False)
+    assert not r.ok and 'starts at frame 30' in str(r)
+
 
 def test_a_clip_in_use_does_not_make_room(tmp_path, clip):
     "One that was kept shortly before this run, and is read in it, stays"
-    size = 128+4*32*32*3; FrameCache(tmp_path/'c').read(clip, n=4, size=(32,32)); time.sleep(.05)
-    cache = FrameCache(tmp_path/'c', max_bytes=size); cache.read(clip, n=4, size=(32,32)); cache.read(clip, n=4, size=(32,32), stop=9)
-    assert len(cache)==1 and cache.get(clip_key(clip, n=4, size=(32,32))) is not None and cache.full
+    size = 128 + 4 * 32 * 32 * 3
+    FrameCache(tmp_path / 'c').read(clip, n=4, size=(32, 32))
+    time.sleep(0.05)
+    cache = FrameCache(tmp_path / 'c', max_bytes=size)
+    cache.read(clip, n=4, size=(32, 32))
+    cache.read(clip, n=4, size=(32, 32), stop=9)
+    assert len(cache) == 1 and cache.get(clip_key(clip, n=4, size=(32, 32))) is not None and cache.full
+
 
 def test_a_clip_in_use_stays_where_the_clock_of_files_is_late(tmp_path, clip, monkeypatch):
     "File systems stamp files by a clock that may run some milliseconds behind"
     real = os.utime
+
     def late(path, times=None, *, ns=None, **k):
-        if ns is None and times is None: ns = (time.time_ns()-10**8,)*2
+        if ns is None and times is None:
+            ns = (time.time_ns() - 10**8,) * 2
         return real(path, ns=ns, **k) if times is None else real(path, times, **k)
-    size = 128+4*32*32*3; FrameCache(tmp_path/'c').read(clip, n=4, size=(32,32)); time.sleep(.05)
+
+    size = 128 + 4 * 32 * 32 * 3
+    FrameCache(tmp_path / 'c').read(clip, n=4, size=(32, 32))
+    time.sleep(0.05)
     monkeypatch.setattr(os, 'utime', late)
-    cache = FrameCache(tmp_path/'c', max_bytes=size); cache.read(clip, n=4, size=(32,32)); cache.read(clip, n=4, size=(32,32), stop=9)
-    assert len(cache)==1 and cache.get(clip_key(clip, n=4, size=(32,32))) is not None
+    cache = FrameCache(tmp_path / 'c', max_bytes=size)
+    cache.read(clip, n=4, size=(32, 32))
+    cache.read(clip, n=4, size=(32, 32), stop=9)
+    assert len(cache) == 1 and cache.get(clip_key(clip, n=4, size=(32, 32))) is not None

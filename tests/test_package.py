@@ -1,4 +1,5 @@
 "What a stranger gets who installs it."
+
 import configparser, shutil, subprocess, sys, tarfile, zipfile
 from importlib import metadata
 from pathlib import Path
@@ -7,28 +8,42 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 
+
 def settings(key):
-    c = configparser.ConfigParser(); c.read(ROOT/'settings.ini', encoding='utf-8')
+    c = configparser.ConfigParser()
+    c.read(ROOT / 'settings.ini', encoding='utf-8')
     return c['DEFAULT'][key].split()
+
 
 def test_requirements_come_from_settings_ini():
     said = {Requirement(r).name for r in metadata.requires('interpvid') if 'extra ==' not in r}
-    assert said=={Requirement(r).name for r in settings('requirements')}
+    assert said == {Requirement(r).name for r in settings('requirements')}
+
 
 def test_constraints_cover_requirements():
-    pins = {Requirement(l).name.lower() for l in (ROOT/'constraints.txt').read_text().split()}
-    assert {Requirement(r).name.lower() for r in settings('requirements')+settings('dev_requirements')} <= pins
+    pins = {Requirement(l).name.lower() for l in (ROOT / 'constraints.txt').read_text().split()}
+    assert {Requirement(r).name.lower() for r in settings('requirements') + settings('dev_requirements')} <= pins
+
 
 def test_sdist_can_be_built_and_wheel_holds_the_package_alone(tmp_path):
-    src = tmp_path/'src' # a copy: builds leave folders behind
-    src.mkdir(); shutil.copytree(ROOT/'interpvid', src/'interpvid', ignore=shutil.ignore_patterns('__pycache__'))
-    for f in 'settings.ini','setup.py','pyproject.toml','MANIFEST.in','README.md','LICENSE': shutil.copy(ROOT/f, src)
-    for kind in 'sdist','bdist_wheel': subprocess.run([sys.executable, 'setup.py', '-q', kind, '--dist-dir', tmp_path], cwd=src, check=True, capture_output=True)
-    with tarfile.open(next(tmp_path.glob('*.tar.gz'))) as t: assert 'settings.ini' in {Path(n).name for n in t.getnames()} # setup.py reads it
-    whl, = tmp_path.glob('*.whl')
+    src = tmp_path / 'src'  # a copy: builds leave folders behind
+    src.mkdir()
+    shutil.copytree(ROOT / 'interpvid', src / 'interpvid', ignore=shutil.ignore_patterns('__pycache__'))
+    for f in 'settings.ini', 'setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE':
+        shutil.copy(ROOT / f, src)
+    for kind in 'sdist', 'bdist_wheel':
+        subprocess.run(
+            [sys.executable, 'setup.py', '-q', kind, '--dist-dir', tmp_path], cwd=src, check=True, capture_output=True
+        )
+    with tarfile.open(next(tmp_path.glob('*.tar.gz'))) as t:
+        assert 'settings.ini' in {Path(n).name for n in t.getnames()}  # setup.py reads it
+    (whl,) = tmp_path.glob('*.whl')
     tops = {n.split('/')[0] for n in zipfile.ZipFile(whl).namelist()}
-    assert {f'interpvid/static/{p.name}' for p in (ROOT/'interpvid'/'static').iterdir()} <= set(zipfile.ZipFile(whl).namelist())
-    assert tops=={'interpvid', f"interpvid-{metadata.version('interpvid')}.dist-info"}
+    assert {f'interpvid/static/{p.name}' for p in (ROOT / 'interpvid' / 'static').iterdir()} <= set(
+        zipfile.ZipFile(whl).namelist()
+    )
+    assert tops == {'interpvid', f"interpvid-{metadata.version('interpvid')}.dist-info"}
+
 
 def test_public_names():
     space = {}
@@ -38,13 +53,16 @@ def test_public_names():
         learn_masks search_windows wrap gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce Scrubber Painter Browser'''.split()
     assert not [n for n in promised if n not in space]
 
+
 def test_help_explains_every_option():
     from interpvid.cli import parser
+
     for sub in parser()._subparsers._group_actions[0].choices.values():
         assert not [a.dest for a in sub._actions if not a.help]
+
 
 def test_help_answers_without_torch():
     code = "import sys; from interpvid.cli import main\ntry: main(['--help'])\nexcept SystemExit as e: assert e.code==0\nassert 'torch' not in sys.modules and 'fastai' not in sys.modules"
     r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert r.returncode==0, r.stderr
+    assert r.returncode == 0, r.stderr
     assert 'reproduce' in r.stdout and 'explain' in r.stdout

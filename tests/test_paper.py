@@ -1,29 +1,49 @@
 "The notebooks of the paper's tables and figures: with six files of KTH they run as they are, and say what is missing. Slow: makes what they look at, if it is not there."
-import os
+
 
 import nbformat, pytest
 
 from conftest import ROOT
 
 nbclient = pytest.importorskip('nbclient')
-PAPER = 'table1','figure2','figure3','table2','programs','more_sequences'
+PAPER = 'table1', 'figure2', 'figure3', 'table2', 'programs', 'more_sequences'
 
-def text(nb): return '\n'.join(str(o.get('text') or o.get('data', {}).get('text/markdown') or o.get('data', {}).get('text/plain', '')) for c in nb.cells for o in c.get('outputs', []))
+
+def text(nb):
+    return '\n'.join(
+        str(o.get('text') or o.get('data', {}).get('text/markdown') or o.get('data', {}).get('text/plain', ''))
+        for c in nb.cells
+        for o in c.get('outputs', [])
+    )
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', PAPER)
 def test_with_six_real_files(full, reference, name, monkeypatch):
-    monkeypatch.setenv('INTERPVID_KTH', str(reference/'kth')); monkeypatch.setenv('INTERPVID_RESULTS', str(ROOT/'results')); monkeypatch.delenv('INTERPVID_SSV2', raising=False)
-    nb = nbformat.read(ROOT/'nbs'/'paper'/f'{name}.ipynb', 4)
-    nbclient.NotebookClient(nb, timeout=900, kernel_name='python3', resources={'metadata':{'path':str(ROOT/'nbs'/'paper')}}).execute()
+    monkeypatch.setenv('INTERPVID_KTH', str(reference / 'kth'))
+    monkeypatch.setenv('INTERPVID_RESULTS', str(ROOT / 'results'))
+    monkeypatch.delenv('INTERPVID_SSV2', raising=False)
+    nb = nbformat.read(ROOT / 'nbs' / 'paper' / f'{name}.ipynb', 4)
+    nbclient.NotebookClient(
+        nb, timeout=900, kernel_name='python3', resources={'metadata': {'path': str(ROOT / 'nbs' / 'paper')}}
+    ).execute()
     said = text(nb)
-    if name in ('table1','figure3'):
-        for part in '593 of the 599 files','24 of 2391 sequences','None of the subjects 17 to 25','nothing here is a result on the dataset': assert part in said, part
-    else: assert 'Data: built-in clips' in said
+    if name in ('table1', 'figure3'):
+        for part in (
+            '593 of the 599 files',
+            '24 of 2391 sequences',
+            'None of the subjects 17 to 25',
+            'nothing here is a result on the dataset',
+        ):
+            assert part in said, part
+    else:
+        assert 'Data: built-in clips' in said
+
 
 @pytest.mark.parametrize('name', PAPER)
 def test_each_says_what_was_asked_what_came_out_and_how_sure(name):
-    nb = nbformat.read(ROOT/'nbs'/'paper'/f'{name}.ipynb', 4); prose = '\n'.join(c.source for c in nb.cells if c.cell_type=='markdown')
+    nb = nbformat.read(ROOT / 'nbs' / 'paper' / f'{name}.ipynb', 4)
+    prose = '\n'.join(c.source for c in nb.cells if c.cell_type == 'markdown')
     assert '*Paper' in prose and '| asked | came out | how sure |' in prose and '*Takes' in prose
     assert 'Data: built-in clips' in text(nb), 'stored outputs are those of built-in clips: no real person is in them'
     assert not any('#| export' in c.source for c in nb.cells)

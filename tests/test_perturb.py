@@ -1,202 +1,326 @@
 "Perturbations against the paper's words, the released programs' loops, the authors' own clips, and chance."
+
 from functools import partial
 
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 
 from interpvid.core import STATS
-from interpvid.masks.perturb import black, blur, freeze, freeze_after, mean_frame, reverse, reverse_index, shuffle, shuffle_index
+from interpvid.masks.perturb import (
+    black,
+    blur,
+    freeze,
+    freeze_after,
+    mean_frame,
+    reverse,
+    reverse_index,
+    shuffle,
+    shuffle_index,
+)
 
 soft = lambda T: st.lists(st.floats(0, 1, width=32), min_size=T, max_size=T)
 hard = st.integers(2, 32).flatmap(lambda T: st.lists(st.booleans(), min_size=T, max_size=T))
-clip = lambda B,T: torch.randn(B,3,T,6,5, generator=torch.Generator().manual_seed(T))
+clip = lambda B, T: torch.randn(B, 3, T, 6, 5, generator=torch.Generator().manual_seed(T))
+
 
 def by_the_paper(x, m):
-    out = [x[:,:,0]]
-    for t in range(1, x.shape[2]): out.append((1-m[:,t,None,None,None])*x[:,:,t]+m[:,t,None,None,None]*out[-1])
+    out = [x[:, :, 0]]
+    for t in range(1, x.shape[2]):
+        out.append((1 - m[:, t, None, None, None]) * x[:, :, t] + m[:, t, None, None, None] * out[-1])
     return torch.stack(out, 2)
+
 
 @settings(deadline=None)
 @given(st.integers(1, 20).flatmap(lambda T: st.lists(soft(T), min_size=3, max_size=3)))
 def test_freeze_is_the_loop_of_the_paper(ms):
-    m = torch.tensor(ms); x = clip(3, m.shape[1])
-    for v in x, x.contiguous(memory_format=torch.channels_last_3d): torch.testing.assert_close(freeze(v, m), by_the_paper(x, m), atol=1e-5, rtol=1e-5)
+    m = torch.tensor(ms)
+    x = clip(3, m.shape[1])
+    for v in x, x.contiguous(memory_format=torch.channels_last_3d):
+        torch.testing.assert_close(freeze(v, m), by_the_paper(x, m), atol=1e-5, rtol=1e-5)
+
 
 def test_freeze_is_differentiable():
-    m = torch.rand(2,6, dtype=torch.double, requires_grad=True)
-    x = torch.randn(2,1,6,3,2, dtype=torch.double, requires_grad=True)
+    m = torch.rand(2, 6, dtype=torch.double, requires_grad=True)
+    x = torch.randn(2, 1, 6, 3, 2, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(freeze, (x, m))
+
 
 def by_counting(on):
     "Frame numbers after each run has been turned round, with nothing but lists"
-    order,t = [],0
-    while t<len(on):
+    order, t = [], 0
+    while t < len(on):
         e = t
-        while e<len(on) and on[e]==on[t]: e += 1
-        order += list(range(t,e))[::-1 if on[t] else 1]; t = e
+        while e < len(on) and on[e] == on[t]:
+            e += 1
+        order += list(range(t, e))[:: -1 if on[t] else 1]
+        t = e
     return order
+
 
 @settings(deadline=None)
 @given(hard)
 def test_reverse_turns_each_run(on):
-    m = torch.tensor([on]).float(); x = clip(1, len(on))
-    assert reverse_index(m)[0].tolist()==by_counting(on)
+    m = torch.tensor([on]).float()
+    x = clip(1, len(on))
+    assert reverse_index(m)[0].tolist() == by_counting(on)
     torch.testing.assert_close(reverse(reverse(x, m), m), x)
 
-def test_reverse_takes_one_mask_per_clip():
-    x = clip(2, 8); m = torch.zeros(2,8); m[0,2:5] = 1; m[1] = .1 # 0.1 is not above 0.1
-    torch.testing.assert_close(reverse(x, m)[0,:,[2,3,4]], x[0,:,[4,3,2]]); torch.testing.assert_close(reverse(x, m)[1], x[1])
 
-@pytest.mark.parametrize('mask,why', [(np.zeros(7),'T=8'), (np.full(8,1.2),r'\[0,1\]'), (np.full(8,np.nan),'NaN'), (np.zeros((3,8)),'B=2')])
+def test_reverse_takes_one_mask_per_clip():
+    x = clip(2, 8)
+    m = torch.zeros(2, 8)
+    m[0, 2:5] = 1
+    m[1] = 0.1  # 0.1 is not above 0.1
+    torch.testing.assert_close(reverse(x, m)[0, :, [2, 3, 4]], x[0, :, [4, 3, 2]])
+    torch.testing.assert_close(reverse(x, m)[1], x[1])
+
+
+@pytest.mark.parametrize(
+    'mask,why',
+    [(np.zeros(7), 'T=8'), (np.full(8, 1.2), r'\[0,1\]'), (np.full(8, np.nan), 'NaN'), (np.zeros((3, 8)), 'B=2')],
+)
 def test_bad_masks_are_refused(mask, why):
-    for f in freeze,reverse:
-        with pytest.raises(ValueError, match=why): f(clip(2,8), mask)
+    for f in freeze, reverse:
+        with pytest.raises(ValueError, match=why):
+            f(clip(2, 8), mask)
+
 
 def test_bytes_are_refused():
-    for f in freeze,reverse:
-        with pytest.raises(ValueError, match='floats'): f(clip(2,8).byte(), np.zeros(8))
+    for f in freeze, reverse:
+        with pytest.raises(ValueError, match='floats'):
+            f(clip(2, 8).byte(), np.zeros(8))
+
 
 # --- all of them
 
 blend = partial(reverse, blend=True)
-ALL = dict(freeze=freeze, freeze_after=freeze_after, mean_frame=mean_frame, blur=blur, shuffle=shuffle, black=black, reverse=reverse, blend=blend)
-SMOOTH = {n: f for n,f in ALL.items() if f is not reverse}
+ALL = dict(
+    freeze=freeze,
+    freeze_after=freeze_after,
+    mean_frame=mean_frame,
+    blur=blur,
+    shuffle=shuffle,
+    black=black,
+    reverse=reverse,
+    blend=blend,
+)
+SMOOTH = {n: f for n, f in ALL.items() if f is not reverse}
 every = pytest.mark.parametrize('f', ALL.values(), ids=ALL)
 smooth = pytest.mark.parametrize('f', SMOOTH.values(), ids=SMOOTH)
-unit = lambda B,T: torch.rand(B,3,T,4,5, generator=torch.Generator().manual_seed(T))
+unit = lambda B, T: torch.rand(B, 3, T, 4, 5, generator=torch.Generator().manual_seed(T))
 several = lambda row: st.integers(1, 17).flatmap(lambda T: st.lists(row(T), min_size=2, max_size=2))
 bits = lambda T: st.lists(st.booleans(), min_size=T, max_size=T)
 CL3D = torch.channels_last_3d
 
+
 @settings(deadline=None, max_examples=30)
 @given(several(soft))
 def test_freeze_keeps_the_range_and_the_loop_to_a_millionth(ms):
-    m = torch.tensor(ms); x = unit(2, m.shape[1])
+    m = torch.tensor(ms)
+    x = unit(2, m.shape[1])
     for y in freeze(x, m), freeze(x.contiguous(memory_format=CL3D), m):
-        assert (y-by_the_paper(x, m)).abs().max()<=1e-6 and y.min()>=-1e-6 and y.max()<=1+1e-6
+        assert (y - by_the_paper(x, m)).abs().max() <= 1e-6 and y.min() >= -1e-6 and y.max() <= 1 + 1e-6
     torch.testing.assert_close(freeze_after(x, m), by_the_paper(x.flip(2), m.flip(1)).flip(2), atol=1e-6, rtol=0)
 
-@every
-@pytest.mark.parametrize('T', [1,2,3,7,16])
-def test_no_mask_changes_nothing(f, T):
-    for x in unit(2,T), unit(2,T).contiguous(memory_format=CL3D): torch.testing.assert_close(f(x, torch.zeros(T)), x, atol=0, rtol=0)
 
-@pytest.mark.parametrize('T', [1,2,3,7,16])
+@every
+@pytest.mark.parametrize('T', [1, 2, 3, 7, 16])
+def test_no_mask_changes_nothing(f, T):
+    for x in unit(2, T), unit(2, T).contiguous(memory_format=CL3D):
+        torch.testing.assert_close(f(x, torch.zeros(T)), x, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize('T', [1, 2, 3, 7, 16])
 def test_full_masks(T):
-    x = unit(2,T); one = torch.ones(T)
-    assert torch.equal(freeze(x, one), x[:,:,:1].expand_as(x)) and torch.equal(freeze_after(x, one), x[:,:,-1:].expand_as(x))
-    torch.testing.assert_close(mean_frame(x, one), x.mean(2, keepdim=True).expand_as(x)); torch.testing.assert_close(reverse(x, one), x.flip(2)); torch.testing.assert_close(blend(x, one), x.flip(2))
-    torch.testing.assert_close(black(x, one), torch.full_like(x, -STATS[0]/STATS[1]))
-    assert sorted(shuffle_index(one[None])[0].tolist())==list(range(T))
-    torch.testing.assert_close(blur(x, one, sigma=1e-3), x) # so narrow that each frame sees itself alone
+    x = unit(2, T)
+    one = torch.ones(T)
+    assert torch.equal(freeze(x, one), x[:, :, :1].expand_as(x)) and torch.equal(
+        freeze_after(x, one), x[:, :, -1:].expand_as(x)
+    )
+    torch.testing.assert_close(mean_frame(x, one), x.mean(2, keepdim=True).expand_as(x))
+    torch.testing.assert_close(reverse(x, one), x.flip(2))
+    torch.testing.assert_close(blend(x, one), x.flip(2))
+    torch.testing.assert_close(black(x, one), torch.full_like(x, -STATS[0] / STATS[1]))
+    assert sorted(shuffle_index(one[None])[0].tolist()) == list(range(T))
+    torch.testing.assert_close(blur(x, one, sigma=1e-3), x)  # so narrow that each frame sees itself alone
     torch.testing.assert_close(blur(x, one, sigma=1e4), x.mean(2, keepdim=True).expand_as(x), atol=1e-5, rtol=0)
 
-def blend_by_loops(x, m, threshold=.1):
+
+def blend_by_loops(x, m, threshold=0.1):
     "The released programs' reversal of one clip (C,T,H,W), with nothing but lists"
-    old = [x[:,t] for t in range(x.shape[1])]; new = list(old); t = 0; m = [float(v) for v in m]
-    while t<len(m):
+    old = [x[:, t] for t in range(x.shape[1])]
+    new = list(old)
+    t = 0
+    m = [float(v) for v in m]
+    while t < len(m):
         run = []
-        while t<len(m) and m[t]>threshold: run.append(t); t += 1
-        for u in range(len(run)//2):
-            a,b = run[u],run[-(u+1)]
-            new[a] = (1-m[a])*old[a]+m[a]*old[b]; new[b] = (1-m[a])*old[b]+m[a]*old[a]
+        while t < len(m) and m[t] > threshold:
+            run.append(t)
+            t += 1
+        for u in range(len(run) // 2):
+            a, b = run[u], run[-(u + 1)]
+            new[a] = (1 - m[a]) * old[a] + m[a] * old[b]
+            new[b] = (1 - m[a]) * old[b] + m[a] * old[a]
         t += 1
     return torch.stack(new, 1)
 
-def off_the_edge(m): return torch.where((m-.1).abs()<1e-5, .2, m) # whether .1 in float32 is above .1 is not the matter here
+
+def off_the_edge(m):
+    return torch.where((m - 0.1).abs() < 1e-5, 0.2, m)  # whether .1 in float32 is above .1 is not the matter here
+
 
 @settings(deadline=None, max_examples=60)
-@given(several(lambda T: st.lists(st.one_of(st.just(0.), st.floats(0, 1, width=32)), min_size=T, max_size=T)))
+@given(several(lambda T: st.lists(st.one_of(st.just(0.0), st.floats(0, 1, width=32)), min_size=T, max_size=T)))
 def test_blend_is_the_loop_of_the_released_programs(ms):
-    m = off_the_edge(torch.tensor(ms)); x = unit(2, m.shape[1]); want = torch.stack([blend_by_loops(c, r) for c,r in zip(x, m)])
-    for v in x, x.contiguous(memory_format=CL3D): torch.testing.assert_close(blend(v, m), want, atol=1e-6, rtol=0)
+    m = off_the_edge(torch.tensor(ms))
+    x = unit(2, m.shape[1])
+    want = torch.stack([blend_by_loops(c, r) for c, r in zip(x, m)])
+    for v in x, x.contiguous(memory_format=CL3D):
+        torch.testing.assert_close(blend(v, m), want, atol=1e-6, rtol=0)
+
 
 @settings(deadline=None, max_examples=40)
 @given(several(bits))
 def test_masks_of_0_and_1(ms):
     "Reversing: blended or not, and back again. What `index` says is what is seen. Masked frames alone are shuffled"
-    m = torch.tensor(ms).float(); T = m.shape[1]; x = unit(2,T)
+    m = torch.tensor(ms).float()
+    T = m.shape[1]
+    x = unit(2, T)
     torch.testing.assert_close(blend(x, m), reverse(x, m), atol=0, rtol=0)
-    for f in reverse,blend: torch.testing.assert_close(f(f(x, m), m), x, atol=0, rtol=0)
-    for f in freeze,freeze_after,reverse,shuffle:
-        i = f.index(m); assert i.shape==(2,T) and not i.is_floating_point()
-        torch.testing.assert_close(f(x, m), torch.stack([c[:,r] for c,r in zip(x, i)]), atol=0, rtol=0)
-    for seed in 0,5:
-        for r,i in zip(m.bool(), shuffle_index(m, seed=seed)):
-            t = torch.arange(T); assert torch.equal(i[~r], t[~r]) and i.sort().values.equal(t)
+    for f in reverse, blend:
+        torch.testing.assert_close(f(f(x, m), m), x, atol=0, rtol=0)
+    for f in freeze, freeze_after, reverse, shuffle:
+        i = f.index(m)
+        assert i.shape == (2, T) and not i.is_floating_point()
+        torch.testing.assert_close(f(x, m), torch.stack([c[:, r] for c, r in zip(x, i)]), atol=0, rtol=0)
+    for seed in 0, 5:
+        for r, i in zip(m.bool(), shuffle_index(m, seed=seed)):
+            t = torch.arange(T)
+            assert torch.equal(i[~r], t[~r]) and i.sort().values.equal(t)
     assert torch.equal(shuffle(x, m, seed=1), shuffle(x, m, seed=1))
+
 
 def test_shuffle_has_orders_to_choose_from():
     "Another seed, another order; nearly all long runs move"
-    one = torch.ones(1,16); assert len({tuple(shuffle_index(one, seed=s)[0].tolist()) for s in range(20)})==20
+    one = torch.ones(1, 16)
+    assert len({tuple(shuffle_index(one, seed=s)[0].tolist()) for s in range(20)}) == 20
+
 
 def test_shuffle_changes_the_order_of_two_or_more():
     from interpvid.masks.search import windows
-    w = torch.from_numpy(windows(16)); w = w[w.sum(1)>1]
-    assert not (shuffle_index(w)==torch.arange(16)).all(1).any()
+
+    w = torch.from_numpy(windows(16))
+    w = w[w.sum(1) > 1]
+    assert not (shuffle_index(w) == torch.arange(16)).all(1).any()
+
 
 @smooth
-@pytest.mark.parametrize('T', [1,2,5])
+@pytest.mark.parametrize('T', [1, 2, 5])
 def test_gradients_are_right(f, T):
-    m = (.15+.7*torch.rand(2,T, dtype=torch.double)).requires_grad_(); x = torch.randn(2,1,T,2,2, dtype=torch.double, requires_grad=True)
+    m = (0.15 + 0.7 * torch.rand(2, T, dtype=torch.double)).requires_grad_()
+    x = torch.randn(2, 1, T, 2, 2, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(f, (x, m))
-    part = m.detach()*(torch.arange(T)%3>0); part.requires_grad_()      # with frames that are off
-    y = f(x, part); assert torch.autograd.gradcheck(lambda v: f(v, part.detach()), x) and y.grad_fn is not None
+    part = m.detach() * (torch.arange(T) % 3 > 0)
+    part.requires_grad_()  # with frames that are off
+    y = f(x, part)
+    assert torch.autograd.gradcheck(lambda v: f(v, part.detach()), x) and y.grad_fn is not None
+
 
 @every
-@pytest.mark.parametrize('dtype', [torch.float64,torch.bfloat16,torch.float16], ids=str)
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16, torch.float16], ids=str)
 def test_other_types(f, dtype):
     "As in float32, to what the type can hold; masks of any type"
-    x = unit(2,7); m = off_the_edge(torch.rand(2,7, generator=torch.Generator().manual_seed(0))); m[:,3] = 0; m = m.to(dtype).float()
-    tol = {torch.float64:1e-6, torch.bfloat16:.06, torch.float16:.01}[dtype] # black is at -3.25
-    y = f(x.to(dtype), m); assert y.dtype==dtype and y.shape==x.shape
+    x = unit(2, 7)
+    m = off_the_edge(torch.rand(2, 7, generator=torch.Generator().manual_seed(0)))
+    m[:, 3] = 0
+    m = m.to(dtype).float()
+    tol = {torch.float64: 1e-6, torch.bfloat16: 0.06, torch.float16: 0.01}[dtype]  # black is at -3.25
+    y = f(x.to(dtype), m)
+    assert y.dtype == dtype and y.shape == x.shape
     torch.testing.assert_close(y.float(), f(x, m), atol=tol, rtol=0)
-    for other in m.to(dtype), m.numpy(), m.tolist(), m.double(): torch.testing.assert_close(f(x, other), f(x, m), atol=0, rtol=0)
-    on = m>.5
-    for other in on, on.long(), on.numpy(), on.tolist(): torch.testing.assert_close(f(x, other), f(x, on.float()), atol=0, rtol=0)
+    for other in m.to(dtype), m.numpy(), m.tolist(), m.double():
+        torch.testing.assert_close(f(x, other), f(x, m), atol=0, rtol=0)
+    on = m > 0.5
+    for other in on, on.long(), on.numpy(), on.tolist():
+        torch.testing.assert_close(f(x, other), f(x, on.float()), atol=0, rtol=0)
+
 
 @smooth
 def test_memory_formats_and_views(f):
-    x = unit(2,8); m = torch.linspace(0, 1, 8)
-    want = f(x, m); assert want.is_contiguous()
-    last = f(x.contiguous(memory_format=CL3D), m); assert last.is_contiguous(memory_format=CL3D); torch.testing.assert_close(last, want, atol=1e-6, rtol=0)
-    for view in unit(2,16)[:,:,::2], unit(2,16).contiguous(memory_format=CL3D)[:,:,1::2], x.flip(4).flip(4), x.transpose(3,4).contiguous().transpose(3,4), x[:1].expand(2,-1,-1,-1,-1):
+    x = unit(2, 8)
+    m = torch.linspace(0, 1, 8)
+    want = f(x, m)
+    assert want.is_contiguous()
+    last = f(x.contiguous(memory_format=CL3D), m)
+    assert last.is_contiguous(memory_format=CL3D)
+    torch.testing.assert_close(last, want, atol=1e-6, rtol=0)
+    for view in (
+        unit(2, 16)[:, :, ::2],
+        unit(2, 16).contiguous(memory_format=CL3D)[:, :, 1::2],
+        x.flip(4).flip(4),
+        x.transpose(3, 4).contiguous().transpose(3, 4),
+        x[:1].expand(2, -1, -1, -1, -1),
+    ):
         torch.testing.assert_close(f(view, m), f(view.contiguous(), m), atol=1e-6, rtol=0)
+
 
 @every
 def test_inputs_are_left_alone(f):
-    x,m = unit(2,6),torch.rand(2,6); a,b = x.clone(),m.clone(); y = f(x, m); y.mul_(0)
+    x, m = unit(2, 6), torch.rand(2, 6)
+    a, b = x.clone(), m.clone()
+    y = f(x, m)
+    y.mul_(0)
     assert torch.equal(x, a) and torch.equal(m, b)
+
 
 @every
 def test_masks_that_do_not_fit(f):
-    x = unit(2,8)
-    for m,why in (torch.zeros(9),'T=8'),(torch.zeros(3,8),'B=2'),(torch.full((8,),1.01),r'\[0,1\]'),(torch.full((8,),-.01),r'\[0,1\]'),(torch.full((8,),torch.nan),'NaN'),(torch.zeros(1,1,8),'does not fit'),(torch.tensor(0.),'does not fit'):
-        with pytest.raises(ValueError, match=why): f(x, m)
-    for bad in x[0],x.byte(),x.long():
-        with pytest.raises(ValueError, match='floats'): f(bad, torch.zeros(8))
+    x = unit(2, 8)
+    for m, why in (
+        (torch.zeros(9), 'T=8'),
+        (torch.zeros(3, 8), 'B=2'),
+        (torch.full((8,), 1.01), r'\[0,1\]'),
+        (torch.full((8,), -0.01), r'\[0,1\]'),
+        (torch.full((8,), torch.nan), 'NaN'),
+        (torch.zeros(1, 1, 8), 'does not fit'),
+        (torch.tensor(0.0), 'does not fit'),
+    ):
+        with pytest.raises(ValueError, match=why):
+            f(x, m)
+    for bad in x[0], x.byte(), x.long():
+        with pytest.raises(ValueError, match='floats'):
+            f(bad, torch.zeros(8))
+
 
 def test_the_threshold_does_not_depend_on_the_type_of_the_clip():
-    x = unit(1,8); m = torch.full((8,), .1)
-    assert torch.equal(reverse(x, m), x); assert torch.equal(reverse(x.double(), m), x.double())
+    x = unit(1, 8)
+    m = torch.full((8,), 0.1)
+    assert torch.equal(reverse(x, m), x)
+    assert torch.equal(reverse(x.double(), m), x.double())
+
 
 @pytest.mark.reference
 def test_freeze_gives_the_authors_frozen_clips(reference):
     "Every clip of the paper's web site, both models. The last rows of the authors' frozen frames hold the row of dots: they stay out"
-    files = sorted((reference/'site').glob('*.npz')); assert len(files)==15
+    files = sorted((reference / 'site').glob('*.npz'))
+    assert len(files) == 15
     tried = 0
     for f in files:
-        with np.load(f) as z: z = dict(z)
-        frames = z['frames']; T,H = frames.shape[:2]
-        x = torch.from_numpy(frames.transpose(3,0,1,2)[None].astype(np.float32))
-        for model in 'i3d','clstm':
-            m = z[f'{model}_mask']; m = m & (np.arange(T)>0) # frame 0 has none before it
-            if not m.any(): continue
+        with np.load(f) as z:
+            z = dict(z)
+        frames = z['frames']
+        T, H = frames.shape[:2]
+        x = torch.from_numpy(frames.transpose(3, 0, 1, 2)[None].astype(np.float32))
+        for model in 'i3d', 'clstm':
+            m = z[f'{model}_mask']
+            m = m & (np.arange(T) > 0)  # frame 0 has none before it
+            if not m.any():
+                continue
             tried += 1
-            keep = slice(0, H*94//100) # the row of dots takes the last 5 %
-            theirs = z[f'{model}_frozen'][m][:,keep].astype(float)
-            ours = freeze(x, m)[0].permute(1,2,3,0).numpy()[m][:,keep]
-            err,none = np.abs(ours-theirs).mean(),np.abs(frames[m][:,keep]-theirs).mean()
-            assert err<=7, (f.name, model, err)
-            assert err<none/2, (f.name, model, err, none)
-    assert tried==30
+            keep = slice(0, H * 94 // 100)  # the row of dots takes the last 5 %
+            theirs = z[f'{model}_frozen'][m][:, keep].astype(float)
+            ours = freeze(x, m)[0].permute(1, 2, 3, 0).numpy()[m][:, keep]
+            err, none = np.abs(ours - theirs).mean(), np.abs(frames[m][:, keep] - theirs).mean()
+            assert err <= 7, (f.name, model, err)
+            assert err < none / 2, (f.name, model, err, none)
+    assert tried == 30

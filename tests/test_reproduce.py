@@ -1,4 +1,5 @@
 "The main job: the same twice, resumable after any death, quick when all is there."
+
 import contextlib, os, random, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -7,30 +8,64 @@ import pandas as pd, pytest
 from conftest import TINY
 from interpvid.reproduce import reproduce
 
-TABLES = tuple(f'{d}/{t}.csv' for d in ('something','kth') for t in ('table1','table2','paired','conclusions','filter','blobs','classes','overlap','heat'))+tuple(f'programs/{t}.csv' for t in ('settings','by-setting','baselines','cams','starts'))
-tables = lambda d: {t: (d/t).read_text() for t in TABLES}
+TABLES = tuple(
+    f'{d}/{t}.csv'
+    for d in ('something', 'kth')
+    for t in ('table1', 'table2', 'paired', 'conclusions', 'filter', 'blobs', 'classes', 'overlap', 'heat')
+) + tuple(f'programs/{t}.csv' for t in ('settings', 'by-setting', 'baselines', 'cams', 'starts'))
+tables = lambda d: {t: (d / t).read_text() for t in TABLES}
 
-def command(out): return [sys.executable, '-c', 'import sys; from interpvid.cli import main; sys.exit(main())', 'reproduce', '--out', str(out), *sum(([f'--{k.replace("_","-")}', str(v)] for k,v in TINY.items() if v is not False), [])]
+
+def command(out):
+    return [
+        sys.executable,
+        '-c',
+        'import sys; from interpvid.cli import main; sys.exit(main())',
+        'reproduce',
+        '--out',
+        str(out),
+        *sum(([f'--{k.replace("_", "-")}', str(v)] for k, v in TINY.items() if v is not False), []),
+    ]
+
 
 def test_what_it_makes(tiny):
-    for f in *TABLES,'something/scores.parquet','kth/scores.parquet','settings.json','index.html','models/i3d.safetensors','models/clstm.safetensors','models/kth/i3d.safetensors','gallery/index.html','gallery-kth/index.html': assert (tiny/f).is_file(), f
-    figs = sorted((tiny/'figures').iterdir())
-    assert {f.stem for f in figs}=={f'fig2-{l}' for l in 'abcdfgh'}|{'fig3-a','fig3-b'} and len(figs)==18 # with one clip of each class there is no second that moves up
-    for d,K in ('something',12),('kth',6):
-        s = pd.read_parquet(tiny/d/'scores.parquet')
-        assert len(s)==2*K and s.groupby('model')['label'].nunique().tolist()==[K,K]
-        assert s[['OS','FS','RS']].to_numpy().min()>=0 and s[['OS','FS','RS']].to_numpy().max()<=1
+    for f in (
+        *TABLES,
+        'something/scores.parquet',
+        'kth/scores.parquet',
+        'settings.json',
+        'index.html',
+        'models/i3d.safetensors',
+        'models/clstm.safetensors',
+        'models/kth/i3d.safetensors',
+        'gallery/index.html',
+        'gallery-kth/index.html',
+    ):
+        assert (tiny / f).is_file(), f
+    figs = sorted((tiny / 'figures').iterdir())
+    assert {f.stem for f in figs} == {f'fig2-{l}' for l in 'abcdfgh'} | {'fig3-a', 'fig3-b'} and len(
+        figs
+    ) == 18  # with one clip of each class there is no second that moves up
+    for d, K in ('something', 12), ('kth', 6):
+        s = pd.read_parquet(tiny / d / 'scores.parquet')
+        assert len(s) == 2 * K and s.groupby('model')['label'].nunique().tolist() == [K, K]
+        assert s[['OS', 'FS', 'RS']].to_numpy().min() >= 0 and s[['OS', 'FS', 'RS']].to_numpy().max() <= 1
+
 
 def test_page_stands_alone(tiny):
-    page = (tiny/'index.html').read_text(encoding='utf-8')
+    page = (tiny / 'index.html').read_text(encoding='utf-8')
     assert not re.search(r'(?:src|href)="(?!data:|figures/|gallery/|gallery-kth/|#)', page)
-    assert page.count('<div class="iv"')==9 and '"seed": 0' in page and '"torch"' in page
-    links = re.findall(r'(?:src|href)="((?:figures|gallery)[^"]+)"', page); assert len(links)==20
-    for link in links: assert (tiny/link).is_file(), link
+    assert page.count('<div class="iv"') == 9 and '"seed": 0' in page and '"torch"' in page
+    links = re.findall(r'(?:src|href)="((?:figures|gallery)[^"]+)"', page)
+    assert len(links) == 20
+    for link in links:
+        assert (tiny / link).is_file(), link
+
 
 def test_same_seed_same_tables(tiny, tmp_path):
     reproduce(tmp_path, **TINY, say=lambda l: None)
-    assert tables(tmp_path)==tables(tiny)
+    assert tables(tmp_path) == tables(tiny)
+
 
 def test_another_seed_reuses_nothing(tiny, tmp_path):
     lines = []
@@ -38,22 +73,29 @@ def test_another_seed_reuses_nothing(tiny, tmp_path):
     reproduce(tmp_path, **TINY, seed=1, say=lines.append)
     assert not [l for l in lines if 'reused' in l]
 
+
 def test_killed_in_any_stage_it_ends_with_the_same_tables(tiny, tmp_path):
     "SIGKILL in the middle of one stage after the other, then once to the end"
-    chance,died,stages = random.Random(0),0,range(0, 36, 4)
-    kept = lambda: len(list((tmp_path/'cache').glob('[!.]*')))
+    chance, died, stages = random.Random(0), 0, range(0, 36, 4)
+    kept = lambda: len(list((tmp_path / 'cache').glob('[!.]*')))
     for k in stages:
-        p = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        while p.poll() is None and kept()<=k: time.sleep(.005)
-        time.sleep(.8*chance.random()**2)
-        if p.poll() is None: died += 1
-        with contextlib.suppress(ProcessLookupError): os.killpg(p.pid, signal.SIGKILL)
+        p = subprocess.Popen(
+            command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while p.poll() is None and kept() <= k:
+            time.sleep(0.005)
+        time.sleep(0.8 * chance.random() ** 2)
+        if p.poll() is None:
+            died += 1
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(p.pid, signal.SIGKILL)
         p.wait()
-    assert died>=5, 'the run was over before it could be killed: too little was tried'
+    assert died >= 5, 'the run was over before it could be killed: too little was tried'
     r = subprocess.run(command(tmp_path), capture_output=True, text=True)
-    assert r.returncode==0, r.stderr
-    assert tables(tmp_path)==tables(tiny)
+    assert r.returncode == 0, r.stderr
+    assert tables(tmp_path) == tables(tiny)
     assert not list(tmp_path.rglob('.*')), 'half-made files of the runs that were killed are still there'
+
 
 HALF = '''
 import os, sys; from interpvid.core import writing
@@ -64,39 +106,66 @@ with writing(sys.argv[1]) as tmp:
     os._exit(9)
 '''
 
-@pytest.mark.parametrize('kind', ['file','folder'])
-@pytest.mark.parametrize('before', [False,True])
+
+@pytest.mark.parametrize('kind', ['file', 'folder'])
+@pytest.mark.parametrize('before', [False, True])
 def test_killed_while_writing_what_was_there_stays_and_the_rest_is_swept(tmp_path, kind, before):
     from interpvid.core import writing
-    path = tmp_path/'x.npz'
+
+    path = tmp_path / 'x.npz'
+
     def write(text):
         with writing(path) as tmp:
-            if kind=='folder': tmp.mkdir()
-            (tmp/'a' if kind=='folder' else tmp).write_text(text)
-    read = lambda: (path/'a' if kind=='folder' else path).read_text()
-    if before: write('old')
-    assert subprocess.run([sys.executable, '-c', HALF, str(path), kind]).returncode==9
-    assert len(list(tmp_path.glob('.*')))==1 and (read()=='old' if before else not path.exists())
+            if kind == 'folder':
+                tmp.mkdir()
+            (tmp / 'a' if kind == 'folder' else tmp).write_text(text)
+
+    read = lambda: (path / 'a' if kind == 'folder' else path).read_text()
+    if before:
+        write('old')
+    assert subprocess.run([sys.executable, '-c', HALF, str(path), kind]).returncode == 9
+    assert len(list(tmp_path.glob('.*'))) == 1 and (read() == 'old' if before else not path.exists())
     write('new')
-    assert read()=='new' and [p.name for p in tmp_path.iterdir()]==['x.npz']
+    assert read() == 'new' and [p.name for p in tmp_path.iterdir()] == ['x.npz']
+
 
 def test_bad_stage_is_not_kept(tmp_path):
     from interpvid.study import Stages
-    def half(path): path.write_text('half'); raise KeyboardInterrupt
-    try: Stages(tmp_path, 1, say=lambda l: None)('x', 'x', half, 'core', end='.txt')
-    except KeyboardInterrupt: pass
+
+    def half(path):
+        path.write_text('half')
+        raise KeyboardInterrupt
+
+    try:
+        Stages(tmp_path, 1, say=lambda l: None)('x', 'x', half, 'core', end='.txt')
+    except KeyboardInterrupt:
+        pass
     assert not [p for p in tmp_path.rglob('*') if p.is_file()]
+
 
 def test_fresh_reuses_nothing(tmp_path):
     from interpvid.study import Stages
+
     made = []
-    def make(path): made.append(1); path.mkdir(); (path/f'{len(made)}.txt').touch()
-    (tmp_path/'mine').touch()
-    for fresh in False,False,True: at = Stages(tmp_path, 1, fresh, say=lambda l: None)('x', 'x', make, 'core')
-    assert len(made)==2 and [p.name for p in at.iterdir()]==['2.txt'] and (tmp_path/'mine').exists()
+
+    def make(path):
+        made.append(1)
+        path.mkdir()
+        (path / f'{len(made)}.txt').touch()
+
+    (tmp_path / 'mine').touch()
+    for fresh in False, False, True:
+        at = Stages(tmp_path, 1, fresh, say=lambda l: None)('x', 'x', make, 'core')
+    assert len(made) == 2 and [p.name for p in at.iterdir()] == ['2.txt'] and (tmp_path / 'mine').exists()
+
 
 def test_what_stages_rest_on_changes_their_name(tmp_path):
     from interpvid.study import Stages
-    def make(path): path.touch()
-    at = lambda module='core', after=(), **kw: Stages(tmp_path, 1, say=lambda l: None)('x', 'x', make, module, after, **kw)
-    assert len({at(), at('viz'), at(a=1), at(a=2), at(after=(Path('y'),))})==5 and at(a=1)==at(a=1)
+
+    def make(path):
+        path.touch()
+
+    at = lambda module='core', after=(), **kw: Stages(tmp_path, 1, say=lambda l: None)(
+        'x', 'x', make, module, after, **kw
+    )
+    assert len({at(), at('viz'), at(a=1), at(a=2), at(after=(Path('y'),))}) == 5 and at(a=1) == at(a=1)

@@ -1,4 +1,5 @@
 "The scrubber in a browser, with scripts and without; the mask painter; the widgets in Python."
+
 import contextlib, itertools, json, re, shutil, threading, time
 from urllib.parse import unquote
 from xml.dom import minidom
@@ -17,31 +18,49 @@ from interpvid.viz import jpeg, overlay, parts_html, scrub_html, scrub_js, scrub
 from interpvid.widgets import Browser, Painter, Scrubber, as_parts, beside, score_of
 
 T = 8
-MASK = np.array([0,1,1,0,1,0,0,1], np.float32)
+MASK = np.array([0, 1, 1, 0, 1, 0, 0, 1], np.float32)
+
 
 def flat(T=T, h=16, w=16, col=0):
     "Frames of one colour each: red and green say the frame's number, blue the column. Nine colours a channel are 28 apart: an error of up to 13 is told from another frame; JPEG's is 3"
     n = np.arange(T)
-    c = np.stack([n%9*28+14, n//9*28+14, np.full(T, col*28+14)], 1).astype(np.uint8)
-    return np.broadcast_to(c[:,None,None], (T,h,w,3)).copy()
+    c = np.stack([n % 9 * 28 + 14, n // 9 * 28 + 14, np.full(T, col * 28 + 14)], 1).astype(np.uint8)
+    return np.broadcast_to(c[:, None, None], (T, h, w, 3)).copy()
 
-def said(rgb): "(number, column) that a colour says"; r,g,b = (int(v)//28 for v in rgb[:3]); return r+9*g,b
+
+def said(rgb):
+    "(number, column) that a colour says"
+    r, g, b = (int(v) // 28 for v in rgb[:3])
+    return r + 9 * g, b
+
 
 @contextlib.contextmanager
 def opened(browser, tmp_path, *htmls, scheme='light', **kwargs):
     "A page that holds `htmls`; nothing may go wrong on it, and nothing be asked of the outside"
-    path,wrong = tmp_path/'page.html',[]
+    path, wrong = tmp_path / 'page.html', []
     body = ''.join(f'<div>{h}</div>' for h in htmls)
-    path.write_text(f'<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width"><meta name=color-scheme content="light dark"><title>t</title>{body}', encoding='utf-8')
-    with browser.new_context(**{'viewport':dict(width=1000, height=800), 'color_scheme':scheme, **kwargs}) as c:
+    path.write_text(
+        f'<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width"><meta name=color-scheme content="light dark"><title>t</title>{body}',
+        encoding='utf-8',
+    )
+    with browser.new_context(**{'viewport': dict(width=1000, height=800), 'color_scheme': scheme, **kwargs}) as c:
         page = c.new_page()
-        page.on('console', lambda m: wrong.append(m.text) if m.type=='error' else None)
+        page.on('console', lambda m: wrong.append(m.text) if m.type == 'error' else None)
         page.on('pageerror', lambda e: wrong.append(e.message))
-        page.on('request', lambda r: wrong.append(f'asks for {r.url[:80]}') if r.url.split(':')[0] not in ('data','blob') and r.url!=path.as_uri() else None)
+        page.on(
+            'request',
+            lambda r: (
+                wrong.append(f'asks for {r.url[:80]}')
+                if r.url.split(':')[0] not in ('data', 'blob') and r.url != path.as_uri()
+                else None
+            ),
+        )
         page.goto(path.as_uri())
-        if kwargs.get('java_script_enabled', True): page.evaluate(HELPERS)
+        if kwargs.get('java_script_enabled', True):
+            page.evaluate(HELPERS)
         yield page
         assert not wrong, wrong
+
 
 HELPERS = '''() => {
   window.roots = () => [...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(r => r?.querySelector('canvas'))
@@ -50,233 +69,487 @@ HELPERS = '''() => {
       play: r.querySelector('.play').textContent, here: [...r.querySelectorAll('.marks')].map(m => [...m.children].flatMap((e, i) => e.classList.contains('here') ? [i] : []))} }
 }'''
 
-def ready(page, n=1): page.wait_for_function('n => roots().length==n', arg=n)
+
+def ready(page, n=1):
+    page.wait_for_function('n => roots().length==n', arg=n)
+
 
 def at(page, i=0):
     "The frame that scrubber `i` is at; all its parts have to agree"
-    s = page.evaluate('i => state(i)', i); k = s['value']
-    assert [said(p) for p in s['pixels']]==[(k,c) for c in range(len(s['pixels']))], s
-    assert s['out'].startswith(f'{k+1}/') and s['text'].startswith(f'frame {k+1} of ') and all(h==[k] for h in s['here']), s
+    s = page.evaluate('i => state(i)', i)
+    k = s['value']
+    assert [said(p) for p in s['pixels']] == [(k, c) for c in range(len(s['pixels']))], s
+    assert (
+        s['out'].startswith(f'{k + 1}/')
+        and s['text'].startswith(f'frame {k + 1} of ')
+        and all(h == [k] for h in s['here'])
+    ), s
     return k
 
-def shot(page, of): "A screenshot of a locator, RGB"; return cv2.imdecode(np.frombuffer(of.screenshot(), np.uint8), cv2.IMREAD_COLOR)[...,::-1]
+
+def shot(page, of):
+    "A screenshot of a locator, RGB"
+    return cv2.imdecode(np.frombuffer(of.screenshot(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
 
 @pytest.fixture(scope='module')
-def clip(): return {'a':flat(), 'b':flat(col=1)}
+def clip():
+    return {'a': flat(), 'b': flat(col=1)}
+
 
 # --- in a browser
 
+
 def test_buttons_slider_and_marks_lead_to_the_frame(browser, tmp_path, clip):
-    with opened(browser, tmp_path, scrub_html(clip, {'one':MASK, 'two':1-MASK})) as page:
-        ready(page); press = lambda name: page.get_by_role('button', name=name).click()
-        assert at(page)==0
-        for name,k in ('Next',1),('Next',2),('Back',1),('Back',0),('Back',7),('Next',0): press(name); assert at(page)==k
-        page.get_by_role('slider', name='frame').fill('5'); assert at(page)==5
-        for k in 2,7,0: page.locator('.marks').nth(1).locator('i').nth(k).click(); assert at(page)==k
-        on = page.locator('.marks').evaluate_all('ms => ms.map(m => [...m.children].map(e => +e.classList.contains("on")))')
-        assert on==[MASK.tolist(), (1-MASK).tolist()]
+    with opened(browser, tmp_path, scrub_html(clip, {'one': MASK, 'two': 1 - MASK})) as page:
+        ready(page)
+        press = lambda name: page.get_by_role('button', name=name).click()
+        assert at(page) == 0
+        for name, k in ('Next', 1), ('Next', 2), ('Back', 1), ('Back', 0), ('Back', 7), ('Next', 0):
+            press(name)
+            assert at(page) == k
+        page.get_by_role('slider', name='frame').fill('5')
+        assert at(page) == 5
+        for k in 2, 7, 0:
+            page.locator('.marks').nth(1).locator('i').nth(k).click()
+            assert at(page) == k
+        on = page.locator('.marks').evaluate_all(
+            'ms => ms.map(m => [...m.children].map(e => +e.classList.contains("on")))'
+        )
+        assert on == [MASK.tolist(), (1 - MASK).tolist()]
         assert 'one off, two on' in page.evaluate('state(0).text')
 
-FOCUS = ['group:t','button:Play','button:Back','button:Next','slider:frame','combobox:speed','checkbox:loop','slider:opacity of the heat map']
+
+FOCUS = [
+    'group:t',
+    'button:Play',
+    'button:Back',
+    'button:Next',
+    'slider:frame',
+    'combobox:speed',
+    'checkbox:loop',
+    'slider:opacity of the heat map',
+]
+
 
 def focus(page, name):
-    role,name = name.split(':')
-    page.locator('.box').focus() if role=='group' else page.get_by_role(role, name=name).focus()
+    role, name = name.split(':')
+    page.locator('.box').focus() if role == 'group' else page.get_by_role(role, name=name).focus()
+
 
 def test_keys_work_from_everywhere_and_are_stolen_from_nobody(browser, tmp_path):
-    with opened(browser, tmp_path, scrub_html({'a':(flat(), np.zeros((T,16,16)))}, MASK, title='t')) as page:
-        ready(page); key = page.keyboard.press
+    with opened(browser, tmp_path, scrub_html({'a': (flat(), np.zeros((T, 16, 16)))}, MASK, title='t')) as page:
+        ready(page)
+        key = page.keyboard.press
         for f in FOCUS:
-            focus(page, f); n = at(page)
-            if f in ('combobox:speed','slider:opacity of the heat map'): # their own arrows, Home and End
+            focus(page, f)
+            n = at(page)
+            if f in ('combobox:speed', 'slider:opacity of the heat map'):  # their own arrows, Home and End
                 before = page.evaluate('[roots()[0].activeElement.value, state(0).play]')
-                for k in 'ArrowRight','Home','End': key(k); assert at(page)==n, (f, k)
-                assert page.evaluate('roots()[0].activeElement.value')!=before[0]
+                for k in 'ArrowRight', 'Home', 'End':
+                    key(k)
+                    assert at(page) == n, (f, k)
+                assert page.evaluate('roots()[0].activeElement.value') != before[0]
             else:
-                for k,to in ('End',7),('ArrowRight',0),('ArrowLeft',7),('Home',0),('ArrowRight',1): key(k); assert at(page)==to, (f, k)
-        focus(page, 'checkbox:loop'); key('Space'); assert page.get_by_role('checkbox').is_checked()==False and page.evaluate('state(0).play')=='Play'
-        for f in 'group:t','slider:frame':
-            focus(page, f); key('Space'); assert page.evaluate('state(0).play')=='Pause', f
-            key('Space'); assert page.evaluate('state(0).play')=='Play', f
-        focus(page, 'button:Next'); n = at(page); key('Space'); assert at(page)==(n+1)%T and page.evaluate('state(0).play')=='Play'
-        focus(page, 'group:t'); n = at(page); key('Control+ArrowRight'); assert at(page)==n
+                for k, to in ('End', 7), ('ArrowRight', 0), ('ArrowLeft', 7), ('Home', 0), ('ArrowRight', 1):
+                    key(k)
+                    assert at(page) == to, (f, k)
+        focus(page, 'checkbox:loop')
+        key('Space')
+        assert page.get_by_role('checkbox').is_checked() == False and page.evaluate('state(0).play') == 'Play'
+        for f in 'group:t', 'slider:frame':
+            focus(page, f)
+            key('Space')
+            assert page.evaluate('state(0).play') == 'Pause', f
+            key('Space')
+            assert page.evaluate('state(0).play') == 'Play', f
+        focus(page, 'button:Next')
+        n = at(page)
+        key('Space')
+        assert at(page) == (n + 1) % T and page.evaluate('state(0).play') == 'Play'
+        focus(page, 'group:t')
+        n = at(page)
+        key('Control+ArrowRight')
+        assert at(page) == n
+
 
 def test_focus_order_names_and_roles(browser, tmp_path):
-    with opened(browser, tmp_path, scrub_html({'a':(flat(), np.zeros((T,16,16))), 'b':flat()}, {'row':MASK}, title='t', scores=[('OS',.5,'of the class')])) as page:
+    with opened(
+        browser,
+        tmp_path,
+        scrub_html(
+            {'a': (flat(), np.zeros((T, 16, 16))), 'b': flat()},
+            {'row': MASK},
+            title='t',
+            scores=[('OS', 0.5, 'of the class')],
+        ),
+    ) as page:
         ready(page)
         for f in FOCUS:
             page.keyboard.press('Tab')
-            assert page.evaluate('e => roots()[0].activeElement===e', page.locator('.box').element_handle() if f=='group:t' else page.get_by_role(f.split(':')[0], name=f.split(':')[1]).element_handle()), f
-            assert page.evaluate('getComputedStyle(roots()[0].activeElement).outlineStyle')=='solid', f'{f}: the focus cannot be seen'
+            assert page.evaluate(
+                'e => roots()[0].activeElement===e',
+                page.locator('.box').element_handle()
+                if f == 'group:t'
+                else page.get_by_role(f.split(':')[0], name=f.split(':')[1]).element_handle(),
+            ), f
+            assert page.evaluate('getComputedStyle(roots()[0].activeElement).outlineStyle') == 'solid', (
+                f'{f}: the focus cannot be seen'
+            )
         tree = page.locator('.box').aria_snapshot()
-        for line in 'img "a"','img "b"',f'img "row, 1 is on: {"".join(str(int(m)) for m in MASK)}"','rowheader "OS"','cell "0.500"','meter "OS"': assert line in tree, tree
-        assert not re.findall(r'- (?:button|slider|combobox|checkbox|img|meter)(?![^\n]*")', tree), f'without a name: {tree}'
+        for line in (
+            'img "a"',
+            'img "b"',
+            f'img "row, 1 is on: {"".join(str(int(m)) for m in MASK)}"',
+            'rowheader "OS"',
+            'cell "0.500"',
+            'meter "OS"',
+        ):
+            assert line in tree, tree
+        assert not re.findall(r'- (?:button|slider|combobox|checkbox|img|meter)(?![^\n]*")', tree), (
+            f'without a name: {tree}'
+        )
 
-def frames_in(page, ms): "How many frames `ms` of the page's clock move it on"; a = at(page); page.clock.run_for(ms); return (at(page)-a)%64
+
+def frames_in(page, ms):
+    "How many frames `ms` of the page's clock move it on"
+    a = at(page)
+    page.clock.run_for(ms)
+    return (at(page) - a) % 64
+
 
 def test_play_keeps_its_pace_loops_and_stops(browser, tmp_path):
     with opened(browser, tmp_path, '') as page:
-        page.clock.install(); page.clock.pause_at(page.evaluate('Date.now()')+1000)
-        page.set_content(scrub_html({'a':flat(64)}, fps=5)); page.evaluate(HELPERS); page.clock.run_for(100); ready(page)
-        play = page.locator('.play'); play.click()
-        for fps in 5,1,12,60,24: # with the page's own clock, to a frame
-            page.get_by_role('combobox').select_option(str(fps)); page.clock.run_for(50)
-            assert abs(frames_in(page, 1000)-fps)<=1, fps
-        page.evaluate('() => { window.steps = 0; const f = requestAnimationFrame; window.requestAnimationFrame = g => { steps++; return f(g) } }')
-        for _ in range(3): play.dblclick()
-        assert abs(frames_in(page, 1000)-24)<=1 and page.evaluate('steps')<80, 'one chain of steps, of 60 a second'
-        page.clock.run_for(3000); assert play.inner_text()=='Pause'
-        play.click(); assert frames_in(page, 1000)==0, 'plays on after Pause'
-        page.get_by_role('checkbox').uncheck(); play.click(); page.clock.run_for(4000)
-        assert at(page)==63 and play.inner_text()=='Play'
-        play.click(); assert at(page)==0; page.clock.run_for(1000); assert abs(at(page)-24)<=1, 'Play at the end starts from the beginning'
-        page.clock.run_for(4000); assert at(page)==63
+        page.clock.install()
+        page.clock.pause_at(page.evaluate('Date.now()') + 1000)
+        page.set_content(scrub_html({'a': flat(64)}, fps=5))
+        page.evaluate(HELPERS)
+        page.clock.run_for(100)
+        ready(page)
+        play = page.locator('.play')
+        play.click()
+        for fps in 5, 1, 12, 60, 24:  # with the page's own clock, to a frame
+            page.get_by_role('combobox').select_option(str(fps))
+            page.clock.run_for(50)
+            assert abs(frames_in(page, 1000) - fps) <= 1, fps
+        page.evaluate(
+            '() => { window.steps = 0; const f = requestAnimationFrame; window.requestAnimationFrame = g => { steps++; return f(g) } }'
+        )
+        for _ in range(3):
+            play.dblclick()
+        assert abs(frames_in(page, 1000) - 24) <= 1 and page.evaluate('steps') < 80, (
+            'one chain of steps, of 60 a second'
+        )
+        page.clock.run_for(3000)
+        assert play.inner_text() == 'Pause'
+        play.click()
+        assert frames_in(page, 1000) == 0, 'plays on after Pause'
+        page.get_by_role('checkbox').uncheck()
+        play.click()
+        page.clock.run_for(4000)
+        assert at(page) == 63 and play.inner_text() == 'Play'
+        play.click()
+        assert at(page) == 0
+        page.clock.run_for(1000)
+        assert abs(at(page) - 24) <= 1, 'Play at the end starts from the beginning'
+        page.clock.run_for(4000)
+        assert at(page) == 63
+
 
 def test_scrubbers_on_one_page_are_independent(browser, tmp_path, clip):
-    same,other = scrub_html(clip, MASK),scrub_html({'a':flat()}, title='other')
+    same, other = scrub_html(clip, MASK), scrub_html({'a': flat()}, title='other')
     with opened(browser, tmp_path, same, same, other) as page:
         ready(page, 3)
-        for i,k in (0,3),(1,5),(2,6): page.locator('[name=frame]').nth(i).fill(str(k))
-        assert [at(page, i) for i in range(3)]==[3,5,6]
-        page.locator('.play').nth(1).click(); page.wait_for_function('state(1).value!=5')
-        assert [page.evaluate(f'state({i}).play') for i in range(3)]==['Play','Pause','Play'] and at(page, 0)==3 and at(page, 2)==6
+        for i, k in (0, 3), (1, 5), (2, 6):
+            page.locator('[name=frame]').nth(i).fill(str(k))
+        assert [at(page, i) for i in range(3)] == [3, 5, 6]
+        page.locator('.play').nth(1).click()
+        page.wait_for_function('state(1).value!=5')
+        assert (
+            [page.evaluate(f'state({i}).play') for i in range(3)] == ['Play', 'Pause', 'Play']
+            and at(page, 0) == 3
+            and at(page, 2) == 6
+        )
 
-def shades(T, h, w, seed): "Smooth frames, which JPEG codes well"; return np.stack([cv2.resize(f, (w,h), interpolation=cv2.INTER_CUBIC) for f in np.random.default_rng(seed).integers(0, 256, (T,3,4,3)).astype(np.uint8)])
+
+def shades(T, h, w, seed):
+    "Smooth frames, which JPEG codes well"
+    return np.stack(
+        [
+            cv2.resize(f, (w, h), interpolation=cv2.INTER_CUBIC)
+            for f in np.random.default_rng(seed).integers(0, 256, (T, 3, 4, 3)).astype(np.uint8)
+        ]
+    )
+
 
 def test_heat_lies_over_frames_as_overlay_draws_it(browser, tmp_path):
-    f = shades(3, 48, 64, 0); cam = shades(3, 48, 64, 1)[...,0]/255.; cam[0,0,0] = np.nan # no heat there
-    with opened(browser, tmp_path, scrub_html({'a':(f, cam), 'plain':f}, quality=95)) as page:
+    f = shades(3, 48, 64, 0)
+    cam = shades(3, 48, 64, 1)[..., 0] / 255.0
+    cam[0, 0, 0] = np.nan  # no heat there
+    with opened(browser, tmp_path, scrub_html({'a': (f, cam), 'plain': f}, quality=95)) as page:
         ready(page)
-        def off(k, want): # mean and largest error of the canvas, of 255; JPEG at quality 95 stays well below 4 and 40
-            got = np.array(page.evaluate('() => { const c = roots()[0].querySelector("canvas"); return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data] }')).reshape(48,64,4)[...,:3]
-            d = abs(got-want[k].astype(int)); return d.mean(),d.max()
+
+        def off(k, want):  # mean and largest error of the canvas, of 255; JPEG at quality 95 stays well below 4 and 40
+            got = np.array(
+                page.evaluate(
+                    '() => { const c = roots()[0].querySelector("canvas"); return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data] }'
+                )
+            ).reshape(48, 64, 4)[..., :3]
+            d = abs(got - want[k].astype(int))
+            return d.mean(), d.max()
+
         heat = page.get_by_role('slider', name='opacity of the heat map')
         for k in range(3):
             page.locator('[name=frame]').fill(str(k))
-            for alpha in .6,0,1: heat.fill(str(alpha)); mean,most = off(k, overlay(f, cam, alpha)); assert mean<4 and most<40, (k, alpha, mean, most)
-        heat.fill('0'); assert off(2, f)[0]<4<off(2, overlay(f, cam, .6))[0]
+            for alpha in 0.6, 0, 1:
+                heat.fill(str(alpha))
+                mean, most = off(k, overlay(f, cam, alpha))
+                assert mean < 4 and most < 40, (k, alpha, mean, most)
+        heat.fill('0')
+        assert off(2, f)[0] < 4 < off(2, overlay(f, cam, 0.6))[0]
 
-NASTY = 'a"b\'c & </script><script>window.pwned=1</script><img src=x onerror="window.pwned=1">','😀 \u2028 ]]> <!--', 'W'*300, 'ctrl \x00\x0b\ud800 end', ''
-SIZES = dict(wide=(4,40,500), tall=(4,500,40), big=(3,500,500), one=(1,16,16), two=(2,16,16), many=(65,20,16), pixel=(8,1,1), line=(8,1,500), post=(8,500,1))
+
+NASTY = (
+    'a"b\'c & </script><script>window.pwned=1</script><img src=x onerror="window.pwned=1">',
+    '😀 \u2028 ]]> <!--',
+    'W' * 300,
+    'ctrl \x00\x0b\ud800 end',
+    '',
+)
+SIZES = dict(
+    wide=(4, 40, 500),
+    tall=(4, 500, 40),
+    big=(3, 500, 500),
+    one=(1, 16, 16),
+    two=(2, 16, 16),
+    many=(65, 20, 16),
+    pixel=(8, 1, 1),
+    line=(8, 1, 500),
+    post=(8, 500, 1),
+)
+
 
 @pytest.mark.parametrize('scripts', [True, False])
-@pytest.mark.parametrize('scheme', ['light','dark'])
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_odd_clips_fit_on_a_phone(browser, tmp_path, scripts, scheme):
-    clips = {n: {'a':flat(*s), 'b':flat(*s, col=1)} for n,s in SIZES.items()}
-    pages = [scrub_html(c, rows(len(c['a'])), title=n) for (n,c),rows in zip(clips.items(), itertools.cycle([lambda T: np.arange(T)%2, lambda T: None, lambda T: {'x':np.ones(T), 'y':np.arange(T)/T}]))]
-    pages.append(scrub_html({f'column {i}':flat(col=i) for i in range(9)}, np.arange(T)%2, title='nine columns'))
-    pages += [scrub_html({'a':flat(), 'b':flat(col=1)}, MASK, title=f'px={px}', px=px) for px in (1,16,500)]
-    with opened(browser, tmp_path, *pages, viewport=dict(width=390, height=800), scheme=scheme, java_script_enabled=scripts) as page:
-        if not scripts: wide = {im.get_attribute('alt')[:12]: b['x']+b['width'] for im in page.locator('img').all() for b in [im.bounding_box()] if not (b['x']+b['width']<=390 and min(b['width'], b['height'])>=1)}
+    clips = {n: {'a': flat(*s), 'b': flat(*s, col=1)} for n, s in SIZES.items()}
+    pages = [
+        scrub_html(c, rows(len(c['a'])), title=n)
+        for (n, c), rows in zip(
+            clips.items(),
+            itertools.cycle(
+                [lambda T: np.arange(T) % 2, lambda T: None, lambda T: {'x': np.ones(T), 'y': np.arange(T) / T}]
+            ),
+        )
+    ]
+    pages.append(scrub_html({f'column {i}': flat(col=i) for i in range(9)}, np.arange(T) % 2, title='nine columns'))
+    pages += [scrub_html({'a': flat(), 'b': flat(col=1)}, MASK, title=f'px={px}', px=px) for px in (1, 16, 500)]
+    with opened(
+        browser, tmp_path, *pages, viewport=dict(width=390, height=800), scheme=scheme, java_script_enabled=scripts
+    ) as page:
+        if not scripts:
+            wide = {
+                im.get_attribute('alt')[:12]: b['x'] + b['width']
+                for im in page.locator('img').all()
+                for b in [im.bounding_box()]
+                if not (b['x'] + b['width'] <= 390 and min(b['width'], b['height']) >= 1)
+            }
         else:
             ready(page, len(pages))
-            for i,s in enumerate(SIZES.values()):
-                page.locator('[name=frame]').nth(i).fill(str(s[0]-1)); assert at(page, i)==s[0]-1
-                ratio = page.locator('.cols').nth(i).locator('canvas').first.evaluate('c => c.clientWidth/c.clientHeight')
-                assert abs(ratio/(s[2]/s[1])-1)<.1 or 1 in s[1:], (s, ratio)
-            wide = page.evaluate('() => roots().flatMap(r => [...r.querySelectorAll("*")].filter(e => { const b = e.getBoundingClientRect(); return e.checkVisibility() && (b.right>390.5 || e.matches("canvas") && !(b.width>0 && b.height>0)) }).map(e => `${r.querySelector("b")?.textContent}: ${e.outerHTML.slice(0,60)}`))')
+            for i, s in enumerate(SIZES.values()):
+                page.locator('[name=frame]').nth(i).fill(str(s[0] - 1))
+                assert at(page, i) == s[0] - 1
+                ratio = (
+                    page.locator('.cols').nth(i).locator('canvas').first.evaluate('c => c.clientWidth/c.clientHeight')
+                )
+                assert abs(ratio / (s[2] / s[1]) - 1) < 0.1 or 1 in s[1:], (s, ratio)
+            wide = page.evaluate(
+                '() => roots().flatMap(r => [...r.querySelectorAll("*")].filter(e => { const b = e.getBoundingClientRect(); return e.checkVisibility() && (b.right>390.5 || e.matches("canvas") && !(b.width>0 && b.height>0)) }).map(e => `${r.querySelector("b")?.textContent}: ${e.outerHTML.slice(0,60)}`))'
+            )
         assert not wide, wide
+
 
 @pytest.mark.parametrize('scripts', [True, False])
 def test_names_are_text_whatever_they_say(browser, tmp_path, scripts):
     shown = [n.replace('\0', '\ufffd').replace('\x0b', '\ufffd').replace('\ud800', '\ufffd') for n in NASTY]
-    cols = {n: flat(col=i) for i,n in enumerate(NASTY)}
-    page_of = [scrub_html(cols, {n: MASK for n in NASTY}, title=n or 't', caption=n, scores=[(n, n, n), (n, .5)]) for n in NASTY]
+    cols = {n: flat(col=i) for i, n in enumerate(NASTY)}
+    page_of = [
+        scrub_html(cols, {n: MASK for n in NASTY}, title=n or 't', caption=n, scores=[(n, n, n), (n, 0.5)])
+        for n in NASTY
+    ]
     with opened(browser, tmp_path, *page_of, viewport=dict(width=390, height=800), java_script_enabled=scripts) as page:
         if scripts:
-            ready(page, len(page_of)); assert not page.evaluate('window.pwned')
-            page.evaluate('document.querySelectorAll(".iv").forEach(e => e.removeAttribute("style"))') # where a widget stands there is none
-            got = page.evaluate('roots().map(r => [[...r.querySelectorAll("figcaption")].map(e => e.textContent), r.querySelector(".box > b").textContent, r.querySelector("th").textContent])')
-            assert got==[[shown, s or 't', s] for s in shown]
-            assert page.evaluate('document.documentElement.scrollWidth')<=390
-            for r in page.evaluate('roots().map(r => [...r.querySelectorAll("canvas")].map(c => c.clientWidth))'): assert max(r)-min(r)<=1, 'columns of one width, whatever their names'
-            assert min(page.evaluate('roots().flatMap(r => [...r.querySelectorAll(".marks")].map(m => m.clientWidth))'))>200, 'room for the marks'
+            ready(page, len(page_of))
+            assert not page.evaluate('window.pwned')
+            page.evaluate(
+                'document.querySelectorAll(".iv").forEach(e => e.removeAttribute("style"))'
+            )  # where a widget stands there is none
+            got = page.evaluate(
+                'roots().map(r => [[...r.querySelectorAll("figcaption")].map(e => e.textContent), r.querySelector(".box > b").textContent, r.querySelector("th").textContent])'
+            )
+            assert got == [[shown, s or 't', s] for s in shown]
+            assert page.evaluate('document.documentElement.scrollWidth') <= 390
+            for r in page.evaluate('roots().map(r => [...r.querySelectorAll("canvas")].map(c => c.clientWidth))'):
+                assert max(r) - min(r) <= 1, 'columns of one width, whatever their names'
+            assert (
+                min(page.evaluate('roots().flatMap(r => [...r.querySelectorAll(".marks")].map(m => m.clientWidth))'))
+                > 200
+            ), 'room for the marks'
         else:
-            assert page.locator('div.iv').count()==page.locator('div.iv img').count()==len(NASTY)
+            assert page.locator('div.iv').count() == page.locator('div.iv img').count() == len(NASTY)
             for b in page.locator('div.iv *').all():
-                if b.is_visible() and (box := b.bounding_box()): assert box['x']+box['width']<=390, b.inner_text()[:20]
+                if b.is_visible() and (box := b.bounding_box()):
+                    assert box['x'] + box['width'] <= 390, b.inner_text()[:20]
+
 
 def contrast(a, b):
     "Of two colours, as WCAG counts it"
-    light = lambda c: np.dot([.2126,.7152,.0722], [v/12.92 if v<=.03928 else ((v+.055)/1.055)**2.4 for v in np.asarray(c[:3], float)/255])
-    a,b = sorted((light(a), light(b)), reverse=True)
-    return (a+.05)/(b+.05)
+    light = lambda c: np.dot(
+        [0.2126, 0.7152, 0.0722],
+        [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in np.asarray(c[:3], float) / 255],
+    )
+    a, b = sorted((light(a), light(b)), reverse=True)
+    return (a + 0.05) / (b + 0.05)
 
-@pytest.mark.parametrize('scheme', ['light','dark'])
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_text_and_marks_stand_out(browser, tmp_path, scheme):
-    with opened(browser, tmp_path, scrub_html({'a':flat()}, {'row':MASK}, 'title', 'caption', scores=[('OS',.5)]), scheme=scheme) as page:
-        ready(page); page.keyboard.press('End')
-        img = shot(page, page.locator('html')); back = img[-5,-5]
-        assert (back.mean()>200)==(scheme=='light')
-        colours = page.evaluate('() => [...roots()[0].querySelectorAll("b,button,output,label,select,th,td,figcaption,.row>span,.box>div")].map(e => [e.textContent, getComputedStyle(e).color.match(/[\\d.]+/g).map(Number)])')
-        assert len(colours)>10
-        for word,c in colours: assert contrast(c, back)>=4.5, (word, c)
+    with opened(
+        browser,
+        tmp_path,
+        scrub_html({'a': flat()}, {'row': MASK}, 'title', 'caption', scores=[('OS', 0.5)]),
+        scheme=scheme,
+    ) as page:
+        ready(page)
+        page.keyboard.press('End')
+        img = shot(page, page.locator('html'))
+        back = img[-5, -5]
+        assert (back.mean() > 200) == (scheme == 'light')
+        colours = page.evaluate(
+            '() => [...roots()[0].querySelectorAll("b,button,output,label,select,th,td,figcaption,.row>span,.box>div")].map(e => [e.textContent, getComputedStyle(e).color.match(/[\\d.]+/g).map(Number)])'
+        )
+        assert len(colours) > 10
+        for word, c in colours:
+            assert contrast(c, back) >= 4.5, (word, c)
         page.locator('[name=frame]').fill('7')
         img = shot(page, page.locator('html'))
-        for i,e in enumerate(page.locator('.marks i').all()):
-            b = e.bounding_box(); x,y = int(b['x']+b['width']/2),int(b['y']+b['height']/2)
-            assert contrast(img[y,x], back)>=3, i
-            assert (abs(img[y-4,x-4].astype(int)-img[y,x]).max()<20)==bool(MASK[i]), 'on is square, off is round' # the second cue
-            assert (contrast(img[y,int(b['x'])], back)>=3)==(i==7), 'the current frame alone has a line around it'
+        for i, e in enumerate(page.locator('.marks i').all()):
+            b = e.bounding_box()
+            x, y = int(b['x'] + b['width'] / 2), int(b['y'] + b['height'] / 2)
+            assert contrast(img[y, x], back) >= 3, i
+            assert (abs(img[y - 4, x - 4].astype(int) - img[y, x]).max() < 20) == bool(MASK[i]), (
+                'on is square, off is round'
+            )  # the second cue
+            assert (contrast(img[y, int(b['x'])], back) >= 3) == (i == 7), (
+                'the current frame alone has a line around it'
+            )
+
 
 # --- where no script runs
 
+
 def seen(page, parts):
     "The numbers that the columns of the moving picture show, and the frame that its last row marks"
-    s = parts.spec; w,h = s['show']; n = len(s['cols'])
+    s = parts.spec
+    w, h = s['show']
+    n = len(s['cols'])
     img = shot(page, page.locator('img')).astype(int)
-    left = 60 if any(r['name'] for r in s['rows']) else 0; d = (n*(w+4)-4-left)/s['T']; y = h+29+22*(len(s['rows'])-1)
-    back = img[-1,-1]
-    here = [t for t in range(s['T']) if abs(img[y-5,round(left+1+t*d)]-back).max()>60]
-    marks = [[img[h+29+22*k,int(left+(t+.5)*d)] for t in range(s['T'])] for k in range(len(s['rows']))]
-    return [said(img[h//2,i*(w+4)+w//2]) for i in range(n)],here,[[bool(m[0]>m[1]) for m in row] for row in marks]
+    left = 60 if any(r['name'] for r in s['rows']) else 0
+    d = (n * (w + 4) - 4 - left) / s['T']
+    y = h + 29 + 22 * (len(s['rows']) - 1)
+    back = img[-1, -1]
+    here = [t for t in range(s['T']) if abs(img[y - 5, round(left + 1 + t * d)] - back).max() > 60]
+    marks = [[img[h + 29 + 22 * k, int(left + (t + 0.5) * d)] for t in range(s['T'])] for k in range(len(s['rows']))]
+    return (
+        [said(img[h // 2, i * (w + 4) + w // 2]) for i in range(n)],
+        here,
+        [[bool(m[0] > m[1]) for m in row] for row in marks],
+    )
+
 
 @pytest.fixture(scope='module')
 def calm(browser):
     "A Chromium whose reader wants less motion everywhere: playwright's `reduced_motion` does not reach into pictures"
-    at = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome'))))
-    b = browser.browser_type.launch(executable_path=at, args=['--no-sandbox','--force-prefers-reduced-motion'])
+    at = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))))
+    b = browser.browser_type.launch(executable_path=at, args=['--no-sandbox', '--force-prefers-reduced-motion'])
     yield b
     b.close()
 
-@pytest.mark.parametrize('who', ['browser','calm'])
+
+@pytest.mark.parametrize('who', ['browser', 'calm'])
 def test_the_picture_moves_unless_less_motion_is_wanted(request, tmp_path, clip, who):
-    parts = scrub_parts(clip, {'one':MASK, 'two':1-MASK}, fps=10); moves,at = who!='calm',set()
+    parts = scrub_parts(clip, {'one': MASK, 'two': 1 - MASK}, fps=10)
+    moves, at = who != 'calm', set()
     with opened(request.getfixturevalue(who), tmp_path, parts_html(parts), java_script_enabled=False) as page:
-        box = page.locator('img').bounding_box(); assert (box['width'],box['height'])==(2*160+4, 160+19+44)
+        box = page.locator('img').bounding_box()
+        assert (box['width'], box['height']) == (2 * 160 + 4, 160 + 19 + 44)
         for _ in range(6):
-            cols,here,marks = seen(page, parts); k = cols[0][0]
-            assert cols==[(k,0),(k,1)] and here==[k] and marks==[(MASK>.5).tolist(), (MASK<.5).tolist()]
-            at.add(k); page.wait_for_timeout(130)
-    assert len(at)>2 if moves else at=={0}
+            cols, here, marks = seen(page, parts)
+            k = cols[0][0]
+            assert cols == [(k, 0), (k, 1)] and here == [k] and marks == [(MASK > 0.5).tolist(), (MASK < 0.5).tolist()]
+            at.add(k)
+            page.wait_for_timeout(130)
+    assert len(at) > 2 if moves else at == {0}
+
 
 def test_with_scripts_nothing_moves_by_itself(browser, tmp_path, clip):
-    for motion in 'no-preference','reduce':
+    for motion in 'no-preference', 'reduce':
         with opened(browser, tmp_path, scrub_html(clip, MASK, fps=30), reduced_motion=motion) as page:
-            ready(page); page.wait_for_timeout(200); assert at(page)==0
-            page.locator('.play').click(); page.wait_for_function('state(0).value>1') # on demand it plays all the same
+            ready(page)
+            page.wait_for_timeout(200)
+            assert at(page) == 0
+            page.locator('.play').click()
+            page.wait_for_function('state(0).value>1')  # on demand it plays all the same
+
 
 def test_the_picture_shows_heat(browser, tmp_path):
-    f = np.full((2,32,32,3), 100, np.uint8); parts = scrub_parts({'a':(f, np.ones((2,32,32)))}, heat=.5)
+    f = np.full((2, 32, 32, 3), 100, np.uint8)
+    parts = scrub_parts({'a': (f, np.ones((2, 32, 32)))}, heat=0.5)
     with opened(browser, tmp_path, parts_html(parts), java_script_enabled=False) as page:
-        assert abs(shot(page, page.locator('img'))[80,80].astype(int)-overlay(f, np.ones((2,32,32)), .5)[0,16,16]).max()<=4
+        assert (
+            abs(
+                shot(page, page.locator('img'))[80, 80].astype(int) - overlay(f, np.ones((2, 32, 32)), 0.5)[0, 16, 16]
+            ).max()
+            <= 4
+        )
 
-@pytest.mark.parametrize('T', [1,2,65,200])
+
+@pytest.mark.parametrize('T', [1, 2, 65, 200])
 def test_the_picture_is_well_formed(T):
-    parts = scrub_parts({n: flat(T%81, 4, 4) if T<81 else np.zeros((T,4,4,3), np.uint8) for n in NASTY}, {n: np.zeros(T) for n in NASTY}, px=1)
-    for s in scrub_svg(parts),unquote(re.search(r'src="data:image/svg\+xml,([^"]*)"', parts_html(parts))[1]):
+    parts = scrub_parts(
+        {n: flat(T % 81, 4, 4) if T < 81 else np.zeros((T, 4, 4, 3), np.uint8) for n in NASTY},
+        {n: np.zeros(T) for n in NASTY},
+        px=1,
+    )
+    for s in scrub_svg(parts), unquote(re.search(r'src="data:image/svg\+xml,([^"]*)"', parts_html(parts))[1]):
         svg = minidom.parseString(s.encode())
-        assert {t.firstChild.data for t in svg.getElementsByTagName('text') if t.firstChild}=={viz._text(n) for n in NASTY if n}
+        assert {t.firstChild.data for t in svg.getElementsByTagName('text') if t.firstChild} == {
+            viz._text(n) for n in NASTY if n
+        }
         for e in svg.getElementsByTagName('*'):
-            for a in 'width','height','r': assert float(e.getAttribute(a) or 1)>0, e.toxml()[:200]
+            for a in 'width', 'height', 'r':
+                assert float(e.getAttribute(a) or 1) > 0, e.toxml()[:200]
+
 
 def test_what_is_left_without_scripts_passes_a_sanitizer():
     "JupyterLab's lets these elements through, and pictures from data addresses"
-    page = re.sub(r'<script>.*</script>', '', scrub_html({n: flat() for n in NASTY}, MASK, NASTY[0], NASTY[0], scores=[(NASTY[0], NASTY[0])]), flags=re.S)
+    page = re.sub(
+        r'<script>.*</script>',
+        '',
+        scrub_html({n: flat() for n in NASTY}, MASK, NASTY[0], NASTY[0], scores=[(NASTY[0], NASTY[0])]),
+        flags=re.S,
+    )
     tags = re.findall(r'<(\w+)([^>]*)>', page)
-    assert {t for t,_ in tags}=={'div','b','br','img'}
-    assert {a for t,rest in tags for a in re.findall(r'([\w-]+)=["\']', re.sub(r'"[^"]*"', '""', rest))}=={'class','id','style','alt','src'}
+    assert {t for t, _ in tags} == {'div', 'b', 'br', 'img'}
+    assert {a for t, rest in tags for a in re.findall(r'([\w-]+)=["\']', re.sub(r'"[^"]*"', '""', rest))} == {
+        'class',
+        'id',
+        'style',
+        'alt',
+        'src',
+    }
     assert 'javascript:' not in page
+
 
 # --- painting
 
@@ -284,97 +557,156 @@ SETUP = '''async ([spec, src]) => { const i = new Image(); i.src = src; await i.
     window.painted = []; window.moved = []; document.body.replaceChildren(document.createElement('div'))
     window.s = scrubber(document.body.firstChild, {painted: (k, m) => painted.push([k, [...m]]), moved: t => moved.push(t)}); s.show(spec, i) }'''
 
+
 @contextlib.contextmanager
 def painting(browser, tmp_path, mask=None, fps=6, **kwargs):
     "A page with a scrubber to paint on, as `Painter` makes it"
-    p = scrub_parts({'original':flat(), 'frozen':flat()}, np.zeros(T) if mask is None else mask, fps=fps)
-    p.spec['cols'][1] |= dict(by='freeze', mask=0); p.spec['rows'][0]['paint'] = True
+    p = scrub_parts({'original': flat(), 'frozen': flat()}, np.zeros(T) if mask is None else mask, fps=fps)
+    p.spec['cols'][1] |= dict(by='freeze', mask=0)
+    p.spec['rows'][0]['paint'] = True
     with opened(browser, tmp_path, f'<script>{scrub_js()}</script>', **kwargs) as page:
-        page.evaluate(SETUP, [p.spec, 'data:image/jpeg;base64,'+viz.base64.b64encode(p.sheet).decode()])
+        page.evaluate(SETUP, [p.spec, 'data:image/jpeg;base64,' + viz.base64.b64encode(p.sheet).decode()])
         boxes = [e.bounding_box() for e in page.locator('.paint > *').all()]
-        page.spot = lambda i: (boxes[0]['x']+(i+.5)*boxes[0]['width'], boxes[0]['y']+boxes[0]['height']/2)
+        page.spot = lambda i: (boxes[0]['x'] + (i + 0.5) * boxes[0]['width'], boxes[0]['y'] + boxes[0]['height'] / 2)
         yield page
+
 
 def painted(page):
     "The mask that the row shows; it has to be what was told last"
     m = page.evaluate('[...roots()[0].querySelector(".paint").children].map(e => +e.classList.contains("on"))')
     told = page.evaluate('painted')
-    assert not told or told[-1]==[0,m], (told, m)
+    assert not told or told[-1] == [0, m], (told, m)
     return ''.join(map(str, m))
+
 
 def press(page, *spots, button='left'):
     "Press at the first of `spots`, drag to the others, let go"
-    page.mouse.move(*page.spot(spots[0])); page.mouse.down(button=button)
-    for i in spots[1:]: page.mouse.move(*page.spot(i))
+    page.mouse.move(*page.spot(spots[0]))
+    page.mouse.down(button=button)
+    for i in spots[1:]:
+        page.mouse.move(*page.spot(i))
     page.mouse.up(button=button)
 
+
 def test_every_mask_does_in_the_browser_what_it_does_in_python(browser, tmp_path):
-    masks = all_masks(T); m = torch.from_numpy(masks)
-    soft = np.random.default_rng(0).random((20,T)).astype(np.float32).round(2)
+    masks = all_masks(T)
+    m = torch.from_numpy(masks)
+    soft = np.random.default_rng(0).random((20, T)).astype(np.float32).round(2)
     with painting(browser, tmp_path) as page:
         look = '''([masks, by]) => { const r = roots()[0], pick = r.querySelector('figcaption select'); pick.value = by; pick.dispatchEvent(new Event('change'))
             return masks.map(m => { s.mask(0, m); return m.map((_, t) => { s.go(t); return pixels(r)[1] }) }) }'''
-        for by,f in ('freeze',freeze),('reverse',reverse):
-            for ms,want in (masks,f.index(m)),(soft,f.index(torch.from_numpy(soft>.5).float())):
+        for by, f in ('freeze', freeze), ('reverse', reverse):
+            for ms, want in (masks, f.index(m)), (soft, f.index(torch.from_numpy(soft > 0.5).float())):
                 got = [[said(p)[0] for p in row] for row in page.evaluate(look, [ms.tolist(), by])]
-                assert got==want.tolist(), by
-        assert page.evaluate('painted')==[] # what comes from outside is not told back
+                assert got == want.tolist(), by
+        assert page.evaluate('painted') == []  # what comes from outside is not told back
+
 
 def test_click_and_drag_paint(browser, tmp_path):
-    for spots,mask,n in (([3],'00010000',1), ([1,5],'01111100',5), ([5,1],'01111100',5), ([2,3,4,3,2],'00111000',3), ([2,99],'00111111',6), ([5,-99],'11111100',6), ([0,99,-99],'1'*8,8)):
+    for spots, mask, n in (
+        ([3], '00010000', 1),
+        ([1, 5], '01111100', 5),
+        ([5, 1], '01111100', 5),
+        ([2, 3, 4, 3, 2], '00111000', 3),
+        ([2, 99], '00111111', 6),
+        ([5, -99], '11111100', 6),
+        ([0, 99, -99], '1' * 8, 8),
+    ):
         with painting(browser, tmp_path) as page:
-            press(page, *spots); assert painted(page)==mask, spots
+            press(page, *spots)
+            assert painted(page) == mask, spots
             told = page.evaluate('painted')
-            assert [sum(m) for _,m in told]==list(range(1, n+1)), 'told once for each change'
-            page.mouse.move(*page.spot(7)); assert painted(page)==mask, 'paints on after it was let go'
-    with painting(browser, tmp_path, np.ones(T)) as page: # starting from what is on, it switches off
-        press(page, 6, 2); assert painted(page)=='11000001'
-        press(page, 0, button='right'); assert painted(page)=='11000001'
-        press(page, 2, 7); assert painted(page)=='11111111'
+            assert [sum(m) for _, m in told] == list(range(1, n + 1)), 'told once for each change'
+            page.mouse.move(*page.spot(7))
+            assert painted(page) == mask, 'paints on after it was let go'
+    with painting(browser, tmp_path, np.ones(T)) as page:  # starting from what is on, it switches off
+        press(page, 6, 2)
+        assert painted(page) == '11000001'
+        press(page, 0, button='right')
+        assert painted(page) == '11000001'
+        press(page, 2, 7)
+        assert painted(page) == '11111111'
+
 
 def test_a_drag_while_it_plays_paints_where_the_pointer_was(browser, tmp_path):
     with painting(browser, tmp_path, fps=12) as page:
-        page.locator('.play').click(); page.mouse.move(*page.spot(2)); page.mouse.down()
-        for i,t in (3,6),(4,7): page.wait_for_function(f'state(0).value=={t}'); page.mouse.move(*page.spot(i))
-        page.mouse.up(); assert painted(page)=='00111000'
+        page.locator('.play').click()
+        page.mouse.move(*page.spot(2))
+        page.mouse.down()
+        for i, t in (3, 6), (4, 7):
+            page.wait_for_function(f'state(0).value=={t}')
+            page.mouse.move(*page.spot(i))
+        page.mouse.up()
+        assert painted(page) == '00111000'
+
 
 def test_the_picture_follows_within_the_press(browser, tmp_path):
     with painting(browser, tmp_path) as page:
         page.evaluate('() => document.addEventListener("pointerdown", () => { window.then = pixels(roots()[0]) })')
-        press(page, 4); assert [said(p)[0] for p in page.evaluate('then')]==[4,3]
-        assert page.evaluate('painted.length')==1 and page.evaluate('moved.at(-1)')==4
+        press(page, 4)
+        assert [said(p)[0] for p in page.evaluate('then')] == [4, 3]
+        assert page.evaluate('painted.length') == 1 and page.evaluate('moved.at(-1)') == 4
+
 
 def test_fingers_paint(browser, tmp_path):
     with painting(browser, tmp_path, has_touch=True, viewport=dict(width=390, height=800)) as page:
-        page.touchscreen.tap(*page.spot(6)); assert painted(page)=='00000010'
-        cdp = page.context.new_cdp_session(page); touch = lambda kind,*p: cdp.send('Input.dispatchTouchEvent', dict(type=kind, touchPoints=[dict(x=x, y=y) for x,y in p]))
+        page.touchscreen.tap(*page.spot(6))
+        assert painted(page) == '00000010'
+        cdp = page.context.new_cdp_session(page)
+        touch = lambda kind, *p: cdp.send(
+            'Input.dispatchTouchEvent', dict(type=kind, touchPoints=[dict(x=x, y=y) for x, y in p])
+        )
         touch('touchStart', page.spot(1))
-        for i in 2,3,4: touch('touchMove', page.spot(i))
-        touch('touchEnd'); assert painted(page)=='01111010'
-        assert page.evaluate('scrollX+scrollY')==0
+        for i in 2, 3, 4:
+            touch('touchMove', page.spot(i))
+        touch('touchEnd')
+        assert painted(page) == '01111010'
+        assert page.evaluate('scrollX+scrollY') == 0
+
 
 def test_the_keyboard_paints(browser, tmp_path):
     with painting(browser, tmp_path) as page:
-        key = page.keyboard.press; where = lambda: page.evaluate('[...roots()[0].querySelector(".paint").children].indexOf(roots()[0].activeElement)')
-        while where()<0: key('Tab')
-        assert where()==0
-        key('ArrowRight'); key('ArrowRight'); assert where()==2
-        key('Enter'); assert painted(page)=='00100000'
-        key('ArrowRight'); key('Space'); assert painted(page)=='00110000' and page.evaluate('painted.length')==2
-        key('Space'); key('End'); key('Enter'); assert painted(page)=='00100001' and where()==7
-        key('ArrowRight'); assert where()==0
-        assert page.evaluate('state(0).play')=='Play', 'space on a mark does not play'
-        key('Tab'); assert page.evaluate('roots()[0].activeElement.name')=='speed', 'the row is one stop'
-        on = page.get_by_role('switch', name='frame 3', exact=True); assert on.get_attribute('aria-checked')=='true'
-        on.evaluate('e => e.click()'); assert painted(page)=='00000001' and page.evaluate('state(0).value')==2, "a screen reader's click"
-        tree = page.locator('.paint').aria_snapshot(); assert tree.count('switch "frame ')==T and tree.count('[checked]')==1, tree
+        key = page.keyboard.press
+        where = lambda: page.evaluate(
+            '[...roots()[0].querySelector(".paint").children].indexOf(roots()[0].activeElement)'
+        )
+        while where() < 0:
+            key('Tab')
+        assert where() == 0
+        key('ArrowRight')
+        key('ArrowRight')
+        assert where() == 2
+        key('Enter')
+        assert painted(page) == '00100000'
+        key('ArrowRight')
+        key('Space')
+        assert painted(page) == '00110000' and page.evaluate('painted.length') == 2
+        key('Space')
+        key('End')
+        key('Enter')
+        assert painted(page) == '00100001' and where() == 7
+        key('ArrowRight')
+        assert where() == 0
+        assert page.evaluate('state(0).play') == 'Play', 'space on a mark does not play'
+        key('Tab')
+        assert page.evaluate('roots()[0].activeElement.name') == 'speed', 'the row is one stop'
+        on = page.get_by_role('switch', name='frame 3', exact=True)
+        assert on.get_attribute('aria-checked') == 'true'
+        on.evaluate('e => e.click()')
+        assert painted(page) == '00000001' and page.evaluate('state(0).value') == 2, "a screen reader's click"
+        tree = page.locator('.paint').aria_snapshot()
+        assert tree.count('switch "frame ') == T and tree.count('[checked]') == 1, tree
+
 
 def test_what_is_painted_on_a_soft_mask_is_of_0_and_1(browser, tmp_path):
-    with painting(browser, tmp_path, [0,.2,.5,.501,.7,1,1,.9]) as page:
-        assert painted(page)=='00011111'
-        press(page, 1); assert page.evaluate('painted')==[[0,[0,1,0,1,1,1,1,1]]]
-    with painting(browser, tmp_path, [0,.2,.5,.501,.7,1,1,.9]) as page:
-        press(page, 4, 5); assert page.evaluate('painted.at(-1)')==[0,[0,0,0,1,0,0,1,1]]
+    with painting(browser, tmp_path, [0, 0.2, 0.5, 0.501, 0.7, 1, 1, 0.9]) as page:
+        assert painted(page) == '00011111'
+        press(page, 1)
+        assert page.evaluate('painted') == [[0, [0, 1, 0, 1, 1, 1, 1, 1]]]
+    with painting(browser, tmp_path, [0, 0.2, 0.5, 0.501, 0.7, 1, 1, 0.9]) as page:
+        press(page, 4, 5)
+        assert page.evaluate('painted.at(-1)') == [0, [0, 0, 0, 1, 0, 0, 1, 1]]
+
 
 # --- the widget's own script, with a model that stands in for the kernel's
 
@@ -386,274 +718,644 @@ MODEL = '''async ([esm, first]) => { const url = URL.createObjectURL(new Blob([e
     window.update = u => { if ('sheet' in u) u.sheet = bytes(u); Object.assign(v, u); for (const k in u) tell('change:'+k) } // all at once, then told one by one, as a comm does
     const el = document.body.appendChild(document.createElement('div')); window.leave = widget.render({model, el}); window.host = el.firstChild.shadowRoot }'''
 
-def state(w): "What a widget sends to the browser"; return dict(sheet=viz.base64.b64encode(w.sheet).decode(), spec=w.spec, state=w.state, answer=w.answer)
+
+def state(w):
+    "What a widget sends to the browser"
+    return dict(sheet=viz.base64.b64encode(w.sheet).decode(), spec=w.spec, state=w.state, answer=w.answer)
+
 
 @contextlib.contextmanager
 def widget(browser, tmp_path, first):
     "A page with the widget's script, for a model that is `first`"
     with opened(browser, tmp_path, '') as page:
-        page.clock.install(); page.evaluate(MODEL, [widgets._esm(), first])
+        page.clock.install()
+        page.evaluate(MODEL, [widgets._esm(), first])
         page.said = lambda: page.evaluate('host.querySelector(".say").textContent')
-        page.shown = lambda: page.evaluate('[host.querySelector(".scores").textContent, host.querySelector(".scores").classList.contains("wait"), host.querySelector(".say").textContent]')
-        page.mask = lambda: page.evaluate('[...host.querySelector(".paint").children].map(e => +e.classList.contains("on")).join("")')
+        page.shown = lambda: page.evaluate(
+            '[host.querySelector(".scores").textContent, host.querySelector(".scores").classList.contains("wait"), host.querySelector(".say").textContent]'
+        )
+        page.mask = lambda: page.evaluate(
+            '[...host.querySelector(".paint").children].map(e => +e.classList.contains("on")).join("")'
+        )
         page.switch = lambda i: page.get_by_role('switch').nth(i).evaluate('e => e.click()')
         page.update = lambda **u: page.evaluate('u => update(u)', u)
         yield page
 
+
 def test_the_widget_survives_malformed_clips_and_new_ones(browser, tmp_path, clip):
-    one,two = Scrubber(clip, MASK),Scrubber({'a':flat(5), 'b':flat(5, col=1)}, {'x':MASK[:5], 'y':MASK[3:]})
+    one, two = Scrubber(clip, MASK), Scrubber({'a': flat(5), 'b': flat(5, col=1)}, {'x': MASK[:5], 'y': MASK[3:]})
     bad = viz.base64.b64encode(b'no picture').decode()
-    with widget(browser, tmp_path, {**state(one), 'sheet':bad}) as page:
-        page.wait_for_function('host.querySelector(".say").textContent'); assert 'could not be drawn' in page.said() and 'again' in page.said()
-        page.update(**state(one)); ready(page); assert not page.said() and at(page)==0
+    with widget(browser, tmp_path, {**state(one), 'sheet': bad}) as page:
+        page.wait_for_function('host.querySelector(".say").textContent')
+        assert 'could not be drawn' in page.said() and 'again' in page.said()
+        page.update(**state(one))
+        ready(page)
+        assert not page.said() and at(page) == 0
         page.get_by_role('slider', name='frame').fill('7')
-        page.update(**state(two)); page.wait_for_function('state(0).here.length==2'); assert at(page)==4, 'the last frame of a shorter clip'
-        page.update(**state(one)); page.wait_for_function('state(0).here.length==1'); page.update(frame=2); assert at(page)==2
-        page.evaluate('() => { const f = createImageBitmap; let n = 0; window.createImageBitmap = async b => { const late = !n++, i = await f(b); if (late) await new Promise(r => setTimeout(r, 200)); return i } }')
-        page.update(**state(two)); page.update(**state(one)); page.clock.run_for(1000); page.get_by_role('slider', name='frame').fill('7'); assert at(page)==7, 'a picture that comes late is not drawn'; page.update(frame=2)
-        page.update(sheet=bad); page.wait_for_function('host.querySelector(".say").textContent')
-        page.get_by_role('button', name='Next').click(); assert at(page)==3, 'what was there before stays usable'
-        page.locator('.play').click(); page.wait_for_function('state(0).value!=3'); n = page.evaluate('() => { leave(); return state(0).value }'); page.clock.run_for(1000)
-        assert page.evaluate('state(0).value')==n and page.evaluate('listening()')==0 and page.evaluate('sent')==[], 'a look asks nothing of the kernel'
+        page.update(**state(two))
+        page.wait_for_function('state(0).here.length==2')
+        assert at(page) == 4, 'the last frame of a shorter clip'
+        page.update(**state(one))
+        page.wait_for_function('state(0).here.length==1')
+        page.update(frame=2)
+        assert at(page) == 2
+        page.evaluate(
+            '() => { const f = createImageBitmap; let n = 0; window.createImageBitmap = async b => { const late = !n++, i = await f(b); if (late) await new Promise(r => setTimeout(r, 200)); return i } }'
+        )
+        page.update(**state(two))
+        page.update(**state(one))
+        page.clock.run_for(1000)
+        page.get_by_role('slider', name='frame').fill('7')
+        assert at(page) == 7, 'a picture that comes late is not drawn'
+        page.update(frame=2)
+        page.update(sheet=bad)
+        page.wait_for_function('host.querySelector(".say").textContent')
+        page.get_by_role('button', name='Next').click()
+        assert at(page) == 3, 'what was there before stays usable'
+        page.locator('.play').click()
+        page.wait_for_function('state(0).value!=3')
+        n = page.evaluate('() => { leave(); return state(0).value }')
+        page.clock.run_for(1000)
+        assert (
+            page.evaluate('state(0).value') == n and page.evaluate('listening()') == 0 and page.evaluate('sent') == []
+        ), 'a look asks nothing of the kernel'
+
 
 def test_the_widget_sends_one_stroke_at_a_time_and_shows_no_stale_answer(browser, tmp_path):
     p = painter()
     with widget(browser, tmp_path, state(p.scrubber)) as page:
-        ready(page); before,wait,say = page.shown(); assert f"FS{p.scores['FS']:.3f}" in before and not wait and not say
-        for i in 2,3,5: page.switch(i)
-        one, = page.evaluate('sent'); assert one['masks']==[[0,0,1,0,0,0,0,0]] and page.mask()=='00110100', 'strokes add up while the network looks'
-        assert page.shown()==[before,True,''], 'old scores are greyed, not exchanged'
-        page.clock.run_for(3100); assert 'busy' in page.said()
-        def reply(masks, n): p.scrubber._painted(None, dict(masks=masks, n=n), []); page.update(state=p.scrubber.state, answer=p.scrubber.answer)
-        reply(**one); assert page.shown()[:2]==[before,True] and page.mask()=='00110100', 'what is said of an older stroke'
-        _,two = page.evaluate('sent'); assert two['masks']==[[0,0,1,1,0,1,0,0]] and two['n']>one['n']
-        reply(**two); assert f"FS{p.scores['FS']:.3f}" in page.shown()[0] and page.shown()[1:]==[False,''] and len(page.evaluate('sent'))==2
-        p.mask = [1]+[0]*7; page.update(state=p.scrubber.state, answer=p.scrubber.answer)
-        assert f"FS{p.scores['FS']:.3f}" in page.shown()[0] and page.mask()=='10000000' and not page.shown()[1]
-        page.evaluate('tell("comm_live_update")'); assert 'kernel is gone' in page.said()
-        page.switch(4); assert page.mask()=='10001000', 'usable without a kernel'
+        ready(page)
+        before, wait, say = page.shown()
+        assert f"FS{p.scores['FS']:.3f}" in before and not wait and not say
+        for i in 2, 3, 5:
+            page.switch(i)
+        (one,) = page.evaluate('sent')
+        assert one['masks'] == [[0, 0, 1, 0, 0, 0, 0, 0]] and page.mask() == '00110100', (
+            'strokes add up while the network looks'
+        )
+        assert page.shown() == [before, True, ''], 'old scores are greyed, not exchanged'
+        page.clock.run_for(3100)
+        assert 'busy' in page.said()
+
+        def reply(masks, n):
+            p.scrubber._painted(None, dict(masks=masks, n=n), [])
+            page.update(state=p.scrubber.state, answer=p.scrubber.answer)
+
+        reply(**one)
+        assert page.shown()[:2] == [before, True] and page.mask() == '00110100', 'what is said of an older stroke'
+        _, two = page.evaluate('sent')
+        assert two['masks'] == [[0, 0, 1, 1, 0, 1, 0, 0]] and two['n'] > one['n']
+        reply(**two)
+        assert (
+            f"FS{p.scores['FS']:.3f}" in page.shown()[0]
+            and page.shown()[1:] == [False, '']
+            and len(page.evaluate('sent')) == 2
+        )
+        p.mask = [1] + [0] * 7
+        page.update(state=p.scrubber.state, answer=p.scrubber.answer)
+        assert f"FS{p.scores['FS']:.3f}" in page.shown()[0] and page.mask() == '10000000' and not page.shown()[1]
+        page.evaluate('tell("comm_live_update")')
+        assert 'kernel is gone' in page.said()
+        page.switch(4)
+        assert page.mask() == '10001000', 'usable without a kernel'
+
 
 def test_a_stroke_on_the_clip_before_is_past(browser, tmp_path):
-    s = Scrubber(flat(), MASK, paint=True, scores=[('FS',.1)])
+    s = Scrubber(flat(), MASK, paint=True, scores=[('FS', 0.1)])
     with widget(browser, tmp_path, state(s)) as page:
-        ready(page); page.switch(0); late, = page.evaluate('sent')
-        s.show(flat(5), [0,0,0,1,1], scores=[('FS',.2)]); page.update(**state(s)); page.wait_for_function('v.spec.T==5 && host.querySelector(".paint").children.length==5')
-        assert page.mask()=='00011' and at(page)==0
-        s._painted(None, late, []); page.update(state=s.state, answer=s.answer); assert page.mask()=='00011' and 'FS0.200' in page.shown()[0]
-        page.switch(0); assert page.evaluate('sent.at(-1).masks')==[[1,0,0,1,1]] and len(page.evaluate('sent'))==2
+        ready(page)
+        page.switch(0)
+        (late,) = page.evaluate('sent')
+        s.show(flat(5), [0, 0, 0, 1, 1], scores=[('FS', 0.2)])
+        page.update(**state(s))
+        page.wait_for_function('v.spec.T==5 && host.querySelector(".paint").children.length==5')
+        assert page.mask() == '00011' and at(page) == 0
+        s._painted(None, late, [])
+        page.update(state=s.state, answer=s.answer)
+        assert page.mask() == '00011' and 'FS0.200' in page.shown()[0]
+        page.switch(0)
+        assert page.evaluate('sent.at(-1).masks') == [[1, 0, 0, 1, 1]] and len(page.evaluate('sent')) == 2
+
 
 # --- in Python
 
+
 class Net(nn.Module):
     "Class 0 likes what moves; class 1 is the rest. `wrong` is what goes wrong with it"
-    def __init__(self, wrong=None): super().__init__(); self.w,self.wrong,self.calls = nn.Parameter(torch.ones(1)),wrong,0
+
+    def __init__(self, wrong=None):
+        super().__init__()
+        self.w, self.wrong, self.calls = nn.Parameter(torch.ones(1)), wrong, 0
+
     def forward(self, x):
         self.calls += 1
-        if self.wrong: return self.wrong(self, x)
-        v = x.diff(dim=2).abs().mean((1,3,4)); s = self.w*(v*torch.linspace(1, 2, v.shape[1])).sum(1)*8-3
-        return torch.stack([s,-s], 1)
+        if self.wrong:
+            return self.wrong(self, x)
+        v = x.diff(dim=2).abs().mean((1, 3, 4))
+        s = self.w * (v * torch.linspace(1, 2, v.shape[1])).sum(1) * 8 - 3
+        return torch.stack([s, -s], 1)
 
-def raises(model, x): raise RuntimeError('no such layer')
-def is_nan(model, x): return torch.full((len(x),2), torch.nan)
-def clip_of(T=T, seed=0): return np.random.default_rng(seed).integers(0, 256, (T,8,8,3)).astype(np.uint8)
-def painter(model=None, clip=None, **kwargs): return Painter(model or Net(), clip_of() if clip is None else clip, **kwargs)
+
+def raises(model, x):
+    raise RuntimeError('no such layer')
+
+
+def is_nan(model, x):
+    return torch.full((len(x), 2), torch.nan)
+
+
+def clip_of(T=T, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (T, 8, 8, 3)).astype(np.uint8)
+
+
+def painter(model=None, clip=None, **kwargs):
+    return Painter(model or Net(), clip_of() if clip is None else clip, **kwargs)
+
+
 def explanation(seed=0, model='A', label=0, T=T, **kwargs):
-    f = clip_of(T, seed); m = np.linspace(0, 1, T, dtype=np.float32)
-    return Explanation(**{**dict(frames=f, mask=m, start=m, cam=np.full(f.shape[:3], .5, np.float16), target=0, guess=0, label=label, scores=dict(OS=.9-.1*seed, FS=.2, RS=.3), loss=dict(loss=.5), classes=['x','y'], model=model), **kwargs})
-def strict(spec): "As JSON that every reader takes"; return json.loads(json.dumps(spec, allow_nan=False))
+    f = clip_of(T, seed)
+    m = np.linspace(0, 1, T, dtype=np.float32)
+    return Explanation(
+        **{
+            **dict(
+                frames=f,
+                mask=m,
+                start=m,
+                cam=np.full(f.shape[:3], 0.5, np.float16),
+                target=0,
+                guess=0,
+                label=label,
+                scores=dict(OS=0.9 - 0.1 * seed, FS=0.2, RS=0.3),
+                loss=dict(loss=0.5),
+                classes=['x', 'y'],
+                model=model,
+            ),
+            **kwargs,
+        }
+    )
+
+
+def strict(spec):
+    "As JSON that every reader takes"
+    return json.loads(json.dumps(spec, allow_nan=False))
+
 
 def bad_of():
-    f,n = clip_of(),np.nan; ok = np.zeros(T)
-    yield 'float frames', lambda: as_parts(f/255.), r"'frames'.*uint8.*float64"
-    yield 'no colours', lambda: as_parts({'grey':f[...,0]}), r"'grey'.*\(T,H,W,3\).*\(8, 8, 8\)"
-    yield 'channels first', lambda: as_parts({'c':f.transpose(0,3,1,2)}), r"'c'.*\(T,H,W,3\)"
-    yield 'frames without pixels', lambda: as_parts({'thin':f[:,:0]}), "'thin'.*got .8, 0, 8, 3"
-    yield 'None', lambda: as_parts({'gone':None}), "'gone'.*got"
+    f, n = clip_of(), np.nan
+    ok = np.zeros(T)
+    yield 'float frames', lambda: as_parts(f / 255.0), r"'frames'.*uint8.*float64"
+    yield 'no colours', lambda: as_parts({'grey': f[..., 0]}), r"'grey'.*\(T,H,W,3\).*\(8, 8, 8\)"
+    yield 'channels first', lambda: as_parts({'c': f.transpose(0, 3, 1, 2)}), r"'c'.*\(T,H,W,3\)"
+    yield 'frames without pixels', lambda: as_parts({'thin': f[:, :0]}), "'thin'.*got .8, 0, 8, 3"
+    yield 'None', lambda: as_parts({'gone': None}), "'gone'.*got"
     yield 'no columns', lambda: as_parts({}), 'no columns'
     yield 'no frames', lambda: as_parts(f[:0]), 'no frames'
-    yield 'lengths', lambda: as_parts({'a':f, 'b':f[1:]}), "differ in length.*'a': 8.*'b': 7"
-    yield 'shapes', lambda: as_parts({'a':f, 'b':f[:,1:]}), "differ in shape.*'b'"
-    yield 'cam of another shape', lambda: as_parts({'a':(f, np.zeros((T,4,4)))}), r'maps \(8, 4, 4\) do not fit frames'
+    yield 'lengths', lambda: as_parts({'a': f, 'b': f[1:]}), "differ in length.*'a': 8.*'b': 7"
+    yield 'shapes', lambda: as_parts({'a': f, 'b': f[:, 1:]}), "differ in shape.*'b'"
+    yield (
+        'cam of another shape',
+        lambda: as_parts({'a': (f, np.zeros((T, 4, 4)))}),
+        r'maps \(8, 4, 4\) do not fit frames',
+    )
     yield 'a string', lambda: as_parts('clip.mp4'), r'cannot scrub str.*\(T,H,W,3\)'
     yield 'empty list', lambda: as_parts([]), 'at least one Explanation'
     yield 'mask too short', lambda: as_parts(f, ok[1:]), 'a mask of 7 for 8 frames'
-    yield 'mask of two axes', lambda: as_parts(f, np.zeros((T,2))), "8 numbers"
+    yield 'mask of two axes', lambda: as_parts(f, np.zeros((T, 2))), "8 numbers"
     yield 'mask that is a number', lambda: as_parts(f, 1), "8 numbers in .0,1., got 1"
-    yield 'second mask wrong', lambda: as_parts(f, {'a':ok, 'b':ok-1}), r"mask 'b'.*\[0,1\]"
-    for name,v in ('NaN in mask',n),('mask above',1.01),('mask below',-.01),('mask infinite',np.inf): yield name, lambda v=v: as_parts(f, np.where(np.arange(T)==3, v, 0)), r'\[0,1\].*outside, or NaN'
-    for k,v in ('px',0),('px',n),('fps',0),('fps',-1),('fps',np.inf),('fps',n),('heat',1.5),('heat',n),('quality',0),('quality',101): yield f'{k}={v}', lambda k=k,v=v: as_parts(f, **{k:v}), f'{k}={v}: .*between'
-    yield 'score None', lambda: as_parts(f, scores=[('OS',None)]), "'OS'.*number or a text"
-    yield 'explanations of different clips', lambda: beside([explanation(0), explanation(1)]), 'not of one clip.*Browser'
+    yield 'second mask wrong', lambda: as_parts(f, {'a': ok, 'b': ok - 1}), r"mask 'b'.*\[0,1\]"
+    for name, v in ('NaN in mask', n), ('mask above', 1.01), ('mask below', -0.01), ('mask infinite', np.inf):
+        yield name, lambda v=v: as_parts(f, np.where(np.arange(T) == 3, v, 0)), r'\[0,1\].*outside, or NaN'
+    for k, v in (
+        ('px', 0),
+        ('px', n),
+        ('fps', 0),
+        ('fps', -1),
+        ('fps', np.inf),
+        ('fps', n),
+        ('heat', 1.5),
+        ('heat', n),
+        ('quality', 0),
+        ('quality', 101),
+    ):
+        yield f'{k}={v}', lambda k=k, v=v: as_parts(f, **{k: v}), f'{k}={v}: .*between'
+    yield 'score None', lambda: as_parts(f, scores=[('OS', None)]), "'OS'.*number or a text"
+    yield (
+        'explanations of different clips',
+        lambda: beside([explanation(0), explanation(1)]),
+        'not of one clip.*Browser',
+    )
     yield 'explanations of different shapes', lambda: beside([explanation(0), explanation(0, T=5)]), 'not of one clip'
     yield 'no explanations', lambda: Browser([]), 'no explanations'
     yield 'not explanations', lambda: Browser([explanation(), 3]), 'list of Explanation.*int'
-    yield 'explanation with a NaN mask', lambda: Scrubber(explanation(mask=ok+n)), 'NaN'
-    yield 'Painter: float frames', lambda: painter(clip=f/255.), 'uint8'
-    yield 'Painter: NaN clip', lambda: painter(clip=torch.full((1,3,T,8,8), n)), 'not finite'
-    yield 'Painter: two clips', lambda: painter(clip=torch.zeros(2,3,T,8,8)), 'one clip, got 2'
-    yield 'Painter: mask too long', lambda: painter(mask=np.zeros(T+1)), r'\(9,\).*T=8'
-    yield 'Painter: NaN mask', lambda: painter(mask=ok+n), 'NaN'
-    for t in 2,-1: yield f'Painter: target {t}', lambda t=t: painter(target=t), 'classes run from 0 to 1'
-    yield 'Painter: half a class', lambda: painter(target=.5), 'class index'
-    yield 'Painter: no such class', lambda: painter(target='z', classes=['x','y']), "no class 'z'; there are x, y"
+    yield 'explanation with a NaN mask', lambda: Scrubber(explanation(mask=ok + n)), 'NaN'
+    yield 'Painter: float frames', lambda: painter(clip=f / 255.0), 'uint8'
+    yield 'Painter: NaN clip', lambda: painter(clip=torch.full((1, 3, T, 8, 8), n)), 'not finite'
+    yield 'Painter: two clips', lambda: painter(clip=torch.zeros(2, 3, T, 8, 8)), 'one clip, got 2'
+    yield 'Painter: mask too long', lambda: painter(mask=np.zeros(T + 1)), r'\(9,\).*T=8'
+    yield 'Painter: NaN mask', lambda: painter(mask=ok + n), 'NaN'
+    for t in 2, -1:
+        yield f'Painter: target {t}', lambda t=t: painter(target=t), 'classes run from 0 to 1'
+    yield 'Painter: half a class', lambda: painter(target=0.5), 'class index'
+    yield 'Painter: no such class', lambda: painter(target='z', classes=['x', 'y']), "no class 'z'; there are x, y"
     yield 'Painter: names', lambda: painter(classes=['x']), '1 names for 2 classes'
-    yield 'Painter: cam', lambda: painter(cam=np.zeros((2,8,8))), 'maps'
+    yield 'Painter: cam', lambda: painter(cam=np.zeros((2, 8, 8))), 'maps'
     yield 'Painter: model raises', lambda: painter(Net(raises)), 'no such layer'
     yield 'Painter: model says NaN', lambda: painter(Net(is_nan)), 'not finite'
-    yield 'Painter: explanation of another model', lambda: painter(clip=explanation(classes=['x']*3)), '3 names for 2 classes'
-    for name,v in ('one too many',[[0]*T]*2),('too short',[[0]*(T-1)]),('NaN',[[n]*T]),('above',[[2]*T]): yield f'masks set: {name}', lambda v=v: setattr(Scrubber(f, ok), 'masks', v), 'mask'
+    yield (
+        'Painter: explanation of another model',
+        lambda: painter(clip=explanation(classes=['x'] * 3)),
+        '3 names for 2 classes',
+    )
+    for name, v in (
+        ('one too many', [[0] * T] * 2),
+        ('too short', [[0] * (T - 1)]),
+        ('NaN', [[n] * T]),
+        ('above', [[2] * T]),
+    ):
+        yield f'masks set: {name}', lambda v=v: setattr(Scrubber(f, ok), 'masks', v), 'mask'
+
 
 BAD = list(bad_of())
 
+
 @pytest.mark.parametrize('make,words', [b[1:] for b in BAD], ids=[b[0] for b in BAD])
 def test_what_is_wrong_is_named(make, words):
-    with pytest.raises((ValueError,RuntimeError), match=words): make()
+    with pytest.raises((ValueError, RuntimeError), match=words):
+        make()
+
 
 def test_what_is_odd_has_a_stated_value():
-    f = clip_of(); cam = np.full((T,8,8), np.nan); cam[0] = 2
-    spec = strict(scrub_parts({1:(f, cam), 'tensor':torch.from_numpy(f), 'list':list(f)}, torch.linspace(0, 1, T), title=None or '', scores=[('a', np.float32('nan')), ('b', np.inf), ('c', torch.tensor(.12345678)), ('d', 'text', None), ('e', 1, 'about')], fps=np.int64(3), heat=np.float32(.5), px=np.int64(20)).spec)
-    assert spec['scores']==[['a','nan'], ['b','inf'], ['c',.1235], ['d','text'], ['e',1,'about']]
-    assert [c['name'] for c in spec['cols']]==['1','tensor','list'] and spec['cols'][1]['tiles']==spec['cols'][2]['tiles']==list(range(T)) and spec['fps']==3
-    assert spec['cols'][0]['over'][1:]==spec['cols'][0]['tiles'][1:] and spec['cols'][0]['over'][0]!=0, 'NaN is no heat'
-    assert strict(scrub_parts({'a':f}, scores=dict(OS=.5)).spec)['scores']==[['OS',.5]]
+    f = clip_of()
+    cam = np.full((T, 8, 8), np.nan)
+    cam[0] = 2
+    spec = strict(
+        scrub_parts(
+            {1: (f, cam), 'tensor': torch.from_numpy(f), 'list': list(f)},
+            torch.linspace(0, 1, T),
+            title=None or '',
+            scores=[
+                ('a', np.float32('nan')),
+                ('b', np.inf),
+                ('c', torch.tensor(0.12345678)),
+                ('d', 'text', None),
+                ('e', 1, 'about'),
+            ],
+            fps=np.int64(3),
+            heat=np.float32(0.5),
+            px=np.int64(20),
+        ).spec
+    )
+    assert spec['scores'] == [['a', 'nan'], ['b', 'inf'], ['c', 0.1235], ['d', 'text'], ['e', 1, 'about']]
+    assert (
+        [c['name'] for c in spec['cols']] == ['1', 'tensor', 'list']
+        and spec['cols'][1]['tiles'] == spec['cols'][2]['tiles'] == list(range(T))
+        and spec['fps'] == 3
+    )
+    assert spec['cols'][0]['over'][1:] == spec['cols'][0]['tiles'][1:] and spec['cols'][0]['over'][0] != 0, (
+        'NaN is no heat'
+    )
+    assert strict(scrub_parts({'a': f}, scores=dict(OS=0.5)).spec)['scores'] == [['OS', 0.5]]
+
 
 @settings(max_examples=60, deadline=None)
-@example([.5, .50001, .5004], 'n', .5)
+@example([0.5, 0.50001, 0.5004], 'n', 0.5)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.text(max_size=20), st.floats())
 def test_any_mask_name_and_score_survives(mask, name, score):
-    f = np.zeros((len(mask),2,2,3), np.uint8)
-    parts = scrub_parts({name:f}, {name:mask}, name, name, [(name, score, name)])
-    s = strict(parts.spec); m = s['rows'][0]['mask']
-    assert [v>.5 for v in m]==[v>.5 for v in mask] and np.abs(np.subtract(m, mask)).max()<=.001, 'a mark is on where the mask is'
-    minidom.parseString(scrub_svg(parts).encode()); parts_html(parts).encode()
+    f = np.zeros((len(mask), 2, 2, 3), np.uint8)
+    parts = scrub_parts({name: f}, {name: mask}, name, name, [(name, score, name)])
+    s = strict(parts.spec)
+    m = s['rows'][0]['mask']
+    assert [v > 0.5 for v in m] == [v > 0.5 for v in mask] and np.abs(np.subtract(m, mask)).max() <= 0.001, (
+        'a mark is on where the mask is'
+    )
+    minidom.parseString(scrub_svg(parts).encode())
+    parts_html(parts).encode()
+
 
 def test_explanations_beside_each_other():
     es = [explanation(label=None), explanation(model='B', label=1), explanation(model='B', scores={})]
     spec = strict(beside(es).spec)
-    assert [c['name'] for c in spec['cols']]==['original','A Grad-CAM','A frozen','B 2 Grad-CAM','B 2 frozen','B 3 Grad-CAM','B 3 frozen'] and [r['name'] for r in spec['rows']]==['A','B 2','B 3']
-    assert spec['caption']=='true class: y' and not any(s[0].startswith('B 3') for s in spec['scores'])
-    assert strict(as_parts(es[:1]).spec)==strict(as_parts(es[0]).spec)==strict(es[0].scrub().spec)
+    assert [c['name'] for c in spec['cols']] == [
+        'original',
+        'A Grad-CAM',
+        'A frozen',
+        'B 2 Grad-CAM',
+        'B 2 frozen',
+        'B 3 Grad-CAM',
+        'B 3 frozen',
+    ] and [r['name'] for r in spec['rows']] == ['A', 'B 2', 'B 3']
+    assert spec['caption'] == 'true class: y' and not any(s[0].startswith('B 3') for s in spec['scores'])
+    assert strict(as_parts(es[:1]).spec) == strict(as_parts(es[0]).spec) == strict(es[0].scrub().spec)
+
 
 def test_scrubber_keeps_what_it_has_when_the_next_is_wrong():
-    s = Scrubber(clip_of(), MASK); before = dict(sheet=s.sheet, spec=s.spec, masks=s.masks)
-    for bad in (lambda: s.show(clip_of()[:0])),(lambda: s.show(clip_of(), [0]*7)),(lambda: s.show({'a':clip_of(), 'b':clip_of(5)})):
-        with pytest.raises(ValueError): bad()
-        assert dict(sheet=s.sheet, spec=s.spec, masks=s.masks)==before
-    s.show(clip_of(5), {'a':MASK[:5], 'b':MASK[:5]}); assert (s.spec['T'], len(s.masks))==(5,2)
-    s.masks = [[1]*5,[0]*5]; rows = re.search(r'"rows":(\[.*?\]),"scores"', s.html)[1]
-    assert [r['mask'] for r in json.loads(rows)]==[[1]*5,[0]*5], 'its HTML has the masks as they are now'
+    s = Scrubber(clip_of(), MASK)
+    before = dict(sheet=s.sheet, spec=s.spec, masks=s.masks)
+    for bad in (
+        (lambda: s.show(clip_of()[:0])),
+        (lambda: s.show(clip_of(), [0] * 7)),
+        (lambda: s.show({'a': clip_of(), 'b': clip_of(5)})),
+    ):
+        with pytest.raises(ValueError):
+            bad()
+        assert dict(sheet=s.sheet, spec=s.spec, masks=s.masks) == before
+    s.show(clip_of(5), {'a': MASK[:5], 'b': MASK[:5]})
+    assert (s.spec['T'], len(s.masks)) == (5, 2)
+    s.masks = [[1] * 5, [0] * 5]
+    rows = re.search(r'"rows":(\[.*?\]),"scores"', s.html)[1]
+    assert [r['mask'] for r in json.loads(rows)] == [[1] * 5, [0] * 5], 'its HTML has the masks as they are now'
+
 
 def test_frames_are_encoded_once(monkeypatch):
-    n = []; monkeypatch.setattr(viz, 'jpeg', lambda *a: n.append(1) or jpeg(*a))
-    s = Scrubber(clip_of(), MASK, paint=True); s.frame = 3; s.masks = [[0]*T]; s.html, s.html; assert len(n)==1
-    n.clear(); p = painter(); p.mask = MASK; p.best_window(); p.learn(); p.reset(); p.html; assert len(n)==1
-    n.clear(); b = Browser([explanation(0), explanation(1), explanation(2, 'B'), explanation(0, 'B')]); assert len(n)==1
-    for move in (lambda: setattr(b.list, 'value', 1)),(lambda: setattr(b.model, 'value', 'B')),(lambda: setattr(b.other, 'value', 'A')): n.clear(); move(); assert len(n)<=1
-    b.list.value = 2; n.clear(); b.by.value = 'OS'; b.down.value = False; b.by.value = 'length'; assert b.explanation is b.es[2] and not n, 'sorted anew, the same clip is shown'
+    n = []
+    monkeypatch.setattr(viz, 'jpeg', lambda *a: n.append(1) or jpeg(*a))
+    s = Scrubber(clip_of(), MASK, paint=True)
+    s.frame = 3
+    s.masks = [[0] * T]
+    s.html, s.html
+    assert len(n) == 1
+    n.clear()
+    p = painter()
+    p.mask = MASK
+    p.best_window()
+    p.learn()
+    p.reset()
+    p.html
+    assert len(n) == 1
+    n.clear()
+    b = Browser([explanation(0), explanation(1), explanation(2, 'B'), explanation(0, 'B')])
+    assert len(n) == 1
+    for move in (
+        (lambda: setattr(b.list, 'value', 1)),
+        (lambda: setattr(b.model, 'value', 'B')),
+        (lambda: setattr(b.other, 'value', 'A')),
+    ):
+        n.clear()
+        move()
+        assert len(n) <= 1
+    b.list.value = 2
+    n.clear()
+    b.by.value = 'OS'
+    b.down.value = False
+    b.by.value = 'length'
+    assert b.explanation is b.es[2] and not n, 'sorted anew, the same clip is shown'
+
 
 def test_other_frames_have_other_scores_also_under_equal_masks():
     b = Browser([explanation(0), explanation(1)])
-    for i in 1,0: b.list.value = i; assert dict(s[:2] for s in b.scrubber.answer['scores'])['OS']==round(b.es[i].scores['OS'], 4)==b.scrubber.spec['scores'][0][1]
+    for i in 1, 0:
+        b.list.value = i
+        assert (
+            dict(s[:2] for s in b.scrubber.answer['scores'])['OS']
+            == round(b.es[i].scores['OS'], 4)
+            == b.scrubber.spec['scores'][0][1]
+        )
 
-def bits(m): return ''.join(str(int(v>.5)) for v in m)
-def scores_in(p): return {k:v for k,v,_ in p.scrubber.answer['scores']}
+
+def bits(m):
+    return ''.join(str(int(v > 0.5)) for v in m)
+
+
+def scores_in(p):
+    return {k: v for k, v, _ in p.scrubber.answer['scores']}
+
 
 def test_answers_name_the_masks_they_are_of():
-    p = painter(); log = []; p.scrubber.observe(lambda c: log.append(c['new']), 'answer')
-    for m in MASK,1-MASK,[0,.5,.501,1,0,0,0,0]:
-        p.mask = m; a = log[-1]
-        assert a['masks']==bits(m)
-        assert scores_in(p)['FS']==round(p.scores_of(np.asarray(m)>.5)['FS'], 4) and strict(a)
-    assert len(log)==3
-    p.scrubber.masks = p.scrubber.masks; assert len(log)==3
-    for n,m in enumerate(([[1]*T],[[0]*T],[[0]*T]), 10): p.scrubber._painted(None, dict(masks=m, n=n), []); assert (log[-1]['n'],log[-1]['masks'])==(n, bits(m[0])) and p.scrubber.state==dict(n=n, masks=m), 'also where it is as it was'
+    p = painter()
+    log = []
+    p.scrubber.observe(lambda c: log.append(c['new']), 'answer')
+    for m in MASK, 1 - MASK, [0, 0.5, 0.501, 1, 0, 0, 0, 0]:
+        p.mask = m
+        a = log[-1]
+        assert a['masks'] == bits(m)
+        assert scores_in(p)['FS'] == round(p.scores_of(np.asarray(m) > 0.5)['FS'], 4) and strict(a)
+    assert len(log) == 3
+    p.scrubber.masks = p.scrubber.masks
+    assert len(log) == 3
+    for n, m in enumerate(([[1] * T], [[0] * T], [[0] * T]), 10):
+        p.scrubber._painted(None, dict(masks=m, n=n), [])
+        assert (log[-1]['n'], log[-1]['masks']) == (n, bits(m[0])) and p.scrubber.state == dict(n=n, masks=m), (
+            'also where it is as it was'
+        )
+
 
 def test_answers_of_two_threads_do_not_mix(monkeypatch):
     "While the network looks at one mask, another is painted"
-    p = painter(); want = {k: round(p.scores_of(np.array([int(c) for c in k]))['FS'], 4) for k in ('00000111','01100000')}
-    log,first = [],threading.Event(); p.scrubber.observe(lambda c: log.append((c['new']['masks'], dict((k,v) for k,v,_ in c['new']['scores'])['FS'])), 'answer')
+    p = painter()
+    want = {k: round(p.scores_of(np.array([int(c) for c in k]))['FS'], 4) for k in ('00000111', '01100000')}
+    log, first = [], threading.Event()
+    p.scrubber.observe(
+        lambda c: log.append((c['new']['masks'], dict((k, v) for k, v, _ in c['new']['scores'])['FS'])), 'answer'
+    )
     look = p.scores_of
-    def slow(m): first.set(); time.sleep(.05); return look(m)
+
+    def slow(m):
+        first.set()
+        time.sleep(0.05)
+        return look(m)
+
     monkeypatch.setattr(p, 'scores_of', slow)
-    t = threading.Thread(target=setattr, args=(p, 'mask', [0,0,0,0,0,1,1,1])); t.start(); first.wait(5)
-    p.mask = [0,1,1,0,0,0,0,0]; t.join(5)
-    assert all(want[k]==v for k,v in log) and log[-1][0]==bits(p.mask)=='01100000', log
+    t = threading.Thread(target=setattr, args=(p, 'mask', [0, 0, 0, 0, 0, 1, 1, 1]))
+    t.start()
+    first.wait(5)
+    p.mask = [0, 1, 1, 0, 0, 0, 0, 0]
+    t.join(5)
+    assert all(want[k] == v for k, v in log) and log[-1][0] == bits(p.mask) == '01100000', log
 
-def button(p, name): return next(b for b in p.buttons if b.description==name)
-def push(p, name): button(p, name).click(); p.work.join(20); assert not p.work.is_alive()
 
-@pytest.mark.parametrize('by', ['call','button'])
+def button(p, name):
+    return next(b for b in p.buttons if b.description == name)
+
+
+def push(p, name):
+    button(p, name).click()
+    p.work.join(20)
+    assert not p.work.is_alive()
+
+
+@pytest.mark.parametrize('by', ['call', 'button'])
 def test_painter_finds_what_learning_and_searching_find(by):
-    p = painter(mask=MASK, lam1=.03); x = to_batch(clip_of())
-    learned = learn_masks(Net(), x, p.target, preset='fast', lam1=.03).binary[0]; window = search_windows(Net(), x, p.target, lam1=.03).mask[0]
-    assert not (learned==MASK).all() and not (window==MASK).all()
-    for name,f,want in ('Learn',p.learn,learned),('Best window',p.best_window,window),('Reset',p.reset,MASK):
-        f() if by=='call' else push(p, name)
-        assert (p.mask==want).all() and p.scrubber.answer['masks']==bits(want) and not p.scrubber.answer['note'], name
-        assert [b.description for b in p.buttons]==['Learn','Best window','Reset'] and not any(b.disabled for b in p.buttons) and p.bar.layout.visibility=='hidden'
+    p = painter(mask=MASK, lam1=0.03)
+    x = to_batch(clip_of())
+    learned = learn_masks(Net(), x, p.target, preset='fast', lam1=0.03).binary[0]
+    window = search_windows(Net(), x, p.target, lam1=0.03).mask[0]
+    assert not (learned == MASK).all() and not (window == MASK).all()
+    for name, f, want in ('Learn', p.learn, learned), ('Best window', p.best_window, window), ('Reset', p.reset, MASK):
+        f() if by == 'call' else push(p, name)
+        assert (p.mask == want).all() and p.scrubber.answer['masks'] == bits(want) and not p.scrubber.answer['note'], (
+            name
+        )
+        assert (
+            [b.description for b in p.buttons] == ['Learn', 'Best window', 'Reset']
+            and not any(b.disabled for b in p.buttons)
+            and p.bar.layout.visibility == 'hidden'
+        )
 
-@pytest.mark.parametrize('wrong,word', [(raises,'no such layer'), (is_nan,'not finite')])
+
+@pytest.mark.parametrize('wrong,word', [(raises, 'no such layer'), (is_nan, 'not finite')])
 def test_a_network_that_fails_leaves_the_mask_and_says_so(wrong, word):
     p = painter(mask=MASK)
-    for name in 'Learn','Best window':
-        p.model.wrong = wrong; push(p, name); a = p.scrubber.answer
-        assert (p.mask==MASK).all() and f"'{name}' ended" in a['note'] and word in a['note'] and a['masks']==bits(MASK) and a['scores']==[], a
-        p.mask = 1-MASK; assert 'could not look' in p.scrubber.answer['note'] and 'ended' not in p.scrubber.answer['note']
-        p.model.wrong = None; p.mask = MASK; assert not p.scrubber.answer['note'] and len(p.scrubber.answer['scores'])==4
+    for name in 'Learn', 'Best window':
+        p.model.wrong = wrong
+        push(p, name)
+        a = p.scrubber.answer
+        assert (
+            (p.mask == MASK).all()
+            and f"'{name}' ended" in a['note']
+            and word in a['note']
+            and a['masks'] == bits(MASK)
+            and a['scores'] == []
+        ), a
+        p.mask = 1 - MASK
+        assert 'could not look' in p.scrubber.answer['note'] and 'ended' not in p.scrubber.answer['note']
+        p.model.wrong = None
+        p.mask = MASK
+        assert not p.scrubber.answer['note'] and len(p.scrubber.answer['scores']) == 4
         assert button(p, name).disabled is False
 
-@pytest.mark.parametrize('name', ['Learn','Best window'])
+
+@pytest.mark.parametrize('name', ['Learn', 'Best window'])
 def test_stop_stops(name):
-    p = painter(mask=MASK); going,on = threading.Event(),threading.Event()
-    def wait(model, x): going.set(); assert on.wait(20); model.wrong = None; return model(x)
-    p.model.wrong = wait; b = button(p, name); b.click(); assert going.wait(20)
-    assert b.description=='Stop' and not b.disabled and all(o.disabled for o in p.buttons if o is not b) and p.bar.layout.visibility=='visible'
-    n = p.model.calls; b.click(); on.set(); p.work.join(20)
-    assert (p.mask==MASK).all() and f"'{name}' was stopped" in p.scrubber.answer['note'] and len(p.scrubber.answer['scores'])==4 and p.model.calls-n<12
-    push(p, name); assert not p.scrubber.answer['note'] and not (p.mask==MASK).all(), 'and can be started again'
+    p = painter(mask=MASK)
+    going, on = threading.Event(), threading.Event()
+
+    def wait(model, x):
+        going.set()
+        assert on.wait(20)
+        model.wrong = None
+        return model(x)
+
+    p.model.wrong = wait
+    b = button(p, name)
+    b.click()
+    assert going.wait(20)
+    assert (
+        b.description == 'Stop'
+        and not b.disabled
+        and all(o.disabled for o in p.buttons if o is not b)
+        and p.bar.layout.visibility == 'visible'
+    )
+    n = p.model.calls
+    b.click()
+    on.set()
+    p.work.join(20)
+    assert (
+        (p.mask == MASK).all()
+        and f"'{name}' was stopped" in p.scrubber.answer['note']
+        and len(p.scrubber.answer['scores']) == 4
+        and p.model.calls - n < 12
+    )
+    push(p, name)
+    assert not p.scrubber.answer['note'] and not (p.mask == MASK).all(), 'and can be started again'
+
 
 def test_painting_at_the_end_of_learning_leaves_the_network_as_it_was():
-    p = painter(mask=MASK); found = search_windows(Net(), to_batch(clip_of()), p.target).mask[0]; p.model.train(); main = threading.main_thread(); learns,asked,done = threading.Event(),threading.Event(),threading.Event()
+    p = painter(mask=MASK)
+    found = search_windows(Net(), to_batch(clip_of()), p.target).mask[0]
+    p.model.train()
+    main = threading.main_thread()
+    learns, asked, done = threading.Event(), threading.Event(), threading.Event()
+
     def slow(model, x):
-        if threading.current_thread() is main: asked.set(); done.wait(1) # an answer that begins while the work goes on, and ends after it
-        elif not asked.is_set(): learns.set(); assert asked.wait(20)
-        model.wrong = None; y = model(x); model.wrong = slow; return y
-    p.model.wrong = slow; button(p, 'Best window').click(); assert learns.wait(20)
-    p.mask = found; done.set(); p.work.join(20) # painted by hand: the work changes nothing, and waits for no answer of its own
+        if threading.current_thread() is main:
+            asked.set()
+            done.wait(1)  # an answer that begins while the work goes on, and ends after it
+        elif not asked.is_set():
+            learns.set()
+            assert asked.wait(20)
+        model.wrong = None
+        y = model(x)
+        model.wrong = slow
+        return y
+
+    p.model.wrong = slow
+    button(p, 'Best window').click()
+    assert learns.wait(20)
+    p.mask = found
+    done.set()
+    p.work.join(20)  # painted by hand: the work changes nothing, and waits for no answer of its own
     assert p.model.training and all(w.requires_grad for w in p.model.parameters())
 
+
 def test_painter_is_kept_as_it_is_now():
-    p = painter(mask=[0]*T, cam=False, classes=['x','y'], target='y'); p.mask = MASK
-    s = strict(p.parts.spec); i = freeze.index(torch.from_numpy(MASK)[None])[0].tolist()
-    assert s['cols'][1]==dict(name='frozen', tiles=i) and s['rows']==[dict(name='', mask=MASK.tolist())] and s['title']=='Net: y'
-    assert s['scores'][1][1]==round(p.scores['FS'], 4) and [c['tiles'] for c in p.scrubber.spec['cols']]==[list(range(T))]*2
+    p = painter(mask=[0] * T, cam=False, classes=['x', 'y'], target='y')
+    p.mask = MASK
+    s = strict(p.parts.spec)
+    i = freeze.index(torch.from_numpy(MASK)[None])[0].tolist()
+    assert (
+        s['cols'][1] == dict(name='frozen', tiles=i)
+        and s['rows'] == [dict(name='', mask=MASK.tolist())]
+        and s['title'] == 'Net: y'
+    )
+    assert (
+        s['scores'][1][1] == round(p.scores['FS'], 4)
+        and [c['tiles'] for c in p.scrubber.spec['cols']] == [list(range(T))] * 2
+    )
     assert 'by' in p.scrubber.spec['cols'][1] and p.scrubber.spec['rows'][0]['paint']
+
 
 def test_browser_with_nothing_to_show_stays_usable():
     b = Browser([explanation(0), explanation(1, label=1), explanation(2, 'B', label=None, scores={}, loss={})])
-    b.model.value = 'B'; assert b.explanation is b.es[2] and b.scrubber.layout.display is None
-    b.cls.value = 'y'; assert b.explanation is None and "'y'" in b.note.value.replace('&#x27;', "'") and 'pick another' in b.note.value and b.scrubber.layout.display=='none'
-    for by in widgets.SORT: b.by.value = by
-    b.other.value = 'A'; b.down.value = False; assert b.explanation is None
-    b.model.value = 'A'; assert b.explanation is b.es[1] and b.scrubber.layout.display is None and 'no other' in b.note.value
-    b.cls.value = 'all'; b.other.value = 'B'; assert 'B has no explanation of this clip' in b.note.value
-    assert strict(b.scrubber.spec)['title']==b.explanation.title
+    b.model.value = 'B'
+    assert b.explanation is b.es[2] and b.scrubber.layout.display is None
+    b.cls.value = 'y'
+    assert (
+        b.explanation is None
+        and "'y'" in b.note.value.replace('&#x27;', "'")
+        and 'pick another' in b.note.value
+        and b.scrubber.layout.display == 'none'
+    )
+    for by in widgets.SORT:
+        b.by.value = by
+    b.other.value = 'A'
+    b.down.value = False
+    assert b.explanation is None
+    b.model.value = 'A'
+    assert b.explanation is b.es[1] and b.scrubber.layout.display is None and 'no other' in b.note.value
+    b.cls.value = 'all'
+    b.other.value = 'B'
+    assert 'B has no explanation of this clip' in b.note.value
+    assert strict(b.scrubber.spec)['title'] == b.explanation.title
+
 
 def test_browser_says_which_clip_cannot_be_drawn():
-    b = Browser([explanation(0), explanation(1, mask=np.full(T, np.nan)), explanation(2, cam=np.zeros((2,2,2))), explanation(3)])
-    for i,word in (1,'NaN'),(2,'maps'):
-        b.list.value = i; assert word in b.note.value and b.scrubber.layout.display=='none'
-        b.list.value = 3; assert not b.note.value and b.scrubber.layout.display is None and b.scrubber.spec['scores'][0][1]==round(b.es[3].scores['OS'], 4)
-        b.list.value = i; b.list.value = 3; assert b.scrubber.layout.display is None
+    b = Browser(
+        [
+            explanation(0),
+            explanation(1, mask=np.full(T, np.nan)),
+            explanation(2, cam=np.zeros((2, 2, 2))),
+            explanation(3),
+        ]
+    )
+    for i, word in (1, 'NaN'), (2, 'maps'):
+        b.list.value = i
+        assert word in b.note.value and b.scrubber.layout.display == 'none'
+        b.list.value = 3
+        assert (
+            not b.note.value
+            and b.scrubber.layout.display is None
+            and b.scrubber.spec['scores'][0][1] == round(b.es[3].scores['OS'], 4)
+        )
+        b.list.value = i
+        b.list.value = 3
+        assert b.scrubber.layout.display is None
+
 
 def test_browser_sorts_what_has_no_score_to_the_end():
-    es = [explanation(0), explanation(1), explanation(2, scores={}, loss={})]; b = Browser(es)
+    es = [explanation(0), explanation(1), explanation(2, scores={}, loss={})]
+    b = Browser(es)
     for by in widgets.SORT:
-        for down in True,False:
-            b.by.value,b.down.value = by,down; v = [score_of(es[i], by) for i in b.chosen()] if by!='order' else [0]
-            known = [x for x in v if x==x]; assert v[:len(known)]==known==sorted(known, reverse=down), (by, v)
-            assert len(b.list.options)==3
+        for down in True, False:
+            b.by.value, b.down.value = by, down
+            v = [score_of(es[i], by) for i in b.chosen()] if by != 'order' else [0]
+            known = [x for x in v if x == x]
+            assert v[: len(known)] == known == sorted(known, reverse=down), (by, v)
+            assert len(b.list.options) == 3
+
 
 def test_browser_names_are_text():
-    b = Browser([explanation(0, model='<img src=x onerror=alert(1)>', classes=['<b>','y']), explanation(1, model='B', label=1)])
-    b.cls.value = 'y'; assert '<' not in b.note.value and b.note.value
+    b = Browser(
+        [explanation(0, model='<img src=x onerror=alert(1)>', classes=['<b>', 'y']), explanation(1, model='B', label=1)]
+    )
+    b.cls.value = 'y'
+    assert '<' not in b.note.value and b.note.value

@@ -1,4 +1,5 @@
 "The docs site that `make docs` builds without Quarto, and the page that `make reproduce` makes: whole, local, alive, fit for a phone."
+
 import base64, json, os, re, shutil, subprocess, sys, textwrap
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,84 +10,145 @@ from interpvid._modidx import d as index
 
 bs4 = pytest.importorskip('bs4')
 ROOT = Path(__file__).resolve().parents[1]
-NBS = ROOT/'nbs'
-SITE,REPO = (index['settings'][k] for k in ('doc_host','git_url'))
-sys.path.insert(0, str(ROOT/'tools'))
+NBS = ROOT / 'nbs'
+SITE, REPO = (index['settings'][k] for k in ('doc_host', 'git_url'))
+sys.path.insert(0, str(ROOT / 'tools'))
 from docs import page_name, relink
 
-NOTEBOOKS = {page_name(p.relative_to(NBS)):p for p in sorted(NBS.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts}
+NOTEBOOKS = {
+    page_name(p.relative_to(NBS)): p for p in sorted(NBS.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts
+}
 text = lambda o: o if isinstance(o, str) else ''.join(o)
+
 
 def cells(page, kind):
     "Cells of a page's notebook that the page shows"
     for c in json.loads(NOTEBOOKS[page].read_text(encoding='utf-8'))['cells']:
-        if c['cell_type']==kind and not re.search(r'^#\|\s*(hide|export|default_exp)', text(c['source']), re.M): yield c
+        if c['cell_type'] == kind and not re.search(r'^#\|\s*(hide|export|default_exp)', text(c['source']), re.M):
+            yield c
 
-def read(html): return bs4.BeautifulSoup(html.read_text(encoding='utf-8'), 'html.parser')
+
+def read(html):
+    return bs4.BeautifulSoup(html.read_text(encoding='utf-8'), 'html.parser')
+
 
 def prose(soup):
     "What is read on a page, without code"
     soup = bs4.BeautifulSoup(str(soup.find('article') or soup), 'html.parser')
-    for o in soup(['pre','code','script','style','math']): o.decompose()
+    for o in soup(['pre', 'code', 'script', 'style', 'math']):
+        o.decompose()
     return soup.get_text()
 
-def run(at, **env): return subprocess.run([sys.executable, at/'tools'/'docs.py'], cwd=at, capture_output=True, text=True, env={**os.environ, **env})
+
+def run(at, **env):
+    return subprocess.run(
+        [sys.executable, at / 'tools' / 'docs.py'], cwd=at, capture_output=True, text=True, env={**os.environ, **env}
+    )
+
 
 @pytest.fixture(scope='module')
 def site(tmp_path_factory):
     "The site, built once"
-    out = tmp_path_factory.mktemp('site')/'_docs'
-    r = subprocess.run([sys.executable, '-c', f'from docs import build; build({str(out)!r})'], cwd=ROOT/'tools', capture_output=True, text=True)
-    assert r.returncode==0, r.stdout+r.stderr
+    out = tmp_path_factory.mktemp('site') / '_docs'
+    r = subprocess.run(
+        [sys.executable, '-c', f'from docs import build; build({str(out)!r})'],
+        cwd=ROOT / 'tools',
+        capture_output=True,
+        text=True,
+    )
+    assert r.returncode == 0, r.stdout + r.stderr
     return out
 
+
 @pytest.fixture(scope='module')
-def pages(site): return {p.relative_to(site).with_suffix('').as_posix():read(p) for p in site.rglob('*.html')}
+def pages(site):
+    return {p.relative_to(site).with_suffix('').as_posix(): read(p) for p in site.rglob('*.html')}
+
 
 @pytest.fixture(scope='module')
 def results():
     "What `make reproduce` made"
-    if not (ROOT/'results'/'index.html').exists(): pytest.skip('no results/index.html: `make reproduce` makes it')
-    return ROOT/'results'
+    if not (ROOT / 'results' / 'index.html').exists():
+        pytest.skip('no results/index.html: `make reproduce` makes it')
+    return ROOT / 'results'
+
 
 # --- what any page of ours must be, read without a browser
 
+
 def outside(folder):
     "What pages and style sheets in `folder` would load from elsewhere"
-    loads = r'<(?:img|script|source|video|iframe|embed|link)\b[^>]*?\b(?:src|href|srcset)\s*=\s*["\']?(?=(?:https?:)?//)([^"\'\s>]+)', r'url\(\s*["\']?((?:https?:)?//[^"\')]+)', r'@import\s+["\']((?:https?:)?//[^"\']+)', r'\b(?:import|fetch|from)\s*\(?\s*["\'`]((?:https?:)?//[^"\'`]+)'
-    return [f'{p.relative_to(folder)} loads {m}' for p in sorted(folder.rglob('*')) if p.suffix in ('.html','.css') for l in loads for m in re.findall(l, p.read_text(encoding='utf-8'))]
+    loads = (
+        r'<(?:img|script|source|video|iframe|embed|link)\b[^>]*?\b(?:src|href|srcset)\s*=\s*["\']?(?=(?:https?:)?//)([^"\'\s>]+)',
+        r'url\(\s*["\']?((?:https?:)?//[^"\')]+)',
+        r'@import\s+["\']((?:https?:)?//[^"\']+)',
+        r'\b(?:import|fetch|from)\s*\(?\s*["\'`]((?:https?:)?//[^"\'`]+)',
+    )
+    return [
+        f'{p.relative_to(folder)} loads {m}'
+        for p in sorted(folder.rglob('*'))
+        if p.suffix in ('.html', '.css')
+        for l in loads
+        for m in re.findall(l, p.read_text(encoding='utf-8'))
+    ]
+
 
 def astray(soups, folder):
     "Links on the pages `soups` of `folder` that lead nowhere"
-    ids = {n:{o['id'] for o in s.find_all(id=True)} | {o['name'] for o in s.find_all('a', attrs={'name':True})} for n,s in soups.items()}
+    ids = {
+        n: {o['id'] for o in s.find_all(id=True)} | {o['name'] for o in s.find_all('a', attrs={'name': True})}
+        for n, s in soups.items()
+    }
     found = []
-    for n,s in soups.items():
+    for n, s in soups.items():
         for a in s.find_all(href=True):
             u = urlsplit(a['href'])
-            if u.scheme or u.netloc: continue
-            to = os.path.normpath((folder/n).parent/unquote(u.path)) if u.path else folder/f'{n}.html'
+            if u.scheme or u.netloc:
+                continue
+            to = os.path.normpath((folder / n).parent / unquote(u.path)) if u.path else folder / f'{n}.html'
             to = Path(to)
             there = to.relative_to(folder).with_suffix('').as_posix() if folder in to.parents else ''
-            if not to.exists(): found.append(f'{n}.html links {a["href"]}: no such file')
-            elif u.fragment and to.suffix=='.html' and unquote(u.fragment) not in ids.get(there, ()): found.append(f'{n}.html links {a["href"]}: no such anchor')
+            if not to.exists():
+                found.append(f'{n}.html links {a["href"]}: no such file')
+            elif u.fragment and to.suffix == '.html' and unquote(u.fragment) not in ids.get(there, ()):
+                found.append(f'{n}.html links {a["href"]}: no such anchor')
     return found
 
-def test_site_loads_nothing_from_elsewhere(site): assert not outside(site)
-def test_results_load_nothing_from_elsewhere(results): assert not outside(results)
-def test_links_on_the_site_lead_somewhere(pages, site): assert not astray(pages, site)
-def test_links_on_the_results_lead_somewhere(results): assert not astray({'index':read(results/'index.html')}, results)
+
+def test_site_loads_nothing_from_elsewhere(site):
+    assert not outside(site)
+
+
+def test_results_load_nothing_from_elsewhere(results):
+    assert not outside(results)
+
+
+def test_links_on_the_site_lead_somewhere(pages, site):
+    assert not astray(pages, site)
+
+
+def test_links_on_the_results_lead_somewhere(results):
+    assert not astray({'index': read(results / 'index.html')}, results)
+
 
 # --- what the site must hold
 
+
 def test_pages_follow_the_sidebar(pages):
     "Every notebook has its page; sections and pages stand in the order of nbs/sidebar.yml, on every page"
-    listed = yaml.safe_load((NBS/'sidebar.yml').read_text())['website']['sidebar']['contents']
-    sections = {s['section']:[page_name(n) for n in s['contents']] for s in listed if isinstance(s, dict)}
-    assert {'index', *(n for s in sections.values() for n in s)} == set(NOTEBOOKS) == set(pages)-{'search'}
+    listed = yaml.safe_load((NBS / 'sidebar.yml').read_text())['website']['sidebar']['contents']
+    sections = {s['section']: [page_name(n) for n in s['contents']] for s in listed if isinstance(s, dict)}
+    assert {'index', *(n for s in sections.values() for n in s)} == set(NOTEBOOKS) == set(pages) - {'search'}
     tree = pages['index'].find(class_='sidebar-tree')
-    assert [c.get_text(strip=True) for c in tree.find_all(class_='caption')]==list(sections)
-    assert [[a['href'] for a in ul.find_all('a')] for ul in tree.find_all('ul', recursive=False)]==[[f'{n}.html' for n in s] for s in sections.values()]
-    for n,p in NOTEBOOKS.items(): assert pages[n].find('h1').find(string=True)==''.join(json.loads(p.read_text(encoding='utf-8'))['cells'][0]['source']).split('\n')[0].removeprefix('# ')
+    assert [c.get_text(strip=True) for c in tree.find_all(class_='caption')] == list(sections)
+    assert [[a['href'] for a in ul.find_all('a')] for ul in tree.find_all('ul', recursive=False)] == [
+        [f'{n}.html' for n in s] for s in sections.values()
+    ]
+    for n, p in NOTEBOOKS.items():
+        assert pages[n].find('h1').find(string=True) == ''.join(
+            json.loads(p.read_text(encoding='utf-8'))['cells'][0]['source']
+        ).split('\n')[0].removeprefix('# ')
+
 
 def test_prose_is_on_the_page(pages):
     "The first words of every markdown cell"
@@ -97,61 +159,97 @@ def test_prose_is_on_the_page(pages):
             words = re.sub(r'<[^>]*>|\$[^$]*\$', '', text(c['source']).split('\n')[0])
             assert '|' in words or plain(words)[:40] in there, f'{n}.html lacks: {words[:80]}'
 
+
 def test_each_page_says_where_it_comes_from(pages):
-    for n,p in NOTEBOOKS.items(): assert pages[n].find('a', href=f'{REPO}/blob/main/nbs/{p.relative_to(NBS)}'), f'{n}.html does not link its notebook'
+    for n, p in NOTEBOOKS.items():
+        assert pages[n].find('a', href=f'{REPO}/blob/main/nbs/{p.relative_to(NBS)}'), (
+            f'{n}.html does not link its notebook'
+        )
+
 
 def symbols():
     "Public symbols by page, as nbdev indexes them"
     for syms in index['syms'].values():
-        for name,(at,_) in syms.items():
-            page,a = at.split('.html#')
-            if not any(o.startswith('_') for o in a.split('.')): yield page,a
+        for name, (at, _) in syms.items():
+            page, a = at.split('.html#')
+            if not any(o.startswith('_') for o in a.split('.')):
+                yield page, a
+
 
 def test_symbols_have_their_anchors(pages):
     "A function or class has a heading with its name as its anchor, in the contents of the page too; a method without one is found under its class"
     seen = 0
-    for page,a in symbols():
+    for page, a in symbols():
         at = pages[page].find(id=a)
         assert at, f'{page}.html has no anchor {a}'
-        section = at if at.name=='section' else at.find_parent('section')
+        section = at if at.name == 'section' else at.find_parent('section')
         assert 'api' in section['class'], f'{page}.html#{a} is not where {a} is documented'
-        name = section.find(['h2','h3']).find(string=True).lower()
-        assert name==a or a.startswith(f'{name}.'), f'{page}.html#{a} is the heading {name}'
+        name = section.find(['h2', 'h3']).find(string=True).lower()
+        assert name == a or a.startswith(f'{name}.'), f'{page}.html#{a} is the heading {name}'
         assert section.find('pre'), f'{page}.html#{a} has no signature'
-        if name==a: assert pages[page].find(class_='toc-tree').find('a', href=f'#{a}'), f'{page}.html does not list {a} in its contents'; seen += 1
-    assert seen>100
+        if name == a:
+            assert pages[page].find(class_='toc-tree').find('a', href=f'#{a}'), (
+                f'{page}.html does not list {a} in its contents'
+            )
+            seen += 1
+    assert seen > 100
+
 
 def test_headings_do_not_bear_a_name_of_their_page():
     "Where both want one anchor the first gets it, on Quarto's pages: links to the function would lead to the section"
-    for page,nb in NOTEBOOKS.items():
-        names = {a for p,a in symbols() if p==page}
+    for page, nb in NOTEBOOKS.items():
+        names = {a for p, a in symbols() if p == page}
         for c in cells(page, 'markdown'):
-            for h in re.findall(r'^##+ (.*)', text(c['source']), re.M): assert h.lower().replace(' ','-') not in names, f'{nb.name}: the section {h} and the symbol want the same anchor'
+            for h in re.findall(r'^##+ (.*)', text(c['source']), re.M):
+                assert h.lower().replace(' ', '-') not in names, (
+                    f'{nb.name}: the section {h} and the symbol want the same anchor'
+                )
+
 
 def test_symbols_are_linked_on_the_site_itself(pages):
-    for n,s in pages.items(): assert not s.find('a', href=re.compile('^'+re.escape(SITE))), f'{n}.html links the published site'
-    assert pages['index'].find('a', href='models.adapters.html#wrap') and pages['models.adapters'].find('a', href='#wrap')
+    for n, s in pages.items():
+        assert not s.find('a', href=re.compile('^' + re.escape(SITE))), f'{n}.html links the published site'
+    assert pages['index'].find('a', href='models.adapters.html#wrap') and pages['models.adapters'].find(
+        'a', href='#wrap'
+    )
+
 
 def test_links_of_notebooks():
-    assert relink('[a](13_data.ssv2.ipynb) [`wrap`](22_models.adapters.ipynb#wrap)', 'index.ipynb')=='[a](/data.ssv2.ipynb) [`wrap`](/models.adapters.ipynb#wrap)'
-    assert relink('[t](../tests/test_site.py) ![p](images/explained.gif) [x](https://e.org) `a[0](b)`', 'index.ipynb')==f'[t]({REPO}/blob/main/tests/test_site.py) ![p](images/explained.gif) [x](https://e.org) `a[0](b)`'
-    with pytest.raises(FileNotFoundError, match='nbs/index.ipynb links ../gone.py'): relink('[a](../gone.py)', 'index.ipynb')
+    assert (
+        relink('[a](13_data.ssv2.ipynb) [`wrap`](22_models.adapters.ipynb#wrap)', 'index.ipynb')
+        == '[a](/data.ssv2.ipynb) [`wrap`](/models.adapters.ipynb#wrap)'
+    )
+    assert (
+        relink('[t](../tests/test_site.py) ![p](images/explained.gif) [x](https://e.org) `a[0](b)`', 'index.ipynb')
+        == f'[t]({REPO}/blob/main/tests/test_site.py) ![p](images/explained.gif) [x](https://e.org) `a[0](b)`'
+    )
+    with pytest.raises(FileNotFoundError, match='nbs/index.ipynb links ../gone.py'):
+        relink('[a](../gone.py)', 'index.ipynb')
+
 
 def test_maths_is_set(pages):
     "One <math> for each formula of the notebook, with nothing left of TeX; none is left in the prose"
     seen = 0
     for n in NOTEBOOKS:
-        md = re.sub(r'```.*?```|`[^`\n]*`', '', '\n\n'.join(text(c['source']) for c in cells(n, 'markdown')), flags=re.S)
+        md = re.sub(
+            r'```.*?```|`[^`\n]*`', '', '\n\n'.join(text(c['source']) for c in cells(n, 'markdown')), flags=re.S
+        )
         formulas = re.findall(r'\$\$.+?\$\$|\$[^$\n]+?\$', md, re.S)
         math = pages[n].find('article').find_all('math')
-        assert len(math)==len(formulas), f'{n}.html: {len(math)} formulas of {len(formulas)}'
-        for m in math: assert m.get_text(strip=True) and not re.search(r'[\\&]', m.get_text()), f'{n}.html: {m.get_text()}'
+        assert len(math) == len(formulas), f'{n}.html: {len(math)} formulas of {len(formulas)}'
+        for m in math:
+            assert m.get_text(strip=True) and not re.search(r'[\\&]', m.get_text()), f'{n}.html: {m.get_text()}'
         assert not re.search(r'\$\$|\\[a-z]+\{|\\(?:frac|begin|sum)', prose(pages[n])), f'{n}.html shows TeX'
         seen += len(math)
-    assert seen>20
+    assert seen > 20
+
 
 def test_markdown_is_set(pages):
-    for n in NOTEBOOKS: assert not (left := re.search(r'.{0,30}(?:\]\(|\{\.|^#+ |\*\*|\|---).{0,30}', prose(pages[n]), re.M)), f'{n}.html shows markdown: {left[0]}'
+    for n in NOTEBOOKS:
+        assert not (left := re.search(r'.{0,30}(?:\]\(|\{\.|^#+ |\*\*|\|---).{0,30}', prose(pages[n]), re.M)), (
+            f'{n}.html shows markdown: {left[0]}'
+        )
+
 
 def test_stored_outputs_are_shown(pages, site):
     "Pictures byte for byte, HTML by its pictures and tables, text as it is"
@@ -159,61 +257,95 @@ def test_stored_outputs_are_shown(pages, site):
     seen = 0
     for n in NOTEBOOKS:
         article = pages[n].find('article')
-        words,html = squeeze(article.get_text()),str(article)
-        files = {(site/n).parent.joinpath(unquote(i['src'])).read_bytes() for i in article.find_all('img') if not i['src'].startswith('data:')}
+        words, html = squeeze(article.get_text()), str(article)
+        files = {
+            (site / n).parent.joinpath(unquote(i['src'])).read_bytes()
+            for i in article.find_all('img')
+            if not i['src'].startswith('data:')
+        }
         for c in cells(n, 'code'):
             for o in c['outputs']:
-                data,where = o.get('data', {'text/plain':o.get('text', '')}),f'{n}.html, under {text(c["source"])[:60]!r}'
-                pictures = [v for k,v in data.items() if k.startswith('image/') and 'svg' not in k]
+                data, where = (
+                    o.get('data', {'text/plain': o.get('text', '')}),
+                    f'{n}.html, under {text(c["source"])[:60]!r}',
+                )
+                pictures = [v for k, v in data.items() if k.startswith('image/') and 'svg' not in k]
                 if 'text/html' in data:
-                    for uri in re.findall(r'data:[\w/]+;base64,[\w+/=]+', text(data['text/html'])): assert uri in html, f'{where}: a picture is missing'
-                    for t in bs4.BeautifulSoup(text(data['text/html']), 'html.parser').find_all('table'): assert squeeze(t.get_text()) in words, f'{where}: its table is missing'
+                    for uri in re.findall(r'data:[\w/]+;base64,[\w+/=]+', text(data['text/html'])):
+                        assert uri in html, f'{where}: a picture is missing'
+                    for t in bs4.BeautifulSoup(text(data['text/html']), 'html.parser').find_all('table'):
+                        assert squeeze(t.get_text()) in words, f'{where}: its table is missing'
                 elif pictures:
-                    for v in pictures: assert base64.b64decode(text(v)) in files, f'{where}: a picture is missing'
-                elif 'text/markdown' not in data: assert squeeze(text(data['text/plain'])) in words, f'{where}: text is missing'
+                    for v in pictures:
+                        assert base64.b64decode(text(v)) in files, f'{where}: a picture is missing'
+                elif 'text/markdown' not in data:
+                    assert squeeze(text(data['text/plain'])) in words, f'{where}: text is missing'
                 seen += 1
-    assert seen>150
+    assert seen > 150
+
 
 def test_no_page_asks_for_a_kernel(site):
-    for p in site.rglob('*.html'): assert 'vnd.jupyter.widget' not in p.read_text(encoding='utf-8'), p.name
+    for p in site.rglob('*.html'):
+        assert 'vnd.jupyter.widget' not in p.read_text(encoding='utf-8'), p.name
+
 
 def test_search_index(site):
-    words = json.loads(re.search(r'\{.*\}', (site/'searchindex.js').read_text(encoding='utf-8'))[0])
-    assert set(NOTEBOOKS)==set(words['docnames'])
-    for word,page in ('scrubber','viz'),('revers','masks.perturb'): # stems
-        at = [words[where].get(word, []) for where in ('terms','titleterms')]
+    words = json.loads(re.search(r'\{.*\}', (site / 'searchindex.js').read_text(encoding='utf-8'))[0])
+    assert set(NOTEBOOKS) == set(words['docnames'])
+    for word, page in ('scrubber', 'viz'), ('revers', 'masks.perturb'):  # stems
+        at = [words[where].get(word, []) for where in ('terms', 'titleterms')]
         assert words['docnames'].index(page) in sum((o if isinstance(o, list) else [o] for o in at), []), word
 
+
 # --- how it is built
+
 
 @pytest.fixture
 def small(tmp_path):
     "The project with three notebooks and a site from before"
-    for f in 'tools','interpvid': shutil.copytree(ROOT/f, tmp_path/f, ignore=shutil.ignore_patterns('__pycache__'))
-    for f in 'pyproject.toml','settings.ini','_quarto.yml': shutil.copy(ROOT/f, tmp_path)
-    nbs = tmp_path/'nbs'; nbs.mkdir()
-    (nbs/'_quarto.yml').symlink_to('../_quarto.yml')
-    shutil.copytree(NBS/'images', nbs/'images')
-    for f in 'nbdev.yml','styles.css','31_scores.ipynb','61_metrics.ipynb': shutil.copy(NBS/f, nbs)
-    (nbs/'sidebar.yml').write_text('website: {sidebar: {contents: [index.ipynb, {section: All, contents: [31_scores.ipynb, 61_metrics.ipynb]}]}}')
-    (tmp_path/'_docs').mkdir(); (tmp_path/'_docs'/'index.html').write_text('before')
+    for f in 'tools', 'interpvid':
+        shutil.copytree(ROOT / f, tmp_path / f, ignore=shutil.ignore_patterns('__pycache__'))
+    for f in 'pyproject.toml', 'settings.ini', '_quarto.yml':
+        shutil.copy(ROOT / f, tmp_path)
+    nbs = tmp_path / 'nbs'
+    nbs.mkdir()
+    (nbs / '_quarto.yml').symlink_to('../_quarto.yml')
+    shutil.copytree(NBS / 'images', nbs / 'images')
+    for f in 'nbdev.yml', 'styles.css', '31_scores.ipynb', '61_metrics.ipynb':
+        shutil.copy(NBS / f, nbs)
+    (nbs / 'sidebar.yml').write_text(
+        'website: {sidebar: {contents: [index.ipynb, {section: All, contents: [31_scores.ipynb, 61_metrics.ipynb]}]}}'
+    )
+    (tmp_path / '_docs').mkdir()
+    (tmp_path / '_docs' / 'index.html').write_text('before')
     return tmp_path
+
 
 def write_index(at, *md):
     cell = lambda s: dict(cell_type='markdown', id='a', metadata={}, source=s)
-    (at/'nbs'/'index.ipynb').write_text(json.dumps(dict(nbformat=4, nbformat_minor=5, metadata={}, cells=[cell(s) for s in ('# interpvid\n\n> What for.', *md)])))
+    (at / 'nbs' / 'index.ipynb').write_text(
+        json.dumps(
+            dict(
+                nbformat=4, nbformat_minor=5, metadata={}, cells=[cell(s) for s in ('# interpvid\n\n> What for.', *md)]
+            )
+        )
+    )
+
 
 def without_quarto(tmp_path):
     "A PATH on which there is no Quarto"
-    return os.pathsep.join(p for p in os.environ['PATH'].split(os.pathsep) if not (Path(p)/'quarto').exists())
+    return os.pathsep.join(p for p in os.environ['PATH'].split(os.pathsep) if not (Path(p) / 'quarto').exists())
+
 
 def test_faults_stop_the_build(small):
     "All are named, and the site from before stays"
     write_index(small, '[a](61_metrics.ipynb#nowhere) [d](62_lost.ipynb)', '![b](images/gone.png)', '[c](#gone)')
     r = run(small, PATH=without_quarto(small))
-    assert r.returncode!=0
-    for fault in 'nowhere','lost','images/gone.png',"'gone'": assert fault in r.stderr, r.stderr
-    assert (small/'_docs'/'index.html').read_text()=='before' and not list(small.glob('.docs-*'))
+    assert r.returncode != 0
+    for fault in 'nowhere', 'lost', 'images/gone.png', "'gone'":
+        assert fault in r.stderr, r.stderr
+    assert (small / '_docs' / 'index.html').read_text() == 'before' and not list(small.glob('.docs-*'))
+
 
 QUARTO = f'''\
     #!{sys.executable}
@@ -225,43 +357,91 @@ QUARTO = f'''\
         (out/'index.html').write_text('by Quarto')
     '''
 
+
 def test_quarto_makes_the_site_where_it_is(small):
     "What stands in for Quarto here notes how it is called; nbdev hands it notebooks without views or times, and nothing was run that is not exported"
     write_index(small, 'See `drop_ratio`.')
-    at = small/'nbs'/'61_metrics.ipynb'
+    at = small / 'nbs' / '61_metrics.ipynb'
     nb = json.loads(at.read_text())
-    nb['cells'].append(dict(cell_type='code', id='b', metadata={}, execution_count=None, source='import pathlib\nx = pathlib.Path("../ran").touch()\nx',
-        outputs=[dict(output_type='display_data', metadata={}, data={'text/html':'<p>kept</p>', 'application/vnd.jupyter.widget-view+json':{'model_id':'m'}})]))
+    nb['cells'].append(
+        dict(
+            cell_type='code',
+            id='b',
+            metadata={},
+            execution_count=None,
+            source='import pathlib\nx = pathlib.Path("../ran").touch()\nx',
+            outputs=[
+                dict(
+                    output_type='display_data',
+                    metadata={},
+                    data={'text/html': '<p>kept</p>', 'application/vnd.jupyter.widget-view+json': {'model_id': 'm'}},
+                )
+            ],
+        )
+    )
     at.write_text(json.dumps(nb))
-    (small/'bin').mkdir(); (small/'bin'/'quarto').write_text(textwrap.dedent(QUARTO)); (small/'bin'/'quarto').chmod(0o755)
-    r = run(small, PATH=f'{small/"bin"}{os.pathsep}{os.environ["PATH"]}')
-    assert r.returncode==0, r.stderr
-    assert 'Sphinx' not in r.stdout and (small/'_docs'/'index.html').read_text()=='by Quarto'
-    assert 'render' in (small/'quarto.log').read_text()
-    made = (small/'_proc'/'61_metrics.ipynb').read_text()
+    (small / 'bin').mkdir()
+    (small / 'bin' / 'quarto').write_text(textwrap.dedent(QUARTO))
+    (small / 'bin' / 'quarto').chmod(0o755)
+    r = run(small, PATH=f'{small / "bin"}{os.pathsep}{os.environ["PATH"]}')
+    assert r.returncode == 0, r.stderr
+    assert 'Sphinx' not in r.stdout and (small / '_docs' / 'index.html').read_text() == 'by Quarto'
+    assert 'render' in (small / 'quarto.log').read_text()
+    made = (small / '_proc' / '61_metrics.ipynb').read_text()
     assert 'kept' in made and 'widget' not in made and 'iopub' not in made and 'output-file: metrics.html' in made
-    assert 'metrics.html#drop_ratio' in (small/'_proc'/'index.ipynb').read_text()
-    assert not list(small.rglob('ran')) and (small/'nbs'/'nbdev.yml').read_text()==(NBS/'nbdev.yml').read_text()
+    assert 'metrics.html#drop_ratio' in (small / '_proc' / 'index.ipynb').read_text()
+    assert not list(small.rglob('ran')) and (small / 'nbs' / 'nbdev.yml').read_text() == (NBS / 'nbdev.yml').read_text()
+
 
 def test_docs_workflow():
     "The command is the one used here; pull requests build, the main branch alone publishes, with no more rights than that takes"
-    flow = yaml.safe_load((ROOT/'.github'/'workflows'/'docs.yml').read_text())
-    assert set(flow[True])=={'push','pull_request','workflow_dispatch'} and flow[True]['push']=={'branches':['main']} # YAML reads `on` as True
-    build,publish = flow['jobs']['build'],flow['jobs']['publish']
-    runs,uses = [s['run'] for s in build['steps'] if 'run' in s],[s['uses'] for j in (build,publish) for s in j['steps'] if 'uses' in s]
-    assert runs==['make docs'] and re.search(r'^docs:.*## ', (ROOT/'Makefile').read_text(), re.M)
+    flow = yaml.safe_load((ROOT / '.github' / 'workflows' / 'docs.yml').read_text())
+    assert set(flow[True]) == {'push', 'pull_request', 'workflow_dispatch'} and flow[True]['push'] == {
+        'branches': ['main']
+    }  # YAML reads `on` as True
+    build, publish = flow['jobs']['build'], flow['jobs']['publish']
+    runs, uses = (
+        [s['run'] for s in build['steps'] if 'run' in s],
+        [s['uses'] for j in (build, publish) for s in j['steps'] if 'uses' in s],
+    )
+    assert runs == ['make docs'] and re.search(r'^docs:.*## ', (ROOT / 'Makefile').read_text(), re.M)
     assert all(re.fullmatch(r'(actions|quarto-dev)/[\w/-]+@(v\d+(\.\d+)*|[0-9a-f]{40})', u) for u in uses), uses
     order = [u.split('@')[0] for u in uses]
-    assert order==['actions/checkout','actions/setup-python','quarto-dev/quarto-actions/setup','actions/upload-pages-artifact','actions/deploy-pages']
-    assert build['steps'][-1]['with']['path']==yaml.safe_load((NBS/'nbdev.yml').read_text())['project']['output-dir']=='_docs'
-    assert flow['permissions']=={'contents':'read'} and 'permissions' not in build and publish['permissions']=={'pages':'write', 'id-token':'write'}
-    assert publish['needs']=='build' and publish['if']=="github.ref == 'refs/heads/main'" and publish['environment']['name']=='github-pages'
+    assert order == [
+        'actions/checkout',
+        'actions/setup-python',
+        'quarto-dev/quarto-actions/setup',
+        'actions/upload-pages-artifact',
+        'actions/deploy-pages',
+    ]
+    assert (
+        build['steps'][-1]['with']['path']
+        == yaml.safe_load((NBS / 'nbdev.yml').read_text())['project']['output-dir']
+        == '_docs'
+    )
+    assert (
+        flow['permissions'] == {'contents': 'read'}
+        and 'permissions' not in build
+        and publish['permissions'] == {'pages': 'write', 'id-token': 'write'}
+    )
+    assert (
+        publish['needs'] == 'build'
+        and publish['if'] == "github.ref == 'refs/heads/main'"
+        and publish['environment']['name'] == 'github-pages'
+    )
+
 
 # --- in a browser
 
-WAYS = {'desktop, light':(1280,'light'), 'desktop, dark':(1280,'dark'), 'phone, light':(390,'light'), 'phone, dark':(390,'dark')}
+WAYS = {
+    'desktop, light': (1280, 'light'),
+    'desktop, dark': (1280, 'dark'),
+    'phone, light': (390, 'light'),
+    'phone, dark': (390, 'dark'),
+}
 BROKEN = '''() => { const all = r => [...r.querySelectorAll('*')].flatMap(e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
     return all(document).filter(e => e.tagName=='IMG' && e.loading!='lazy' && e.checkVisibility() && !(e.complete && e.naturalWidth)).map(e => e.src.slice(0,80)) }'''
+
 
 def faults(browser, files, width, scheme):
     "What goes wrong while `files` are opened from disk"
@@ -269,22 +449,32 @@ def faults(browser, files, width, scheme):
     with browser.new_context(viewport=dict(width=width, height=900), color_scheme=scheme) as c:
         page = c.new_page()
         say = lambda what: found.append(f'{Path(urlsplit(page.url).path).name}: {what}')
-        page.on('console', lambda m: say(m.text) if m.type=='error' else None)
+        page.on('console', lambda m: say(m.text) if m.type == 'error' else None)
         page.on('pageerror', lambda e: say(e.message))
         page.on('requestfailed', lambda r: say(f'{r.url[:80]} failed'))
-        page.on('request', lambda r: say(f'asks for {r.url[:80]}') if urlsplit(r.url).scheme not in ('file','data','blob') else None)
+        page.on(
+            'request',
+            lambda r: say(f'asks for {r.url[:80]}') if urlsplit(r.url).scheme not in ('file', 'data', 'blob') else None,
+        )
         for f in files:
             page.goto(f.as_uri())
-            for src in page.evaluate(BROKEN): say(f'{src} is no picture')
+            for src in page.evaluate(BROKEN):
+                say(f'{src} is no picture')
             wide = page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]')
-            if wide[0]>wide[1]: say(f'is {wide[0]} px wide on a screen of {wide[1]}')
+            if wide[0] > wide[1]:
+                say(f'is {wide[0]} px wide on a screen of {wide[1]}')
     return found
 
-@pytest.mark.parametrize('way', WAYS)
-def test_pages_open(site, browser, way): assert not faults(browser, sorted(site.rglob('*.html')), *WAYS[way])
 
 @pytest.mark.parametrize('way', WAYS)
-def test_results_open(results, browser, way): assert not faults(browser, [results/'index.html'], *WAYS[way])
+def test_pages_open(site, browser, way):
+    assert not faults(browser, sorted(site.rglob('*.html')), *WAYS[way])
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_results_open(results, browser, way):
+    assert not faults(browser, [results / 'index.html'], *WAYS[way])
+
 
 def moved(page):
     "Move a page's first slider; did what is above it change?"
@@ -293,27 +483,32 @@ def moved(page):
     slider.scroll_into_view_if_needed()
     page.wait_for_timeout(300)
     box = slider.bounding_box()
-    look = lambda: page.screenshot(clip=dict(x=box['x'], y=max(0, box['y']-120), width=200, height=110))
+    look = lambda: page.screenshot(clip=dict(x=box['x'], y=max(0, box['y'] - 120), width=200, height=110))
     still = look()
-    assert still==look(), 'moves by itself'
-    slider.evaluate('e => { e.value = (+e.min + +e.max)/2; e.dispatchEvent(new Event("input", {bubbles:true, composed:true})) }')
+    assert still == look(), 'moves by itself'
+    slider.evaluate(
+        'e => { e.value = (+e.min + +e.max)/2; e.dispatchEvent(new Event("input", {bubbles:true, composed:true})) }'
+    )
     page.wait_for_timeout(300)
-    return look()!=still
+    return look() != still
+
 
 @pytest.mark.parametrize('name', ['explanation', 'viz', 'index'])
 def test_scrubbers_live(site, browser, name):
     with browser.new_page() as page:
-        page.goto((site/f'{name}.html').as_uri())
+        page.goto((site / f'{name}.html').as_uri())
         assert moved(page), f'{name}.html: the slider moves nothing'
+
 
 def test_scrubbers_live_in_the_results(results, browser):
     with browser.new_page() as page:
-        page.goto((results/'index.html').as_uri())
+        page.goto((results / 'index.html').as_uri())
         assert moved(page), 'the slider moves nothing'
+
 
 def test_search_finds(site, browser):
     with browser.new_page() as page:
-        page.goto((site/'search.html').as_uri())
+        page.goto((site / 'search.html').as_uri())
         page.locator('form input[name=q]').last.fill('scrubber')
         page.keyboard.press('Enter')
         page.locator('#search-results li a').first.wait_for()

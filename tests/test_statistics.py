@@ -1,4 +1,5 @@
 "What stands behind Table 2, on maps, masks and numbers that can be counted: blobs, drops, cycles, paired differences, verdicts."
+
 import warnings
 
 import matplotlib, numpy as np, pandas as pd, pytest
@@ -9,424 +10,805 @@ from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_paper_classes
 from interpvid.data.synthetic import box_mask
 from interpvid.explanation import Explanation
 from interpvid.figures import VERDICT_LOOKS, plot_conclusions, plot_distributions, plot_paired
-from interpvid.metrics import blob_stats, blob_summary, blobs, cycles_covered, drop_difference, drop_ratio, heat_in, paired_ci
-from interpvid.tables import (BLOB_VARIANTS, FILTERS, PAPER_F1, PAPER_SITE, PAPER_TABLE2, PAPER_UNFILTERED, STATEMENTS, TABLE2, VERDICTS, _holm,
-    blob_table, clip_stats, conclusions, cycle_table, filter_table, heat_before, legs_table, lost_by_reversal, paired_table, presence_table, table2)
+from interpvid.metrics import (
+    blob_stats,
+    blob_summary,
+    blobs,
+    cycles_covered,
+    drop_difference,
+    drop_ratio,
+    heat_in,
+    paired_ci,
+)
+from interpvid.tables import (
+    BLOB_VARIANTS,
+    FILTERS,
+    PAPER_F1,
+    PAPER_SITE,
+    PAPER_TABLE2,
+    PAPER_UNFILTERED,
+    STATEMENTS,
+    TABLE2,
+    VERDICTS,
+    _holm,
+    blob_table,
+    clip_stats,
+    conclusions,
+    cycle_table,
+    filter_table,
+    heat_before,
+    legs_table,
+    lost_by_reversal,
+    paired_table,
+    presence_table,
+    table2,
+)
 
-y,x = np.mgrid[:224,:224]
-def disc(cx, cy, diameter): return (np.hypot(x-cx, y-cy)<diameter/2).astype(np.float32)
+y, x = np.mgrid[:224, :224]
+
+
+def disc(cx, cy, diameter):
+    return (np.hypot(x - cx, y - cy) < diameter / 2).astype(np.float32)
+
 
 # ── blobs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-@pytest.mark.parametrize('cx,cy,diameter', [(111.5,111.5,40), (50,160,24), (180,30,70), (20,20,30)])
+
+@pytest.mark.parametrize('cx,cy,diameter', [(111.5, 111.5, 40), (50, 160, 24), (180, 30, 70), (20, 20, 30)])
 def test_a_disc_is_found_where_it_is_and_as_large_as_it_is(cx, cy, diameter):
-    (b,), = blobs(disc(cx, cy, diameter)[None])
-    assert b[:2]==pytest.approx((cx,cy), abs=1) and b[2]==pytest.approx(diameter, abs=2) # outlines run through pixels' centres
-    assert blob_stats(disc(cx, cy, diameter)[None])['centre distance']==pytest.approx(np.hypot(cx-111.5, cy-111.5), abs=1)
+    ((b,),) = blobs(disc(cx, cy, diameter)[None])
+    assert b[:2] == pytest.approx((cx, cy), abs=1) and b[2] == pytest.approx(
+        diameter, abs=2
+    )  # outlines run through pixels' centres
+    assert blob_stats(disc(cx, cy, diameter)[None])['centre distance'] == pytest.approx(
+        np.hypot(cx - 111.5, cy - 111.5), abs=1
+    )
+
 
 def test_blobs_are_counted_in_each_frame_and_measured_over_all():
-    two = np.maximum(disc(60,112,20), disc(160,112,40))
-    found = blobs(np.stack([two, disc(112,60,30), np.zeros((224,224)), two]))
-    assert [len(f) for f in found]==[2,1,0,2]
+    two = np.maximum(disc(60, 112, 20), disc(160, 112, 40))
+    found = blobs(np.stack([two, disc(112, 60, 30), np.zeros((224, 224)), two]))
+    assert [len(f) for f in found] == [2, 1, 0, 2]
     s = blob_summary(found)
-    assert s['blob count']==5/4 and s['frames without a blob']==1/4
-    assert s['blob size']==pytest.approx((2*20+2*40+30)/5, abs=1.5)
-    assert s['centre distance']==pytest.approx((2*51.5+2*48.5+51.5)/5, abs=1)
+    assert s['blob count'] == 5 / 4 and s['frames without a blob'] == 1 / 4
+    assert s['blob size'] == pytest.approx((2 * 20 + 2 * 40 + 30) / 5, abs=1.5)
+    assert s['centre distance'] == pytest.approx((2 * 51.5 + 2 * 48.5 + 51.5) / 5, abs=1)
+
 
 def test_blob_statistics_are_the_summary_without_empty_frames():
-    cam = np.stack([disc(112,112,30), np.zeros((224,224))]); s = blob_summary(blobs(cam)); del s['frames without a blob']
-    assert blob_stats(cam)==s
+    cam = np.stack([disc(112, 112, 30), np.zeros((224, 224))])
+    s = blob_summary(blobs(cam))
+    del s['frames without a blob']
+    assert blob_stats(cam) == s
+
 
 def test_nothing_has_no_size():
-    s = blob_summary(blobs(np.zeros((3,20,20))))
-    assert s['blob count']==0 and s['frames without a blob']==1 and np.isnan(s['blob size']) and np.isnan(s['centre distance'])
+    s = blob_summary(blobs(np.zeros((3, 20, 20))))
+    assert (
+        s['blob count'] == 0
+        and s['frames without a blob'] == 1
+        and np.isnan(s['blob size'])
+        and np.isnan(s['centre distance'])
+    )
+
 
 def test_a_disc_at_the_border_counts():
-    (b,), = blobs(disc(0,112,40)[None])
-    assert b[0]==pytest.approx(8.5, abs=2) # the centre of half a disc: 4r/3π
+    ((b,),) = blobs(disc(0, 112, 40)[None])
+    assert b[0] == pytest.approx(8.5, abs=2)  # the centre of half a disc: 4r/3π
+
 
 def test_small_maps_come_to_the_same_pixels():
-    y,x = np.mgrid[:28,:28]; s = blob_stats((np.hypot(x-13.5, y-13.5)<4)[None])
-    assert s['centre distance']==pytest.approx(0, abs=1) and s['blob size']==pytest.approx(64, abs=4)
+    y, x = np.mgrid[:28, :28]
+    s = blob_stats((np.hypot(x - 13.5, y - 13.5) < 4)[None])
+    assert s['centre distance'] == pytest.approx(0, abs=1) and s['blob size'] == pytest.approx(64, abs=4)
 
-@pytest.mark.parametrize('cam,says', [(np.zeros((4,4)),'T,H,W'), (np.full((1,4,4),np.nan),'not finite')])
+
+@pytest.mark.parametrize('cam,says', [(np.zeros((4, 4)), 'T,H,W'), (np.full((1, 4, 4), np.nan), 'not finite')])
 def test_maps_that_are_none(cam, says):
-    with pytest.raises(ValueError, match=says): blobs(cam)
+    with pytest.raises(ValueError, match=says):
+        blobs(cam)
 
-def explained(cam, model='I3D', label=0, classes=('made up','Holding something')):
-    T = len(cam); return Explanation(np.zeros((T,8,8,3),np.uint8), np.zeros(T), np.zeros(T), np.asarray(cam,np.float16), label, label, label, dict(OS=.9,FS=.1,RS=.5), {}, list(classes), model)
+
+def explained(cam, model='I3D', label=0, classes=('made up', 'Holding something')):
+    T = len(cam)
+    return Explanation(
+        np.zeros((T, 8, 8, 3), np.uint8),
+        np.zeros(T),
+        np.zeros(T),
+        np.asarray(cam, np.float16),
+        label,
+        label,
+        label,
+        dict(OS=0.9, FS=0.1, RS=0.5),
+        {},
+        list(classes),
+        model,
+    )
+
 
 def test_each_detector_sees_what_its_parameters_say():
-    small,large,faint = disc(40,112,9),disc(150,112,90),.3*disc(60,40,30)                          # 69 and 6362 pixels; 76 of 255
-    near = np.maximum(disc(40,190,10), disc(60,190,10))                                            # 20 apart
-    bar = ((np.abs(x-210)<4)&(y<100)).astype(np.float32)
-    count = lambda **p: len(blobs(np.max([small,large,faint,near,bar], 0)[None], **p)[0])
-    assert count()==6
-    assert count(**BLOB_VARIANTS['levels from 100'])==5                                            # not the faint one
-    assert count(**BLOB_VARIANTS['area from 100'])==3                                              # not the small one, not the two near ones (79 each)
-    assert count(**BLOB_VARIANTS['30 pixels apart'])==5                                            # the near ones as one
-    assert count(**BLOB_VARIANTS['circular'])==5                                                   # not the bar
-    assert count(**BLOB_VARIANTS["OpenCV's own, of bright blobs"])==count(filterByInertia=True, filterByConvexity=True)-1 # not the large one
+    small, large, faint = disc(40, 112, 9), disc(150, 112, 90), 0.3 * disc(60, 40, 30)  # 69 and 6362 pixels; 76 of 255
+    near = np.maximum(disc(40, 190, 10), disc(60, 190, 10))  # 20 apart
+    bar = ((np.abs(x - 210) < 4) & (y < 100)).astype(np.float32)
+    count = lambda **p: len(blobs(np.max([small, large, faint, near, bar], 0)[None], **p)[0])
+    assert count() == 6
+    assert count(**BLOB_VARIANTS['levels from 100']) == 5  # not the faint one
+    assert count(**BLOB_VARIANTS['area from 100']) == 3  # not the small one, not the two near ones (79 each)
+    assert count(**BLOB_VARIANTS['30 pixels apart']) == 5  # the near ones as one
+    assert count(**BLOB_VARIANTS['circular']) == 5  # not the bar
+    assert (
+        count(**BLOB_VARIANTS["OpenCV's own, of bright blobs"])
+        == count(filterByInertia=True, filterByConvexity=True) - 1
+    )  # not the large one
+
 
 def test_a_map_that_is_nowhere_dark_is_one_blob_unless_stretched():
-    veil = .6+.4*np.maximum(disc(60,112,40), disc(160,112,40))[None]
-    assert len(blobs(veil)[0])==2
-    (b,), = blobs(veil, stretch=False) # the whole picture swallows the discs, which lie within it
-    assert b[:2]==pytest.approx((111.5,111.5), abs=3)
+    veil = 0.6 + 0.4 * np.maximum(disc(60, 112, 40), disc(160, 112, 40))[None]
+    assert len(blobs(veil)[0]) == 2
+    ((b,),) = blobs(veil, stretch=False)  # the whole picture swallows the discs, which lie within it
+    assert b[:2] == pytest.approx((111.5, 111.5), abs=3)
+
 
 def test_a_hollow_form_is_not_convex():
-    moon = disc(112,112,80)*(1-disc(140,112,70))
-    assert len(blobs(moon[None])[0])==1 and not len(blobs(moon[None], **BLOB_VARIANTS['convex'])[0])
+    moon = disc(112, 112, 80) * (1 - disc(140, 112, 70))
+    assert len(blobs(moon[None])[0]) == 1 and not len(blobs(moon[None], **BLOB_VARIANTS['convex'])[0])
+
 
 def test_opencv_has_every_parameter():
     import cv2
+
     own = cv2.SimpleBlobDetector_Params()
-    for p in BLOB_VARIANTS.values(): blobs(np.zeros((1,8,8)), **p)
+    for p in BLOB_VARIANTS.values():
+        blobs(np.zeros((1, 8, 8)), **p)
     from interpvid.metrics import BLOB_PARAMS
+
     ours = {**BLOB_PARAMS, **BLOB_VARIANTS["OpenCV's own, of bright blobs"]}
-    assert [k for k,v in ours.items() if getattr(own, k)!=v]==['blobColor']
+    assert [k for k, v in ours.items() if getattr(own, k) != v] == ['blobColor']
+
 
 def test_blobs_by_detector():
-    es = [explained([disc(112,112,40)]*2), explained([disc(112,112,40),np.zeros((224,224))]), explained([disc(60,112,8)]*2, 'C-LSTM'), explained([disc(60,112,40)]*2, 'C-LSTM', 1)]
-    t = blob_table(es, {'a':{}, 'b':dict(minArea=100.)})
-    assert list(t.index)==[('a','I3D'),('a','C-LSTM'),('b','I3D'),('b','C-LSTM')] and t['clips'].tolist()==[2,1,2,1]  # 'Holding something' is left out
-    assert t['blob count'].tolist()==[.75,1,.75,0] and t['frames without a blob'].tolist()==[.25,0,.25,1]
-    assert np.isnan(t.loc[('b','C-LSTM'),'blob size']) and t.loc[('a','I3D'),'blob size']==pytest.approx(40, abs=1.5)
-    pd.testing.assert_series_equal(blob_table(es, {'here':{}}).loc['here','blob count'], clip_stats(es[:3]).groupby('model', sort=False)['blob count'].mean())
-    assert list(blob_table([]).columns)==list(t.columns) and not len(blob_table([]))
+    es = [
+        explained([disc(112, 112, 40)] * 2),
+        explained([disc(112, 112, 40), np.zeros((224, 224))]),
+        explained([disc(60, 112, 8)] * 2, 'C-LSTM'),
+        explained([disc(60, 112, 40)] * 2, 'C-LSTM', 1),
+    ]
+    t = blob_table(es, {'a': {}, 'b': dict(minArea=100.0)})
+    assert list(t.index) == [('a', 'I3D'), ('a', 'C-LSTM'), ('b', 'I3D'), ('b', 'C-LSTM')] and t['clips'].tolist() == [
+        2,
+        1,
+        2,
+        1,
+    ]  # 'Holding something' is left out
+    assert t['blob count'].tolist() == [0.75, 1, 0.75, 0] and t['frames without a blob'].tolist() == [0.25, 0, 0.25, 1]
+    assert np.isnan(t.loc[('b', 'C-LSTM'), 'blob size']) and t.loc[('a', 'I3D'), 'blob size'] == pytest.approx(
+        40, abs=1.5
+    )
+    pd.testing.assert_series_equal(
+        blob_table(es, {'here': {}}).loc['here', 'blob count'],
+        clip_stats(es[:3]).groupby('model', sort=False)['blob count'].mean(),
+    )
+    assert list(blob_table([]).columns) == list(t.columns) and not len(blob_table([]))
+
 
 # ── heat ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+
 def test_heat_in_boxes_of_a_picture_that_is_not_square():
-    box = box_mask(np.array([[[120,0,159,59]]]), (120,160))[:,0]                                    # 40 of 160 columns, 60 of 120 rows
-    cam = np.ones((1,120,160)); cam[0,:60,120:] = 7
-    share,area = heat_in(cam, box, [True])
-    assert area==1/8 and share==pytest.approx(7/(7+7))
+    box = box_mask(np.array([[[120, 0, 159, 59]]]), (120, 160))[:, 0]  # 40 of 160 columns, 60 of 120 rows
+    cam = np.ones((1, 120, 160))
+    cam[0, :60, 120:] = 7
+    share, area = heat_in(cam, box, [True])
+    assert area == 1 / 8 and share == pytest.approx(7 / (7 + 7))
+
 
 # ── drops ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-score = st.floats(0, 1, width=32) # as networks give them
+score = st.floats(0, 1, width=32)  # as networks give them
+
+
 @given(score, score, score)
 def test_a_ratio_is_there_exactly_where_both_drops_are_large_enough(OS, FS, RS):
     r = drop_ratio(OS, FS, RS)
-    assert np.isnan(r)==(not (OS-FS>.01 and OS-RS>.01))
-    if r>1: assert drop_difference(OS, FS, RS)>=0
+    assert np.isnan(r) == (not (OS - FS > 0.01 and OS - RS > 0.01))
+    if r > 1:
+        assert drop_difference(OS, FS, RS) >= 0
 
-def scored(rows, model='I3D', label='made up'): return pd.DataFrame(rows, columns=['OS','FS','RS']).assign(model=model, **{'class':label})
+
+def scored(rows, model='I3D', label='made up'):
+    return pd.DataFrame(rows, columns=['OS', 'FS', 'RS']).assign(model=model, **{'class': label})
+
 
 def test_each_filter_of_the_drop_ratio_by_hand():
-    s = scored([(.9,.1,.5),      # 2
-                (.9,.1,.7),      # 4
-                (.9,.1,.899),    # 800: OS-RS small
-                (.9,.895,.7),    # 0.025: OS-FS small
-                (.9,.91,.7),     # -0.05: OS-FS small, freezing helps
-                (.9,.1,.95),     # -16: OS-RS small, reversing helps
-                (.9,.9,.9),      # none: both
-                (np.nan,.1,.2)]) # no scores
-    t = filter_table(pd.concat([s, scored([(1.,0.,0.)]*3, label='Holding something'), scored([(.5,.5,.5)], 'C-LSTM')]))
+    s = scored(
+        [
+            (0.9, 0.1, 0.5),  # 2
+            (0.9, 0.1, 0.7),  # 4
+            (0.9, 0.1, 0.899),  # 800: OS-RS small
+            (0.9, 0.895, 0.7),  # 0.025: OS-FS small
+            (0.9, 0.91, 0.7),  # -0.05: OS-FS small, freezing helps
+            (0.9, 0.1, 0.95),  # -16: OS-RS small, reversing helps
+            (0.9, 0.9, 0.9),  # none: both
+            (np.nan, 0.1, 0.2),
+        ]
+    )  # no scores
+    t = filter_table(
+        pd.concat([s, scored([(1.0, 0.0, 0.0)] * 3, label='Holding something'), scored([(0.5, 0.5, 0.5)], 'C-LSTM')])
+    )
     i = t.loc['I3D']
-    assert i['clips'].tolist()==[2,4,6] and i['left out'].tolist()==[5,3,1]
-    np.testing.assert_allclose(i['mean'], [3, (2+4+.025-.05)/4, (2+4+800+.025-.05-16)/6], rtol=1e-6)
-    np.testing.assert_allclose(i['sd'].iloc[0], np.sqrt(2)); np.testing.assert_allclose(i['median'], [3, (2+.025)/2, (2+.025)/2], rtol=1e-6)
-    assert i.loc['both drops > 0.01',['OS-FS small','OS-RS small','both small']].tolist()==[2,2,1]
-    assert i.loc['OS-RS > 0.01',['OS-FS small','OS-RS small','both small']].tolist()==[0,3,0]
-    assert i.loc['none',['OS-FS small','OS-RS small','both small']].tolist()==[0,1,0]
-    assert i['paper'].tolist()==['3.7 ± 9.7','–','323 ± 8640']
-    c = t.loc['C-LSTM']; assert c['clips'].tolist()==[0,0,0] and c['mean'].isna().all()
+    assert i['clips'].tolist() == [2, 4, 6] and i['left out'].tolist() == [5, 3, 1]
+    np.testing.assert_allclose(
+        i['mean'], [3, (2 + 4 + 0.025 - 0.05) / 4, (2 + 4 + 800 + 0.025 - 0.05 - 16) / 6], rtol=1e-6
+    )
+    np.testing.assert_allclose(i['sd'].iloc[0], np.sqrt(2))
+    np.testing.assert_allclose(i['median'], [3, (2 + 0.025) / 2, (2 + 0.025) / 2], rtol=1e-6)
+    assert i.loc['both drops > 0.01', ['OS-FS small', 'OS-RS small', 'both small']].tolist() == [2, 2, 1]
+    assert i.loc['OS-RS > 0.01', ['OS-FS small', 'OS-RS small', 'both small']].tolist() == [0, 3, 0]
+    assert i.loc['none', ['OS-FS small', 'OS-RS small', 'both small']].tolist() == [0, 1, 0]
+    assert i['paper'].tolist() == ['3.7 ± 9.7', '–', '323 ± 8640']
+    c = t.loc['C-LSTM']
+    assert c['clips'].tolist() == [0, 0, 0] and c['mean'].isna().all()
+
 
 @given(st.lists(st.tuples(score, score, score), min_size=1, max_size=20))
 @settings(deadline=None)
 def test_filters_account_for_every_clip_and_agree_with_the_ratio(rows):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        s = scored(rows); t = filter_table(s).loc['I3D']
-    assert list(t.index)==list(FILTERS) and t['clips'].is_monotonic_increasing
-    assert (t['clips']+t['left out']==len(s)).all() and (t[['OS-FS small','OS-RS small','both small']].sum(axis=1)==t['left out']).all()
+        s = scored(rows)
+        t = filter_table(s).loc['I3D']
+    assert list(t.index) == list(FILTERS) and t['clips'].is_monotonic_increasing
+    assert (t['clips'] + t['left out'] == len(s)).all() and (
+        t[['OS-FS small', 'OS-RS small', 'both small']].sum(axis=1) == t['left out']
+    ).all()
     r = drop_ratio(s['OS'], s['FS'], s['RS'])
-    assert t['clips'].iloc[0]==np.isfinite(r).sum()
-    if np.isfinite(r).any(): assert t['mean'].iloc[0]==pytest.approx(np.nanmean(r))
+    assert t['clips'].iloc[0] == np.isfinite(r).sum()
+    if np.isfinite(r).any():
+        assert t['mean'].iloc[0] == pytest.approx(np.nanmean(r))
+
 
 # ── cycles ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-quarter = np.arange(12)/4 # a quarter of a cycle from frame to frame
-@pytest.mark.parametrize('mask,hidden,left', [
-    ('000000000000', 0,    2.75),
-    ('111111111111', 2.75, 0),
-    ('100000000000', 0,    2.75), # frame 0 is held by nothing
-    ('010000000000', .25,  2.25), # frame 1 shows frame 0; from 1 to 2 there is a jump
-    ('110000000000', .25,  2.25),
-    ('000011110000', 1,    .75),  # 3 is held up to 7
-    ('001001111000', 1,    .5),   # two runs: 1 to 2 and 4 to 8 are hidden; 9 to 11 is left
-    ('000000001111', 1,    1.75),
-    ('010101010101', .25,  0),    # nothing moves from one frame to the next
-])
+quarter = np.arange(12) / 4  # a quarter of a cycle from frame to frame
+
+
+@pytest.mark.parametrize(
+    'mask,hidden,left',
+    [
+        ('000000000000', 0, 2.75),
+        ('111111111111', 2.75, 0),
+        ('100000000000', 0, 2.75),  # frame 0 is held by nothing
+        ('010000000000', 0.25, 2.25),  # frame 1 shows frame 0; from 1 to 2 there is a jump
+        ('110000000000', 0.25, 2.25),
+        ('000011110000', 1, 0.75),  # 3 is held up to 7
+        ('001001111000', 1, 0.5),  # two runs: 1 to 2 and 4 to 8 are hidden; 9 to 11 is left
+        ('000000001111', 1, 1.75),
+        ('010101010101', 0.25, 0),  # nothing moves from one frame to the next
+    ],
+)
 def test_cycles_by_hand(mask, hidden, left):
-    m = np.array([c=='1' for c in mask])
-    assert cycles_covered(m, quarter)==(hidden,left)
-    assert cycles_covered(m, 7.3-quarter)==pytest.approx((hidden,left)) and cycles_covered(m.astype(int), quarter)==(hidden,left)
+    m = np.array([c == '1' for c in mask])
+    assert cycles_covered(m, quarter) == (hidden, left)
+    assert cycles_covered(m, 7.3 - quarter) == pytest.approx((hidden, left)) and cycles_covered(
+        m.astype(int), quarter
+    ) == (hidden, left)
+
 
 def test_where_nobody_is_there_no_cycle_passes():
-    phase = np.array([0,.5,1,np.nan,np.nan,np.nan,2.5,3,3.5,4]); m = np.zeros(10, bool)
-    assert cycles_covered(m, phase)==(0,1.5)              # 2.5 to 4, not 0 to 4
-    m[2:8] = True; assert cycles_covered(m, phase)==(1,.5) # 0.5 to 1 and 2.5 to 3 are hidden; 0 to 0.5, 3.5 to 4 are left
+    phase = np.array([0, 0.5, 1, np.nan, np.nan, np.nan, 2.5, 3, 3.5, 4])
+    m = np.zeros(10, bool)
+    assert cycles_covered(m, phase) == (0, 1.5)  # 2.5 to 4, not 0 to 4
+    m[2:8] = True
+    assert cycles_covered(m, phase) == (1, 0.5)  # 0.5 to 1 and 2.5 to 3 are hidden; 0 to 0.5, 3.5 to 4 are left
     assert np.isnan(cycles_covered(m, np.full(10, np.nan))).all()
 
+
 def test_the_longest_run_is_the_one_with_most_cycles():
-    fast = np.array([0,.1,.2,.3,.4,.5,1.5,2.5,2.6])
-    assert cycles_covered([0,1,1,1,0,0,1,1,0], fast)==pytest.approx((2,.1))
+    fast = np.array([0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.5, 2.5, 2.6])
+    assert cycles_covered([0, 1, 1, 1, 0, 0, 1, 1, 0], fast) == pytest.approx((2, 0.1))
+
 
 def test_what_freezing_holds_is_what_is_hidden():
     import torch
     from interpvid.masks.perturb import freeze
+
     rng = np.random.default_rng(0)
     for _ in range(20):
-        m = rng.random(16)<.4; phase = np.cumsum(rng.uniform(.05,.4,16))
-        shown = freeze(torch.tensor(phase, dtype=torch.float64)[None,None,:,None,None], torch.tensor(m, dtype=torch.float64)[None]).flatten().numpy()
-        new = np.isclose(shown, phase); runs = np.split(np.arange(16), np.flatnonzero(np.diff(new.astype(int)))+1)
-        hidden = max((phase[r[-1]]-phase[r[0]-1] for r in runs if not new[r[0]]), default=0)
-        left = max((phase[r[-1]]-phase[r[0]] for r in runs if new[r[0]]), default=0)
-        assert cycles_covered(m, phase)==pytest.approx((hidden,left))
+        m = rng.random(16) < 0.4
+        phase = np.cumsum(rng.uniform(0.05, 0.4, 16))
+        shown = (
+            freeze(
+                torch.tensor(phase, dtype=torch.float64)[None, None, :, None, None],
+                torch.tensor(m, dtype=torch.float64)[None],
+            )
+            .flatten()
+            .numpy()
+        )
+        new = np.isclose(shown, phase)
+        runs = np.split(np.arange(16), np.flatnonzero(np.diff(new.astype(int))) + 1)
+        hidden = max((phase[r[-1]] - phase[r[0] - 1] for r in runs if not new[r[0]]), default=0)
+        left = max((phase[r[-1]] - phase[r[0]] for r in runs if new[r[0]]), default=0)
+        assert cycles_covered(m, phase) == pytest.approx((hidden, left))
 
-@given(st.integers(1,40).flatmap(lambda T: st.tuples(st.lists(st.booleans(), min_size=T, max_size=T), st.lists(st.floats(0,1), min_size=T, max_size=T))), st.floats(-5,5))
+
+@given(
+    st.integers(1, 40).flatmap(
+        lambda T: st.tuples(
+            st.lists(st.booleans(), min_size=T, max_size=T), st.lists(st.floats(0, 1), min_size=T, max_size=T)
+        )
+    ),
+    st.floats(-5, 5),
+)
 def test_cycles_do_not_hang_on_start_or_direction(both, start):
-    m,phase = np.array(both[0]),np.cumsum(both[1])
-    h,l = cycles_covered(m, phase); total = phase[-1]-phase[0]
-    assert h>=0 and l>=0 and h+l<=total+1e-9
-    assert cycles_covered(m, start-phase)==pytest.approx((h,l), abs=1e-9)
-    more = m|(np.arange(len(m))==len(m)//2); h2,l2 = cycles_covered(more, phase)
-    assert h2>=h-1e-9 and l2<=l+1e-9
+    m, phase = np.array(both[0]), np.cumsum(both[1])
+    h, l = cycles_covered(m, phase)
+    total = phase[-1] - phase[0]
+    assert h >= 0 and l >= 0 and h + l <= total + 1e-9
+    assert cycles_covered(m, start - phase) == pytest.approx((h, l), abs=1e-9)
+    more = m | (np.arange(len(m)) == len(m) // 2)
+    h2, l2 = cycles_covered(more, phase)
+    assert h2 >= h - 1e-9 and l2 <= l + 1e-9
 
-@pytest.mark.parametrize('mask,phase,says', [(np.zeros(3),np.zeros(4),r'\(3,\) and \(4,\)'), (np.zeros((2,3)),np.zeros((2,3)),'one mask'), ([.2,.7],[0,1],'mask>.5')])
+
+@pytest.mark.parametrize(
+    'mask,phase,says',
+    [
+        (np.zeros(3), np.zeros(4), r'\(3,\) and \(4,\)'),
+        (np.zeros((2, 3)), np.zeros((2, 3)), 'one mask'),
+        ([0.2, 0.7], [0, 1], 'mask>.5'),
+    ],
+)
 def test_masks_that_hide_no_cycles(mask, phase, says):
-    with pytest.raises(ValueError, match=says): cycles_covered(mask, phase)
+    with pytest.raises(ValueError, match=says):
+        cycles_covered(mask, phase)
+
 
 # ── paired differences ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+
 def test_paired_difference_by_hand():
-    a,b = np.array([5,7,9,4,6,8,np.nan,1]),np.array([3,6,6,5,6,4,2,np.inf])
-    r = paired_ci(a, b)                                    # 2, 1, 3, -1, 0, 4
-    assert r['clips']==6 and r['difference']==1.5 and r['first larger']==4/6 and r['low']<1.5<r['high']
+    a, b = np.array([5, 7, 9, 4, 6, 8, np.nan, 1]), np.array([3, 6, 6, 5, 6, 4, 2, np.inf])
+    r = paired_ci(a, b)  # 2, 1, 3, -1, 0, 4
+    assert r['clips'] == 6 and r['difference'] == 1.5 and r['first larger'] == 4 / 6 and r['low'] < 1.5 < r['high']
     from scipy.stats import wilcoxon
-    assert r['p']==wilcoxon([2,1,3,-1,0,4]).pvalue
+
+    assert r['p'] == wilcoxon([2, 1, 3, -1, 0, 4]).pvalue
+
 
 def test_signed_ranks_by_hand():
-    assert paired_ci(np.arange(1,7), np.zeros(6))['p']==pytest.approx(2/2**6)                    # all of one sign
-    assert paired_ci(np.arange(1,7)*[-1,1,1,1,1,1], np.zeros(6))['p']==pytest.approx(4/2**6)     # rank sums 1 and 20: {}, {1} at either end
+    assert paired_ci(np.arange(1, 7), np.zeros(6))['p'] == pytest.approx(2 / 2**6)  # all of one sign
+    assert paired_ci(np.arange(1, 7) * [-1, 1, 1, 1, 1, 1], np.zeros(6))['p'] == pytest.approx(
+        4 / 2**6
+    )  # rank sums 1 and 20: {}, {1} at either end
+
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(3); inside = 0
+    rng = np.random.default_rng(3)
+    inside = 0
     for _ in range(200):
-        d = rng.exponential(1, 40); r = paired_ci(d, np.zeros(40), n=400); inside += r['low']<=1<=r['high']
-    assert 175<=inside<=198 # 95 % of 200 is 190
+        d = rng.exponential(1, 40)
+        r = paired_ci(d, np.zeros(40), n=400)
+        inside += r['low'] <= 1 <= r['high']
+    assert 175 <= inside <= 198  # 95 % of 200 is 190
+
 
 def test_equal_and_constant_numbers():
-    assert paired_ci(np.arange(8), np.arange(8))=={'clips':8, 'difference':0, 'low':0, 'high':0, 'p':1, 'first larger':0}
-    r = paired_ci(np.arange(8)+2, np.arange(8)); assert (r['low'],r['high'])==(2,2) and r['p']==pytest.approx(2/2**8)
+    assert paired_ci(np.arange(8), np.arange(8)) == {
+        'clips': 8,
+        'difference': 0,
+        'low': 0,
+        'high': 0,
+        'p': 1,
+        'first larger': 0,
+    }
+    r = paired_ci(np.arange(8) + 2, np.arange(8))
+    assert (r['low'], r['high']) == (2, 2) and r['p'] == pytest.approx(2 / 2**8)
+
 
 @pytest.mark.parametrize('n', range(6))
 def test_few_clips_have_no_interval(n):
-    r = paired_ci(np.arange(n)+1., np.zeros(n))
-    assert r['clips']==n and np.isnan([r['low'],r['high'],r['p']]).all() and np.isnan(r['difference'])==(n==0)
+    r = paired_ci(np.arange(n) + 1.0, np.zeros(n))
+    assert r['clips'] == n and np.isnan([r['low'], r['high'], r['p']]).all() and np.isnan(r['difference']) == (n == 0)
 
-@given(st.lists(st.tuples(st.integers(-9,9), st.integers(-9,9)), min_size=6, max_size=25))
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=6, max_size=25))
 @settings(deadline=None, max_examples=60)
 def test_the_difference_changes_sign_with_the_order(pairs):
-    a,b = np.array(pairs, float).T
+    a, b = np.array(pairs, float).T
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        r,q = paired_ci(a, b, n=200),paired_ci(b, a, n=200)
-    assert np.isfinite([r['low'],r['high'],r['p']]).all() and r['low']<=r['high'] and 0<=r['p']<=1
-    assert r['difference']==pytest.approx(-q['difference']) and r['p']==pytest.approx(q['p'])
-    assert min(a-b)<=r['low'] and r['high']<=max(a-b)
+        r, q = paired_ci(a, b, n=200), paired_ci(b, a, n=200)
+    assert np.isfinite([r['low'], r['high'], r['p']]).all() and r['low'] <= r['high'] and 0 <= r['p'] <= 1
+    assert r['difference'] == pytest.approx(-q['difference']) and r['p'] == pytest.approx(q['p'])
+    assert min(a - b) <= r['low'] and r['high'] <= max(a - b)
+
 
 def test_the_same_seed_the_same_interval():
-    a = np.random.default_rng(0).normal(size=20); z = np.zeros(20)
-    assert paired_ci(a, z)==paired_ci(a, z)!=paired_ci(a, z, seed=1)
-    assert paired_ci(a, z, level=.5)['low']>paired_ci(a, z)['low']
+    a = np.random.default_rng(0).normal(size=20)
+    z = np.zeros(20)
+    assert paired_ci(a, z) == paired_ci(a, z) != paired_ci(a, z, seed=1)
+    assert paired_ci(a, z, level=0.5)['low'] > paired_ci(a, z)['low']
+
 
 def test_arrays_that_are_no_pairs():
-    with pytest.raises(ValueError, match=r'\(3,\) and \(4,\)'): paired_ci(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match=r'\(3,\) and \(4,\)'):
+        paired_ci(np.zeros(3), np.zeros(4))
+
 
 def test_holm_by_hand():
-    np.testing.assert_allclose(_holm([.01,.04,.03,.005]), [.03,.06,.06,.02])
-    np.testing.assert_allclose(_holm([.5,np.nan,.4]), [.8,np.nan,.8])
+    np.testing.assert_allclose(_holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(_holm([0.5, np.nan, 0.4]), [0.8, np.nan, 0.8])
     assert np.isnan(_holm([np.nan])).all() and not len(_holm([]))
 
-@given(st.lists(st.floats(0,1), min_size=1, max_size=8))
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_keeps_the_order_and_never_lowers(p):
-    p = np.array(p); h = _holm(p)
-    assert (h>=p).all() and (h<=1).all() and (h<=np.minimum(p*len(p)+1e-12, 1)).all() and (np.diff(h[np.argsort(p, kind='stable')])>=0).all()
+    p = np.array(p)
+    h = _holm(p)
+    assert (
+        (h >= p).all()
+        and (h <= 1).all()
+        and (h <= np.minimum(p * len(p) + 1e-12, 1)).all()
+        and (np.diff(h[np.argsort(p, kind='stable')]) >= 0).all()
+    )
+
 
 N = 12
+
+
 def numbers(model='I3D', clips=np.arange(N), **columns):
-    return pd.DataFrame({'model':model, 'class':'made up', 'clip':clips, **{c: 0. for c in TABLE2}, **{k.replace('_',' '): v for k,v in columns.items()}})
-def pair_of(**diff): # C-LSTM's numbers, and I3D's larger by `diff`
-    base = {k: np.arange(N)*1. for k in diff}
-    return pd.concat([numbers(**{k: base[k]+d for k,d in diff.items()}), numbers('C-LSTM', **base)], ignore_index=True)
+    return pd.DataFrame(
+        {
+            'model': model,
+            'class': 'made up',
+            'clip': clips,
+            **{c: 0.0 for c in TABLE2},
+            **{k.replace('_', ' '): v for k, v in columns.items()},
+        }
+    )
+
+
+def pair_of(**diff):  # C-LSTM's numbers, and I3D's larger by `diff`
+    base = {k: np.arange(N) * 1.0 for k in diff}
+    return pd.concat(
+        [numbers(**{k: base[k] + d for k, d in diff.items()}), numbers('C-LSTM', **base)], ignore_index=True
+    )
+
 
 def test_clips_are_paired_by_number_whatever_their_order():
-    s = pair_of(mask_length=-2+np.arange(N)%2); mixed = s.sample(frac=1, random_state=0).sort_values('model', ascending=False)
-    t = paired_table(s); assert t.loc['mask length','difference']==-1.5 and t.loc['mask length',['I3D','C-LSTM']].tolist()==[4,5.5] and list(t.index)==TABLE2
-    pd.testing.assert_frame_equal(t.drop(columns=['low','high']), paired_table(mixed).drop(columns=['low','high'])) # draws follow the order of clips
-    b = paired_table(s, models=('C-LSTM','I3D')); assert b.loc['mask length','difference']==1.5 and list(b.columns[1:3])==['C-LSTM','I3D']
+    s = pair_of(mask_length=-2 + np.arange(N) % 2)
+    mixed = s.sample(frac=1, random_state=0).sort_values('model', ascending=False)
+    t = paired_table(s)
+    assert (
+        t.loc['mask length', 'difference'] == -1.5
+        and t.loc['mask length', ['I3D', 'C-LSTM']].tolist() == [4, 5.5]
+        and list(t.index) == TABLE2
+    )
+    pd.testing.assert_frame_equal(
+        t.drop(columns=['low', 'high']), paired_table(mixed).drop(columns=['low', 'high'])
+    )  # draws follow the order of clips
+    b = paired_table(s, models=('C-LSTM', 'I3D'))
+    assert b.loc['mask length', 'difference'] == 1.5 and list(b.columns[1:3]) == ['C-LSTM', 'I3D']
+
 
 def test_only_clips_with_both_numbers_count():
-    s = pair_of(drop_ratio=1.); s.loc[[0,N+1],'drop ratio'] = np.nan; s = s.drop(index=2)
-    t = paired_table(s, ['drop ratio']); kept = np.arange(3,N)
-    assert t['clips'].tolist()==[N-3] and t['I3D'].tolist()==[kept.mean()+1] and t['difference'].tolist()==[1]
-    assert paired_table(s, ['mask length'])['clips'].tolist()==[N-1]
+    s = pair_of(drop_ratio=1.0)
+    s.loc[[0, N + 1], 'drop ratio'] = np.nan
+    s = s.drop(index=2)
+    t = paired_table(s, ['drop ratio'])
+    kept = np.arange(3, N)
+    assert t['clips'].tolist() == [N - 3] and t['I3D'].tolist() == [kept.mean() + 1] and t['difference'].tolist() == [1]
+    assert paired_table(s, ['mask length'])['clips'].tolist() == [N - 1]
+
 
 def test_control_classes_are_left_out_of_pairs():
-    s = pair_of(mask_length=1.); s.loc[s['clip']<3,'class'] = 'Holding something'
-    assert paired_table(s, ['mask length'])['clips'].tolist()==[N-3] and paired_table(s, ['mask length'], without=())['clips'].tolist()==[N]
+    s = pair_of(mask_length=1.0)
+    s.loc[s['clip'] < 3, 'class'] = 'Holding something'
+    assert paired_table(s, ['mask length'])['clips'].tolist() == [N - 3] and paired_table(
+        s, ['mask length'], without=()
+    )['clips'].tolist() == [N]
+
 
 def test_holm_counts_the_columns_that_were_tested():
-    s = pair_of(mask_length=1+np.arange(N)/10, blob_count=np.resize([1,-1.],N)); s['drop ratio'] = np.nan
-    t = paired_table(s, ['mask length','blob count','drop ratio'])
-    assert t.loc['mask length','p (Holm)']==pytest.approx(2*2/2**N) and np.isnan(t.loc['drop ratio','p (Holm)']) and t.loc['drop ratio','clips']==0
+    s = pair_of(mask_length=1 + np.arange(N) / 10, blob_count=np.resize([1, -1.0], N))
+    s['drop ratio'] = np.nan
+    t = paired_table(s, ['mask length', 'blob count', 'drop ratio'])
+    assert (
+        t.loc['mask length', 'p (Holm)'] == pytest.approx(2 * 2 / 2**N)
+        and np.isnan(t.loc['drop ratio', 'p (Holm)'])
+        and t.loc['drop ratio', 'clips'] == 0
+    )
 
-@pytest.mark.parametrize('change,says', [
-    (lambda s: s.drop(columns='clip'), 'assign\\(clip='),
-    (lambda s: pd.concat([s, s[s['clip']==4]]), 'clip 4 is there more than once for I3D'),
-    (lambda s: s[s['model']=='I3D'], 'two networks'),
-    (lambda s: pd.concat([s, numbers('third')]), 'two networks'),
-    (lambda s: s.drop(columns='mask length'), "no column 'mask length'"),
-    (lambda s: s.assign(**{'class':np.where((s['model']=='I3D')&(s['clip']==3), 'else', 'made up')}), "clip 3 is 'else' for I3D"),
-])
+
+@pytest.mark.parametrize(
+    'change,says',
+    [
+        (lambda s: s.drop(columns='clip'), 'assign\\(clip='),
+        (lambda s: pd.concat([s, s[s['clip'] == 4]]), 'clip 4 is there more than once for I3D'),
+        (lambda s: s[s['model'] == 'I3D'], 'two networks'),
+        (lambda s: pd.concat([s, numbers('third')]), 'two networks'),
+        (lambda s: s.drop(columns='mask length'), "no column 'mask length'"),
+        (
+            lambda s: s.assign(**{'class': np.where((s['model'] == 'I3D') & (s['clip'] == 3), 'else', 'made up')}),
+            "clip 3 is 'else' for I3D",
+        ),
+    ],
+)
 def test_tables_that_cannot_be_paired(change, says):
-    with pytest.raises(ValueError, match=says): paired_table(change(pair_of(mask_length=1.)))
+    with pytest.raises(ValueError, match=says):
+        paired_table(change(pair_of(mask_length=1.0)))
+
 
 def test_two_of_three_networks_are_paired_by_name():
-    assert paired_table(pd.concat([pair_of(mask_length=1.), numbers('third')]), models=('I3D','third')).loc['mask length','third']==0
+    assert (
+        paired_table(pd.concat([pair_of(mask_length=1.0), numbers('third')]), models=('I3D', 'third')).loc[
+            'mask length', 'third'
+        ]
+        == 0
+    )
+
 
 # ── verdicts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+
 @pytest.mark.parametrize('column', STATEMENTS)
 def test_verdicts(column):
-    text,sign = STATEMENTS[column]; k = column.replace(' ','_')
-    verdict = lambda d, **kw: conclusions(pair_of(**{k: d}), [column], **kw).loc[text,'verdict']
-    some = 1+np.arange(N)/9
-    assert verdict(sign*some)=='as in the paper' and verdict(-sign*some)=='the opposite'
-    assert verdict(np.resize([1,-1.],N))=='not told apart' and verdict(0.)=='not told apart'
-    assert verdict(sign*some, without=('made up',))=='no clips'
-    few = pair_of(**{k: sign*some}); assert conclusions(few[few['clip']<5], [column])['verdict'].tolist()==['not told apart'] # five clips tell nothing
+    text, sign = STATEMENTS[column]
+    k = column.replace(' ', '_')
+    verdict = lambda d, **kw: conclusions(pair_of(**{k: d}), [column], **kw).loc[text, 'verdict']
+    some = 1 + np.arange(N) / 9
+    assert verdict(sign * some) == 'as in the paper' and verdict(-sign * some) == 'the opposite'
+    assert verdict(np.resize([1, -1.0], N)) == 'not told apart' and verdict(0.0) == 'not told apart'
+    assert verdict(sign * some, without=('made up',)) == 'no clips'
+    few = pair_of(**{k: sign * some})
+    assert conclusions(few[few['clip'] < 5], [column])['verdict'].tolist() == [
+        'not told apart'
+    ]  # five clips tell nothing
+
 
 def test_the_papers_own_means_point_the_way_of_its_statements():
-    for c,(_,sign) in STATEMENTS.items():
-        a,b = (float(PAPER_TABLE2.loc[m,c].split()[0]) for m in ('I3D','C-LSTM'))
-        assert np.sign(a-b)==sign
+    for c, (_, sign) in STATEMENTS.items():
+        a, b = (float(PAPER_TABLE2.loc[m, c].split()[0]) for m in ('I3D', 'C-LSTM'))
+        assert np.sign(a - b) == sign
+
 
 def test_conclusions_show_the_papers_means_and_need_its_networks():
-    t = conclusions(pair_of(mask_length=-1.)); assert t['I3D, paper'].tolist()[0]=='6.1 ± 3.3' and t['column'].tolist()==list(STATEMENTS) and set(t['verdict'])<=set(VERDICTS)
-    with pytest.raises(ValueError, match='states nothing about'): conclusions(pair_of(mask_length=1.), ['blob size'])
-    s = pair_of(mask_length=1.); s['model'] = s['model'].map({'I3D':'mine','C-LSTM':'yours'})
-    with pytest.raises(ValueError, match='two networks'): conclusions(s)
-    assert conclusions(s, models=('mine','yours')).loc["I3D's masks are shorter",'verdict']=='the opposite'
+    t = conclusions(pair_of(mask_length=-1.0))
+    assert (
+        t['I3D, paper'].tolist()[0] == '6.1 ± 3.3'
+        and t['column'].tolist() == list(STATEMENTS)
+        and set(t['verdict']) <= set(VERDICTS)
+    )
+    with pytest.raises(ValueError, match='states nothing about'):
+        conclusions(pair_of(mask_length=1.0), ['blob size'])
+    s = pair_of(mask_length=1.0)
+    s['model'] = s['model'].map({'I3D': 'mine', 'C-LSTM': 'yours'})
+    with pytest.raises(ValueError, match='two networks'):
+        conclusions(s)
+    assert conclusions(s, models=('mine', 'yours')).loc["I3D's masks are shorter", 'verdict'] == 'the opposite'
+
 
 # ── the paper's numbers ────────────────────────────────────────────────────────────────────────────────────────────────
 
+
 def test_the_papers_classes_are_the_datasets():
-    assert set(PAPER_F1.index)=={SSV2_CLASSES[i] for i in ssv2_paper_classes()}
-    assert set(PAPER_F1.index[PAPER_F1['section']=='5.1'])=={SSV2_CLASSES[i] for i in ssv2_paper_classes(7)}
-    assert PAPER_F1['I3D'].sum()==pytest.approx(6.02) and PAPER_F1['C-LSTM'].sum()==pytest.approx(4.90)
+    assert set(PAPER_F1.index) == {SSV2_CLASSES[i] for i in ssv2_paper_classes()}
+    assert set(PAPER_F1.index[PAPER_F1['section'] == '5.1']) == {SSV2_CLASSES[i] for i in ssv2_paper_classes(7)}
+    assert PAPER_F1['I3D'].sum() == pytest.approx(6.02) and PAPER_F1['C-LSTM'].sum() == pytest.approx(4.90)
+
 
 def test_the_site_has_no_more_odd_clips_than_clips():
-    assert (PAPER_SITE['masks exactly in the centre']<=PAPER_SITE['masks']).all() and (PAPER_SITE[['FS above OS','FS above RS']].max(axis=1)<=PAPER_SITE['clips with scores']).all()
-    assert list(PAPER_SITE.index)==list(PAPER_UNFILTERED.index)==list(PAPER_TABLE2.index)
+    assert (PAPER_SITE['masks exactly in the centre'] <= PAPER_SITE['masks']).all() and (
+        PAPER_SITE[['FS above OS', 'FS above RS']].max(axis=1) <= PAPER_SITE['clips with scores']
+    ).all()
+    assert list(PAPER_SITE.index) == list(PAPER_UNFILTERED.index) == list(PAPER_TABLE2.index)
+
 
 # ── figures ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 
 def draw(fig):
     "A figure that has been drawn without a warning, as a missing glyph or a layout that does not fit would give"
     assert isinstance(fig, Figure)
-    with warnings.catch_warnings(): warnings.simplefilter('error'); fig.canvas.draw()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        fig.canvas.draw()
     return fig
 
-def texts(fig): return [t.get_text() for t in fig.findobj(matplotlib.text.Text) if t.get_text()]
+
+def texts(fig):
+    return [t.get_text() for t in fig.findobj(matplotlib.text.Text) if t.get_text()]
+
 
 @pytest.fixture
 def stats():
-    rng = np.random.default_rng(0); s = pd.concat([numbers(), numbers('C-LSTM')], ignore_index=True)
-    for c in TABLE2: s[c] = rng.lognormal(size=len(s))
+    rng = np.random.default_rng(0)
+    s = pd.concat([numbers(), numbers('C-LSTM')], ignore_index=True)
+    for c in TABLE2:
+        s[c] = rng.lognormal(size=len(s))
     return s
 
+
 def test_distributions_mark_means(stats):
-    fig = draw(plot_distributions(stats)); axes = [a for a in fig.axes if a.get_visible()]
-    assert [a.get_xlabel().split(' (')[0] for a in axes]==TABLE2 and axes[1].get_xscale()=='log'
-    for ax,c in zip(axes, TABLE2):
-        at = [l.get_xdata()[0] for l in ax.lines if len(l.get_xdata())==1]
-        for m,color in ('I3D','#0072B2'),('C-LSTM','#D55E00'):
-            assert any(np.isclose(v, stats.loc[stats['model']==m,c].mean()) for v in at) and float(PAPER_TABLE2.loc[m,c].split()[0]) in at
+    fig = draw(plot_distributions(stats))
+    axes = [a for a in fig.axes if a.get_visible()]
+    assert [a.get_xlabel().split(' (')[0] for a in axes] == TABLE2 and axes[1].get_xscale() == 'log'
+    for ax, c in zip(axes, TABLE2):
+        at = [l.get_xdata()[0] for l in ax.lines if len(l.get_xdata()) == 1]
+        for m, color in ('I3D', '#0072B2'), ('C-LSTM', '#D55E00'):
+            assert (
+                any(np.isclose(v, stats.loc[stats['model'] == m, c].mean()) for v in at)
+                and float(PAPER_TABLE2.loc[m, c].split()[0]) in at
+            )
     assert any('frames' in t for t in texts(fig)) and any('px of 224' in t for t in texts(fig))
 
-@pytest.mark.parametrize('columns', [['mask length'], ['drop ratio','blob size'], TABLE2[:4]])
-def test_any_number_of_panels(stats, columns): assert sum(a.get_visible() for a in draw(plot_distributions(stats, columns)).axes)==len(columns)
+
+@pytest.mark.parametrize('columns', [['mask length'], ['drop ratio', 'blob size'], TABLE2[:4]])
+def test_any_number_of_panels(stats, columns):
+    assert sum(a.get_visible() for a in draw(plot_distributions(stats, columns)).axes) == len(columns)
+
 
 def test_distributions_of_other_networks_and_missing_numbers(stats):
-    stats.loc[stats['model']=='I3D','drop ratio'] = np.nan; stats['model'] = stats['model'].replace('C-LSTM','mine')
+    stats.loc[stats['model'] == 'I3D', 'drop ratio'] = np.nan
+    stats['model'] = stats['model'].replace('C-LSTM', 'mine')
     draw(plot_distributions(stats))
-    with pytest.raises(ValueError, match='no clips'): plot_distributions(stats, without=('made up',))
-    with pytest.raises(ValueError, match="no column 'wit'"): plot_distributions(stats, ['wit'])
+    with pytest.raises(ValueError, match='no clips'):
+        plot_distributions(stats, without=('made up',))
+    with pytest.raises(ValueError, match="no column 'wit'"):
+        plot_distributions(stats, ['wit'])
+
 
 def test_paired_figure_says_what_positive_means(stats):
-    stats.loc[stats['model']=='I3D','blob size'] += 100; stats['drop ratio'] = np.nan
-    fig = draw(plot_paired(paired_table(stats))); said = texts(fig)
-    assert '← larger for C-LSTM' in said and 'larger for I3D →' in said and len(fig.axes)==len(TABLE2) and any(t.startswith('no test\n0 clips') for t in said)
-    for ax in fig.axes: lo,hi = ax.get_xlim(); assert lo==-hi<0
+    stats.loc[stats['model'] == 'I3D', 'blob size'] += 100
+    stats['drop ratio'] = np.nan
+    fig = draw(plot_paired(paired_table(stats)))
+    said = texts(fig)
+    assert (
+        '← larger for C-LSTM' in said
+        and 'larger for I3D →' in said
+        and len(fig.axes) == len(TABLE2)
+        and any(t.startswith('no test\n0 clips') for t in said)
+    )
+    for ax in fig.axes:
+        lo, hi = ax.get_xlim()
+        assert lo == -hi < 0
+
 
 def test_every_verdict_has_a_look(stats):
-    assert list(VERDICT_LOOKS)==list(VERDICTS) and len({s for _,s in VERDICT_LOOKS.values()})==4
-    up = pair_of(mask_length=1+np.arange(N)/9); down = up.assign(model=up['model'].map({'I3D':'C-LSTM','C-LSTM':'I3D'}))
-    tables = {'up':conclusions(up), 'down':conclusions(down), 'one':conclusions(up, ['mask length']), 'none':conclusions(up, without=('made up',))}
+    assert list(VERDICT_LOOKS) == list(VERDICTS) and len({s for _, s in VERDICT_LOOKS.values()}) == 4
+    up = pair_of(mask_length=1 + np.arange(N) / 9)
+    down = up.assign(model=up['model'].map({'I3D': 'C-LSTM', 'C-LSTM': 'I3D'}))
+    tables = {
+        'up': conclusions(up),
+        'down': conclusions(down),
+        'one': conclusions(up, ['mask length']),
+        'none': conclusions(up, without=('made up',)),
+    }
     said = texts(draw(plot_conclusions(tables)))
-    for name in tables: assert name in said
-    for _,sign in VERDICT_LOOKS.values(): assert sign in said
-    with pytest.raises(ValueError, match='no settings'): plot_conclusions({})
+    for name in tables:
+        assert name in said
+    for _, sign in VERDICT_LOOKS.values():
+        assert sign in said
+    with pytest.raises(ValueError, match='no settings'):
+        plot_conclusions({})
 
-def test_table2_and_the_paired_table_agree_on_the_clips(stats): assert int(table2(stats)['clips'].iloc[0])==paired_table(stats).loc['mask length','clips']
+
+def test_table2_and_the_paired_table_agree_on_the_clips(stats):
+    assert int(table2(stats)['clips'].iloc[0]) == paired_table(stats).loc['mask length', 'clips']
+
 
 # --- what can be counted where the truth is known
 
+
 def known(cam, event, mask=None, label=0, model='m', **truth):
-    T = len(event); m = np.zeros(T, np.float32) if mask is None else np.asarray(mask, np.float32)
-    return Explanation(np.zeros((*cam.shape,3), np.uint8), m, m, cam.astype(np.float16), label, label, label, dict(OS=.9,FS=.1,RS=.2), {}, ['Boxing','Running'], model, {}, dict(event=np.asarray(event, bool), **truth))
+    T = len(event)
+    m = np.zeros(T, np.float32) if mask is None else np.asarray(mask, np.float32)
+    return Explanation(
+        np.zeros((*cam.shape, 3), np.uint8),
+        m,
+        m,
+        cam.astype(np.float16),
+        label,
+        label,
+        label,
+        dict(OS=0.9, FS=0.1, RS=0.2),
+        {},
+        ['Boxing', 'Running'],
+        model,
+        {},
+        dict(event=np.asarray(event, bool), **truth),
+    )
+
 
 def test_heat_before_the_event_by_hand():
-    cam = np.zeros((8,7,7)); cam[0,3,3] = 1; cam[5,0,3] = 3 # a quarter of the heat before the event, in the very middle
-    t = heat_before([known(cam, [0,0,0,0,1,1,0,0])])
-    assert t.loc[('m','heat'),'mean']==.25 and t.loc[('m','frames'),'mean']==.5 and t.loc[('m','distance'),'mean']==0
-    cam[0] = 0; cam[1,0,3] = 1 # three of seven rows from the middle
-    assert heat_before([known(cam, [0,0,0,0,1,1,0,0])]).loc[('m','distance'),'mean']==3*32
+    cam = np.zeros((8, 7, 7))
+    cam[0, 3, 3] = 1
+    cam[5, 0, 3] = 3  # a quarter of the heat before the event, in the very middle
+    t = heat_before([known(cam, [0, 0, 0, 0, 1, 1, 0, 0])])
+    assert (
+        t.loc[('m', 'heat'), 'mean'] == 0.25
+        and t.loc[('m', 'frames'), 'mean'] == 0.5
+        and t.loc[('m', 'distance'), 'mean'] == 0
+    )
+    cam[0] = 0
+    cam[1, 0, 3] = 1  # three of seven rows from the middle
+    assert heat_before([known(cam, [0, 0, 0, 0, 1, 1, 0, 0])]).loc[('m', 'distance'), 'mean'] == 3 * 32
+
 
 def test_heat_before_leaves_out_what_has_no_before():
-    cold = np.zeros((4,7,7)); hot = np.ones((4,7,7))
-    t = heat_before([known(hot, [0,0,0,0]), known(hot, [1,1,0,0]), known(cold, [0,1,1,1]), known(hot, [0,1,1,1])])
-    assert t.loc[('m','heat'),'clips']==1 and t.loc[('m','heat'),'mean']==.25 # no event; nothing before it; no heat at all
+    cold = np.zeros((4, 7, 7))
+    hot = np.ones((4, 7, 7))
+    t = heat_before(
+        [known(hot, [0, 0, 0, 0]), known(hot, [1, 1, 0, 0]), known(cold, [0, 1, 1, 1]), known(hot, [0, 1, 1, 1])]
+    )
+    assert (
+        t.loc[('m', 'heat'), 'clips'] == 1 and t.loc[('m', 'heat'), 'mean'] == 0.25
+    )  # no event; nothing before it; no heat at all
+
 
 def test_cycles_by_hand():
-    cam,phase = np.ones((9,4,4)),np.arange(9)/2 # a cycle is two frames
-    t = cycle_table([known(cam, np.ones(9), [0,0,1,1,1,0,0,0,0], phase=phase), known(cam, np.ones(9), np.zeros(9), phase=phase)]).loc[('m','Boxing')]
-    assert t['clips']==2 and t['cycles']==4 and t['mask length']==1.5
-    assert t['hidden']==(1.5+0)/2 and t['left']==(1.5+4)/2 # 4→…: frames 5 to 8 show three steps; the other clip all eight
-    assert t['hides a cycle']==.5 and t['by length']==.5 and t['none left']==0 # of three frames, every window hides one: two steps even from frame 0
+    cam, phase = np.ones((9, 4, 4)), np.arange(9) / 2  # a cycle is two frames
+    t = cycle_table(
+        [
+            known(cam, np.ones(9), [0, 0, 1, 1, 1, 0, 0, 0, 0], phase=phase),
+            known(cam, np.ones(9), np.zeros(9), phase=phase),
+        ]
+    ).loc[('m', 'Boxing')]
+    assert t['clips'] == 2 and t['cycles'] == 4 and t['mask length'] == 1.5
+    assert (
+        t['hidden'] == (1.5 + 0) / 2 and t['left'] == (1.5 + 4) / 2
+    )  # 4→…: frames 5 to 8 show three steps; the other clip all eight
+    assert (
+        t['hides a cycle'] == 0.5 and t['by length'] == 0.5 and t['none left'] == 0
+    )  # of three frames, every window hides one: two steps even from frame 0
+
 
 def test_cycles_are_not_asked_of_events():
-    assert cycle_table([known(np.ones((4,4,4)), np.ones(4), phase=np.full(4, np.nan)), known(np.ones((4,4,4)), np.ones(4))]).empty
+    assert cycle_table(
+        [known(np.ones((4, 4, 4)), np.ones(4), phase=np.full(4, np.nan)), known(np.ones((4, 4, 4)), np.ones(4))]
+    ).empty
+
 
 def test_presence_counts_clips_in_which_somebody_is_away():
-    cam,ph = np.ones((4,4,4)),np.arange(4)/2
-    t = presence_table([known(cam, [0,1,1,0], [0,1,0,0], phase=ph), known(cam, [0,1,1,0], [1,1,1,1], phase=ph), known(cam, [1,1,1,1], [1,0,0,0], phase=ph), known(cam, [0,1,1,0], phase=ph)])
-    assert t.loc[('m','of the mask'),'clips']==2 and t.loc[('m','of the mask'),'mean']==.75 and t.loc[('m','of the clip'),'mean']==.5
+    cam, ph = np.ones((4, 4, 4)), np.arange(4) / 2
+    t = presence_table(
+        [
+            known(cam, [0, 1, 1, 0], [0, 1, 0, 0], phase=ph),
+            known(cam, [0, 1, 1, 0], [1, 1, 1, 1], phase=ph),
+            known(cam, [1, 1, 1, 1], [1, 0, 0, 0], phase=ph),
+            known(cam, [0, 1, 1, 0], phase=ph),
+        ]
+    )
+    assert (
+        t.loc[('m', 'of the mask'), 'clips'] == 2
+        and t.loc[('m', 'of the mask'), 'mean'] == 0.75
+        and t.loc[('m', 'of the clip'), 'mean'] == 0.5
+    )
+
 
 def test_heat_on_the_legs_in_a_picture_that_is_not_square():
-    box = np.tile(np.array([2.,1,5,8]), (3,1,1)); cam = np.zeros((3,10,16)); cam[:,2,3] = 1; cam[:,7,3] = 3; cam[:,2,12] = 9 # outside the box
+    box = np.tile(np.array([2.0, 1, 5, 8]), (3, 1, 1))
+    cam = np.zeros((3, 10, 16))
+    cam[:, 2, 3] = 1
+    cam[:, 7, 3] = 3
+    cam[:, 2, 12] = 9  # outside the box
     t = legs_table([known(cam, np.ones(3), label=1, boxes=box), known(cam, np.ones(3), label=0, boxes=box)])
-    assert t.loc[('m','on the lower half'),'clips']==1 and t['mean'].item()==pytest.approx(.75) # boxing does not count
+    assert t.loc[('m', 'on the lower half'), 'clips'] == 1 and t['mean'].item() == pytest.approx(
+        0.75
+    )  # boxing does not count
+
 
 def test_lost_by_reversal_by_hand():
-    y = np.array([0,0,1,1]); right = np.eye(2)[y]; half = right.copy(); half[:2] = half[:2,::-1]
-    t = lost_by_reversal({'m':(right,half)}, y).loc['m']
-    assert (t['top-1'],t['reversed'],t['share lost'])==(1,.5,.5) and 0<=t['low']<t['share lost']<t['high']<=1
-    gone = right.copy(); gone[0] = np.nan # a file that could not be read
-    assert lost_by_reversal({'m':(gone,half)}, y).loc['m',['clips','reversed']].tolist()==[3,2/3]
-    with pytest.raises(ValueError, match='m has no clip'): lost_by_reversal({'m':(gone*np.nan,half)}, y)
+    y = np.array([0, 0, 1, 1])
+    right = np.eye(2)[y]
+    half = right.copy()
+    half[:2] = half[:2, ::-1]
+    t = lost_by_reversal({'m': (right, half)}, y).loc['m']
+    assert (t['top-1'], t['reversed'], t['share lost']) == (1, 0.5, 0.5) and 0 <= t['low'] < t['share lost'] < t[
+        'high'
+    ] <= 1
+    gone = right.copy()
+    gone[0] = np.nan  # a file that could not be read
+    assert lost_by_reversal({'m': (gone, half)}, y).loc['m', ['clips', 'reversed']].tolist() == [3, 2 / 3]
+    with pytest.raises(ValueError, match='m has no clip'):
+        lost_by_reversal({'m': (gone * np.nan, half)}, y)

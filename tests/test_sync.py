@@ -1,58 +1,83 @@
 "What is generated equals what it is generated from; notebooks are clean. `make check` runs these first."
+
 import json, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT/'tools'))
+sys.path.insert(0, str(ROOT / 'tools'))
 from readme import readme
 
-NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
-names = lambda p: str(p.relative_to(ROOT/'nbs'))
+NOTEBOOKS = sorted(p for p in (ROOT / 'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+names = lambda p: str(p.relative_to(ROOT / 'nbs'))
 
-def tree(folder, ending): return {str(p.relative_to(folder)): p.read_text(encoding='utf-8') for p in sorted(folder.rglob(f'*{ending}')) if '.ipynb_checkpoints' not in p.parts}
+
+def tree(folder, ending):
+    return {
+        str(p.relative_to(folder)): p.read_text(encoding='utf-8')
+        for p in sorted(folder.rglob(f'*{ending}'))
+        if '.ipynb_checkpoints' not in p.parts
+    }
+
 
 @pytest.fixture(scope='module')
 def copy():
     "The sources in another folder, where nbdev's commands may write"
     with tempfile.TemporaryDirectory() as d:
         d = Path(d)
-        for f in 'nbs','interpvid': shutil.copytree(ROOT/f, d/f, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'), symlinks=True)
-        for f in 'pyproject.toml','settings.ini','setup.py','_quarto.yml','README.md': shutil.copy(ROOT/f, d/f)
+        for f in 'nbs', 'interpvid':
+            shutil.copytree(
+                ROOT / f, d / f, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'), symlinks=True
+            )
+        for f in 'pyproject.toml', 'settings.ini', 'setup.py', '_quarto.yml', 'README.md':
+            shutil.copy(ROOT / f, d / f)
         yield d
+
 
 def nbdev(command, at):
     r = subprocess.run([Path(sys.executable).with_name(command)], cwd=at, capture_output=True, text=True)
-    assert r.returncode==0, r.stderr
+    assert r.returncode == 0, r.stderr
+
 
 def test_modules_equal_notebooks(copy):
-    shutil.rmtree(copy/'interpvid'); (copy/'interpvid').mkdir()
-    shutil.copy(ROOT/'interpvid'/'__init__.py', copy/'interpvid')
+    shutil.rmtree(copy / 'interpvid')
+    (copy / 'interpvid').mkdir()
+    shutil.copy(ROOT / 'interpvid' / '__init__.py', copy / 'interpvid')
     nbdev('nbdev-export', copy)
-    made,here = tree(copy/'interpvid', '.py'),tree(ROOT/'interpvid', '.py')
-    differ = [f for f in made.keys()|here.keys() if made.get(f)!=here.get(f)]
+    made, here = tree(copy / 'interpvid', '.py'), tree(ROOT / 'interpvid', '.py')
+    differ = [f for f in made.keys() | here.keys() if made.get(f) != here.get(f)]
     assert not differ, f"{', '.join(sorted(differ))}: not what the notebooks say; run nbdev-export"
+
 
 def test_notebooks_are_clean(copy):
     nbdev('nbdev-clean', copy)
-    made,here = tree(copy/'nbs', '.ipynb'),tree(ROOT/'nbs', '.ipynb')
-    differ = [f for f in here if made[f]!=here[f]]
+    made, here = tree(copy / 'nbs', '.ipynb'), tree(ROOT / 'nbs', '.ipynb')
+    differ = [f for f in here if made[f] != here[f]]
     assert not differ, f"{', '.join(differ)}: hold metadata or counts that change from run to run; run nbdev-clean"
 
+
 def test_readme_equals_index():
-    assert (ROOT/'README.md').read_text(encoding='utf-8')==readme(), 'README.md is not what nbs/index.ipynb says; run `make readme`'
+    assert (ROOT / 'README.md').read_text(encoding='utf-8') == readme(), (
+        'README.md is not what nbs/index.ipynb says; run `make readme`'
+    )
+
 
 def test_readme_links_lead_somewhere():
-    for link in re.findall(r'(?:\]\(|src=")([^)"\s#]+)', (ROOT/'README.md').read_text(encoding='utf-8')):
-        assert link.startswith('https://') or (ROOT/link).exists(), f'README.md links {link}, which is not there'
+    for link in re.findall(r'(?:\]\(|src=")([^)"\s#]+)', (ROOT / 'README.md').read_text(encoding='utf-8')):
+        assert link.startswith('https://') or (ROOT / link).exists(), f'README.md links {link}, which is not there'
+
 
 def test_quarto_settings_are_one_file():
-    assert (ROOT/'nbs'/'_quarto.yml').is_symlink() and (ROOT/'nbs'/'_quarto.yml').resolve()==ROOT/'_quarto.yml'
+    assert (ROOT / 'nbs' / '_quarto.yml').is_symlink() and (
+        ROOT / 'nbs' / '_quarto.yml'
+    ).resolve() == ROOT / '_quarto.yml'
+
 
 def test_sidebar_names_every_page():
-    listed = set(re.findall(r'[\w./]+\.ipynb', (ROOT/'nbs'/'sidebar.yml').read_text()))
-    assert listed==set(map(names, NOTEBOOKS))
+    listed = set(re.findall(r'[\w./]+\.ipynb', (ROOT / 'nbs' / 'sidebar.yml').read_text()))
+    assert listed == set(map(names, NOTEBOOKS))
+
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=names)
 def test_first_cell_is_title_and_summary_alone(path):
@@ -60,25 +85,41 @@ def test_first_cell_is_title_and_summary_alone(path):
     lines = ''.join(json.loads(path.read_text(encoding='utf-8'))['cells'][0]['source']).splitlines()
     assert lines[0].startswith('# ') and all(l.startswith('>') or not l.strip() for l in lines[1:])
 
+
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=names)
 def test_notebook_is_fit_for_readers(path):
-    limit = 1_000_000 if path.parent.name in ('paper','tutorials') else 150_000
-    assert path.stat().st_size<=limit, f'{path.stat().st_size} bytes; pictures at most 160 px, as JPEG'
+    limit = 1_000_000 if path.parent.name in ('paper', 'tutorials') else 150_000
+    assert path.stat().st_size <= limit, f'{path.stat().st_size} bytes; pictures at most 160 px, as JPEG'
     nb = json.loads(path.read_text(encoding='utf-8'))
     assert 'widgets' not in nb['metadata'], 'holds widget state'
     head = ''.join(nb['cells'][0]['source'])
     assert head.startswith('# ') and '\n> ' in head, 'a title and a line that says what for'
-    code = [c for c in nb['cells'] if c['cell_type']=='code']
+    code = [c for c in nb['cells'] if c['cell_type'] == 'code']
     shown = json.dumps([c['outputs'] for c in code])
-    for word in 'Traceback','Warning',str(ROOT),tempfile.gettempdir()+'/','application/vnd.jupyter.widget-view','%|': assert word not in shown, f'its stored outputs show {word}'
+    for word in (
+        'Traceback',
+        'Warning',
+        str(ROOT),
+        tempfile.gettempdir() + '/',
+        'application/vnd.jupyter.widget-view',
+        '%|',
+    ):
+        assert word not in shown, f'its stored outputs show {word}'
     assert any(c['outputs'] for c in code) or not code, 'no stored output: the site would show no result'
 
-def test_notebooks_together_are_small(): assert sum(p.stat().st_size for p in NOTEBOOKS)<=6_000_000
+
+def test_notebooks_together_are_small():
+    assert sum(p.stat().st_size for p in NOTEBOOKS) <= 6_000_000
+
 
 def test_later_notebooks_only_import_earlier_ones():
-    module = lambda p: p.stem.split('_',1)[1] if p.stem[0].isdigit() else p.stem
-    order = {module(p):p.stem for p in NOTEBOOKS if p.parent==ROOT/'nbs'}
+    module = lambda p: p.stem.split('_', 1)[1] if p.stem[0].isdigit() else p.stem
+    order = {module(p): p.stem for p in NOTEBOOKS if p.parent == ROOT / 'nbs'}
     for p in NOTEBOOKS:
-        if p.parent!=ROOT/'nbs' or not p.stem[0].isdigit(): continue
-        code = '\n'.join(''.join(c['source']) for c in json.loads(p.read_text(encoding='utf-8'))['cells'] if c['cell_type']=='code')
-        for used in re.findall(r'^\s*from interpvid\.([\w.]+) import', code, re.M): assert order[used] < p.stem, f'{p.stem} imports {used}, which comes later'
+        if p.parent != ROOT / 'nbs' or not p.stem[0].isdigit():
+            continue
+        code = '\n'.join(
+            ''.join(c['source']) for c in json.loads(p.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code'
+        )
+        for used in re.findall(r'^\s*from interpvid\.([\w.]+) import', code, re.M):
+            assert order[used] < p.stem, f'{p.stem} imports {used}, which comes later'

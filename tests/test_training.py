@@ -1,4 +1,5 @@
 "Runs that are killed, resumed, shared among processes; the numbers that come out of them."
+
 import json, math, os, re, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -15,216 +16,482 @@ from interpvid.scores import class_metrics, class_table, predict
 from interpvid.training import evaluate
 from videos import by_opencv, numbered
 
-SMALL = dict(width=.0625)
+SMALL = dict(width=0.0625)
+
 
 @pytest.fixture(scope='module')
-def dls(): return synthetic_dls(4, 24, bs=12, progress=False, size=32)
+def dls():
+    return synthetic_dls(4, 24, bs=12, progress=False, size=32)
+
 
 def fit(learn, *a, **k):
-    with learn.no_bar(), learn.no_logging(): return learn.fit_preset(*a, **k)
+    with learn.no_bar(), learn.no_logging():
+        return learn.fit_preset(*a, **k)
 
-def rows(folder): return pd.read_csv(folder/'log.csv').drop(columns='seconds').values
 
-class Stop(Exception): pass
+def rows(folder):
+    return pd.read_csv(folder / 'log.csv').drop(columns='seconds').values
+
+
+class Stop(Exception):
+    pass
+
 
 def stopping(epoch, batch):
     from fastai.callback.core import Callback
+
     class Unplug(Callback):
         order = 70
+
         def after_batch(self):
-            if self.training and self._place.at==epoch and self.iter==batch: raise Stop('gone')
+            if self.training and self._place.at == epoch and self.iter == batch:
+                raise Stop('gone')
+
     return Unplug()
 
+
 # -- presets -------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize('name,epochs,wd,opt', [('i3d-something',13,0,'adam'),('i3d-kth',30,5e-5,'adam'),('clstm-something',105,0,'sgd'),('clstm-kth',21,1e-4,'sgd')])
+@pytest.mark.parametrize(
+    'name,epochs,wd,opt',
+    [
+        ('i3d-something', 13, 0, 'adam'),
+        ('i3d-kth', 30, 5e-5, 'adam'),
+        ('clstm-something', 105, 0, 'sgd'),
+        ('clstm-kth', 21, 1e-4, 'sgd'),
+    ],
+)
 def test_table_3(name, epochs, wd, opt):
-    p = PRESETS[name]; assert (p['epochs'],p['wd'],p['opt'])==(epochs,wd,opt)
-    assert p['model'].get('dropout', 0.)=={'i3d-something':.5, 'i3d-kth':.7, 'clstm-something':0., 'clstm-kth':.5}[name]
-    assert p['lr']==(.008 if 'i3d' in name else .001) and p.get('momentum')==(None if opt=='adam' else .2) and p['plateau']['factor']==2
+    p = PRESETS[name]
+    assert (p['epochs'], p['wd'], p['opt']) == (epochs, wd, opt)
+    assert (
+        p['model'].get('dropout', 0.0)
+        == {'i3d-something': 0.5, 'i3d-kth': 0.7, 'clstm-something': 0.0, 'clstm-kth': 0.5}[name]
+    )
+    assert (
+        p['lr'] == (0.008 if 'i3d' in name else 0.001)
+        and p.get('momentum') == (None if opt == 'adam' else 0.2)
+        and p['plateau']['factor'] == 2
+    )
+
 
 def test_a_preset_is_printed_and_an_unknown_one_named(dls, capsys):
-    i3d_learner(dls, **SMALL); assert "preset 'small'" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="no preset 'smal' for i3d; there are something, kth"): i3d_learner(dls, 'smal')
+    i3d_learner(dls, **SMALL)
+    assert "preset 'small'" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no preset 'smal' for i3d; there are something, kth"):
+        i3d_learner(dls, 'smal')
 
-@pytest.mark.parametrize('make,preset', [(i3d_learner,'something'),(clstm_learner,'something'),(clstm_learner,'released-tf')])
+
+@pytest.mark.parametrize(
+    'make,preset', [(i3d_learner, 'something'), (clstm_learner, 'something'), (clstm_learner, 'released-tf')]
+)
 def test_decay_is_what_the_program_does(dls, make, preset):
     "One step without a gradient: L2 does nothing to SGD's direction but shrink; per step shrinks by wd whatever the rate"
-    p = {**PRESETS[f"{'i3d' if make is i3d_learner else 'clstm'}-{preset}"], 'wd':1e-2}
+    p = {**PRESETS[f"{'i3d' if make is i3d_learner else 'clstm'}-{preset}"], 'wd': 1e-2}
     from interpvid.learner import _optimizer
-    w = nn.Parameter(torch.ones(3)); opt = _optimizer(p)[0]([w], lr=p['lr']); w.grad = torch.zeros(3); opt.step()
-    want = {'L2': 1-p['lr'], 'per step': 1-1e-2}[p['decay']] # Adam turns any constant gradient into a step of lr
+
+    w = nn.Parameter(torch.ones(3))
+    opt = _optimizer(p)[0]([w], lr=p['lr'])
+    w.grad = torch.zeros(3)
+    opt.step()
+    want = {'L2': 1 - p['lr'], 'per step': 1 - 1e-2}[p['decay']]  # Adam turns any constant gradient into a step of lr
     torch.testing.assert_close(w.data, torch.full((3,), want), atol=1e-5, rtol=0)
+
 
 def test_the_rate_is_halved_on_a_plateau(dls, tmp_path, monkeypatch):
     "No accuracy is better by more than 1 than the first, so two epochs later the rate falls, and two epochs later again; also where a run was broken in between"
-    monkeypatch.setitem(PRESETS, 'i3d-flat', {**preset_of('i3d','something'), 'plateau':dict(monitor='accuracy', patience=2, factor=2, min_delta=1.)})
-    with pytest.raises(Stop): fit(i3d_learner(dls, 'flat', cbs=stopping(1, 1), verbose=False, **SMALL), 6, tmp_path, every=0)
+    monkeypatch.setitem(
+        PRESETS,
+        'i3d-flat',
+        {**preset_of('i3d', 'something'), 'plateau': dict(monitor='accuracy', patience=2, factor=2, min_delta=1.0)},
+    )
+    with pytest.raises(Stop):
+        fit(i3d_learner(dls, 'flat', cbs=stopping(1, 1), verbose=False, **SMALL), 6, tmp_path, every=0)
     rates = [r['lr'] for r in fit(i3d_learner(dls, 'flat', verbose=False, **SMALL), 6, tmp_path).history]
-    assert np.allclose(rates, [.008,.008,.008,.004,.004,.002])
+    assert np.allclose(rates, [0.008, 0.008, 0.008, 0.004, 0.004, 0.002])
+
 
 # -- resuming ------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize('make,preset,kw', [(i3d_learner,'small',dict(dropout=.3, **SMALL)), (i3d_learner,'something',SMALL), (clstm_learner,'small',dict(hidden=(8,8,8), stride=(2,1,1), pool=(2,2,1), dropout=.3))])
-@pytest.mark.parametrize('at', [(0,0), (1,2), (2,3)])
+@pytest.mark.parametrize(
+    'make,preset,kw',
+    [
+        (i3d_learner, 'small', dict(dropout=0.3, **SMALL)),
+        (i3d_learner, 'something', SMALL),
+        (clstm_learner, 'small', dict(hidden=(8, 8, 8), stride=(2, 1, 1), pool=(2, 2, 1), dropout=0.3)),
+    ],
+)
+@pytest.mark.parametrize('at', [(0, 0), (1, 2), (2, 3)])
 def test_a_broken_run_ends_like_a_whole_one(dls, tmp_path, make, preset, kw, at):
-    def run(folder, *cbs): seed_everything(1); return fit(make(dls, preset, cbs=cbs, verbose=False, **kw), 3, folder, seed=5, every=0)
-    whole = run(tmp_path/'whole')
-    with pytest.raises(Stop): run(tmp_path/'broken', stopping(*at))
-    again = run(tmp_path/'broken')
-    np.testing.assert_allclose(rows(tmp_path/'broken'), rows(tmp_path/'whole'), rtol=1e-5)
-    for a,b in zip(whole.model.state_dict().values(), again.model.state_dict().values()): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    def run(folder, *cbs):
+        seed_everything(1)
+        return fit(make(dls, preset, cbs=cbs, verbose=False, **kw), 3, folder, seed=5, every=0)
+
+    whole = run(tmp_path / 'whole')
+    with pytest.raises(Stop):
+        run(tmp_path / 'broken', stopping(*at))
+    again = run(tmp_path / 'broken')
+    np.testing.assert_allclose(rows(tmp_path / 'broken'), rows(tmp_path / 'whole'), rtol=1e-5)
+    for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values()):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_augmentation_does_not_depend_on_where_a_run_was_broken(tmp_path, workers):
     from interpvid.data.augment import clip_augment
+
     c = make_clips(4, 0, siblings=True, size=32, progress=False)
-    dls = clip_dls(c.dataset, make_clips(12, 1, size=32, progress=False).dataset, bs=12, item_tfms=clip_augment(SYNTHETIC_CLASSES), num_workers=workers)
-    def run(folder, *cbs): seed_everything(1); return fit(i3d_learner(dls, cbs=cbs, verbose=False, **SMALL), 2, folder, every=0)
-    run(tmp_path/'whole')
-    with pytest.raises(Stop): run(tmp_path/'broken', stopping(1, 1))
-    run(tmp_path/'broken'); np.testing.assert_allclose(rows(tmp_path/'broken'), rows(tmp_path/'whole'), rtol=1e-5)
-    assert dls.train.salt is None and dls.train.skip_batches==0
+    dls = clip_dls(
+        c.dataset,
+        make_clips(12, 1, size=32, progress=False).dataset,
+        bs=12,
+        item_tfms=clip_augment(SYNTHETIC_CLASSES),
+        num_workers=workers,
+    )
+
+    def run(folder, *cbs):
+        seed_everything(1)
+        return fit(i3d_learner(dls, cbs=cbs, verbose=False, **SMALL), 2, folder, every=0)
+
+    run(tmp_path / 'whole')
+    with pytest.raises(Stop):
+        run(tmp_path / 'broken', stopping(1, 1))
+    run(tmp_path / 'broken')
+    np.testing.assert_allclose(rows(tmp_path / 'broken'), rows(tmp_path / 'whole'), rtol=1e-5)
+    assert dls.train.salt is None and dls.train.skip_batches == 0
+
 
 def test_an_interrupt_leaves_no_bfloat16_behind(dls):
-    learn = i3d_learner(dls, verbose=False, **SMALL); was = learn.model.features.Mixed_5c.forward
-    def interrupted(x): raise KeyboardInterrupt
+    learn = i3d_learner(dls, verbose=False, **SMALL)
+    was = learn.model.features.Mixed_5c.forward
+
+    def interrupted(x):
+        raise KeyboardInterrupt
+
     learn.model.features.Mixed_5c.forward = interrupted
-    with pytest.raises(KeyboardInterrupt): fit(learn, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(learn, 1)
     assert not torch.is_autocast_enabled('cpu')
-    learn.model.features.Mixed_5c.forward = was; x = dls.one_batch()[0]
-    with torch.no_grad(): assert learn.model.eval()(x).dtype==torch.float32 and learn.model.features(x).dtype==torch.float32
+    learn.model.features.Mixed_5c.forward = was
+    x = dls.one_batch()[0]
+    with torch.no_grad():
+        assert learn.model.eval()(x).dtype == torch.float32 and learn.model.features(x).dtype == torch.float32
+
 
 def test_a_finished_run_is_not_run_again_and_fresh_begins_anew(dls, tmp_path):
-    a = fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path); t = (tmp_path/'state.pt').stat().st_mtime_ns
+    a = fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path)
+    t = (tmp_path / 'state.pt').stat().st_mtime_ns
     b = fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path)
-    assert (tmp_path/'state.pt').stat().st_mtime_ns==t and b.history==a.history
-    assert all(torch.equal(p, q) for p,q in zip(a.model.state_dict().values(), b.model.state_dict().values()))
-    fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path, fresh=True); assert (tmp_path/'state.pt').stat().st_mtime_ns!=t
+    assert (tmp_path / 'state.pt').stat().st_mtime_ns == t and b.history == a.history
+    assert all(torch.equal(p, q) for p, q in zip(a.model.state_dict().values(), b.model.state_dict().values()))
+    fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path, fresh=True)
+    assert (tmp_path / 'state.pt').stat().st_mtime_ns != t
 
-@pytest.mark.parametrize('change', [dict(epochs=3), dict(seed=1), dict(width=.125), dict(preset='something'), dict(size=24)])
+
+@pytest.mark.parametrize(
+    'change', [dict(epochs=3), dict(seed=1), dict(width=0.125), dict(preset='something'), dict(size=24)]
+)
 def test_the_folder_of_another_run_is_refused(dls, tmp_path, change):
     fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path)
-    kw = {**SMALL, **{k:v for k,v in change.items() if k=='width'}}
-    if 'size' in change: dls = synthetic_dls(4, 24, bs=12, progress=False, size=change['size'])
-    name = {'width':'network.width 0.0625 .now 0.125.', 'preset':'preset.lr 0.002 .now 0.008.', 'size':'clip shape'}.get(next(iter(change)), next(iter(change)))
+    kw = {**SMALL, **{k: v for k, v in change.items() if k == 'width'}}
+    if 'size' in change:
+        dls = synthetic_dls(4, 24, bs=12, progress=False, size=change['size'])
+    name = {
+        'width': 'network.width 0.0625 .now 0.125.',
+        'preset': 'preset.lr 0.002 .now 0.008.',
+        'size': 'clip shape',
+    }.get(next(iter(change)), next(iter(change)))
     with pytest.raises(ValueError, match=f'holds another run, with .*{name}.*fresh=True'):
-        fit(i3d_learner(dls, change.get('preset','small'), verbose=False, **kw), change.get('epochs', 2), tmp_path, seed=change.get('seed'))
+        fit(
+            i3d_learner(dls, change.get('preset', 'small'), verbose=False, **kw),
+            change.get('epochs', 2),
+            tmp_path,
+            seed=change.get('seed'),
+        )
 
-@pytest.mark.parametrize('spoil', [lambda p: p.write_bytes(b''), lambda p: p.write_bytes(p.read_bytes()[:-200]), lambda p: p.write_text('no'), lambda p: torch.save({'a':1}, p)])
+
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        lambda p: p.write_bytes(b''),
+        lambda p: p.write_bytes(p.read_bytes()[:-200]),
+        lambda p: p.write_text('no'),
+        lambda p: torch.save({'a': 1}, p),
+    ],
+)
 def test_a_state_that_is_none_is_named(dls, tmp_path, spoil):
-    fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path); spoil(tmp_path/'state.pt')
-    with pytest.raises(ValueError, match='state.pt: is not the state of a run.*fresh=True'): fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path)
+    fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path)
+    spoil(tmp_path / 'state.pt')
+    with pytest.raises(ValueError, match='state.pt: is not the state of a run.*fresh=True'):
+        fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path)
+
 
 def test_a_state_that_would_run_code_does_not(dls, tmp_path):
     class Evil:
-        def __reduce__(self): return (os.mkdir, (str(tmp_path/'evil'),))
-    torch.save(dict(about={}, x=Evil()), tmp_path/'state.pt')
-    with pytest.raises(ValueError, match='is not the state of a run'): fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path)
-    assert not (tmp_path/'evil').exists()
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / 'evil'),))
+
+    torch.save(dict(about={}, x=Evil()), tmp_path / 'state.pt')
+    with pytest.raises(ValueError, match='is not the state of a run'):
+        fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path)
+    assert not (tmp_path / 'evil').exists()
+
 
 def test_early_stop_is_remembered(dls, tmp_path, monkeypatch):
-    monkeypatch.setitem(PRESETS, 'i3d-still', {**preset_of('i3d','small'), 'lr':1e-30, 'flat_start':False})
+    monkeypatch.setitem(PRESETS, 'i3d-still', {**preset_of('i3d', 'small'), 'lr': 1e-30, 'flat_start': False})
     go = lambda: fit(i3d_learner(dls, 'still', verbose=False, **SMALL), 9, tmp_path, patience=2)
-    a = go(); assert len(a.history)<9; n = (tmp_path/'state.pt').stat().st_mtime_ns
-    assert go().history==a.history and (tmp_path/'state.pt').stat().st_mtime_ns==n
+    a = go()
+    assert len(a.history) < 9
+    n = (tmp_path / 'state.pt').stat().st_mtime_ns
+    assert go().history == a.history and (tmp_path / 'state.pt').stat().st_mtime_ns == n
+
 
 def test_the_best_network_is_the_one_with_the_least_loss(dls, tmp_path):
     learn = fit(i3d_learner(dls, 'something', verbose=False, **SMALL), 4, tmp_path)
-    best = load_model(tmp_path/'best.safetensors', 'cpu'); i = int(np.argmin([r['valid_loss'] for r in learn.history]))
-    assert best.info['epoch']==i+1 and math.isclose(best.info['valid_loss'], learn.history[i]['valid_loss'], rel_tol=1e-6)
+    best = load_model(tmp_path / 'best.safetensors', 'cpu')
+    i = int(np.argmin([r['valid_loss'] for r in learn.history]))
+    assert best.info['epoch'] == i + 1 and math.isclose(
+        best.info['valid_loss'], learn.history[i]['valid_loss'], rel_tol=1e-6
+    )
+
 
 def test_killed_in_the_middle_of_an_epoch(tmp_path):
     "SIGKILL at random moments, as the issue of a machine that goes down; the table is that of an unbroken run"
-    args = ['train','--data','synthetic','--scenes','6','--valid','24','--size','32','--model','i3d','--epochs','3','--bs','6','--keep-every','0.05']
+    args = [
+        'train',
+        '--data',
+        'synthetic',
+        '--scenes',
+        '6',
+        '--valid',
+        '24',
+        '--size',
+        '32',
+        '--model',
+        'i3d',
+        '--epochs',
+        '3',
+        '--bs',
+        '6',
+        '--keep-every',
+        '0.05',
+    ]
     exe = [sys.executable, '-c', 'import sys; from interpvid.cli import main; sys.exit(main())', *args, '--out']
-    env = {**os.environ, 'OMP_NUM_THREADS':'1'}
-    r = subprocess.run([*exe, tmp_path/'whole'], capture_output=True, text=True, env=env); assert r.returncode==0, r.stderr[-1500:]
+    env = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    r = subprocess.run([*exe, tmp_path / 'whole'], capture_output=True, text=True, env=env)
+    assert r.returncode == 0, r.stderr[-1500:]
     killed = 0
     for _ in range(40):
-        p = subprocess.Popen([*exe, tmp_path/'broken'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
-        state,seen = tmp_path/'broken'/'state.pt',None
+        p = subprocess.Popen([*exe, tmp_path / 'broken'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+        state, seen = tmp_path / 'broken' / 'state.pt', None
         was = state.stat().st_mtime_ns if state.exists() else 0
         while p.poll() is None:
             now = state.stat().st_mtime_ns if state.exists() else 0
-            if killed<3 and now!=was and (seen := (seen or 0)+1)>4: p.send_signal(signal.SIGKILL); p.wait(); killed += 1; break
-            was = now; time.sleep(.005)
-        else: break
-    assert killed==3 and p.returncode==0
-    assert (tmp_path/'broken'/'table1.csv').read_text()==(tmp_path/'whole'/'table1.csv').read_text()
-    np.testing.assert_allclose(rows(tmp_path/'broken'), rows(tmp_path/'whole'), rtol=1e-5)
-    assert not list((tmp_path/'broken').glob('.*')), 'nothing half-written stays'
+            if killed < 3 and now != was and (seen := (seen or 0) + 1) > 4:
+                p.send_signal(signal.SIGKILL)
+                p.wait()
+                killed += 1
+                break
+            was = now
+            time.sleep(0.005)
+        else:
+            break
+    assert killed == 3 and p.returncode == 0
+    assert (tmp_path / 'broken' / 'table1.csv').read_text() == (tmp_path / 'whole' / 'table1.csv').read_text()
+    np.testing.assert_allclose(rows(tmp_path / 'broken'), rows(tmp_path / 'whole'), rtol=1e-5)
+    assert not list((tmp_path / 'broken').glob('.*')), 'nothing half-written stays'
+
 
 def test_a_loss_that_is_no_number_stops_the_training(dls, tmp_path, monkeypatch):
-    fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path/'a'); kept = (tmp_path/'a'/'state.pt').read_bytes()
-    monkeypatch.setitem(PRESETS, 'i3d-wild', {**preset_of('i3d','small'), 'lr':1e30, 'clip':None})
-    with pytest.raises(ValueError, match='the training loss is (nan|inf) in batch .* of epoch 1.*lower learning rate'): fit(i3d_learner(dls, 'wild', verbose=False, **SMALL), 3, tmp_path/'b')
-    assert not (tmp_path/'b'/'state.pt').exists() and (tmp_path/'a'/'state.pt').read_bytes()==kept
+    fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path / 'a')
+    kept = (tmp_path / 'a' / 'state.pt').read_bytes()
+    monkeypatch.setitem(PRESETS, 'i3d-wild', {**preset_of('i3d', 'small'), 'lr': 1e30, 'clip': None})
+    with pytest.raises(ValueError, match='the training loss is (nan|inf) in batch .* of epoch 1.*lower learning rate'):
+        fit(i3d_learner(dls, 'wild', verbose=False, **SMALL), 3, tmp_path / 'b')
+    assert not (tmp_path / 'b' / 'state.pt').exists() and (tmp_path / 'a' / 'state.pt').read_bytes() == kept
+
 
 # -- several processes ---------------------------------------------------------------------------------------------------
 def torchrun(n, *args):
-    r = subprocess.run([Path(sys.executable).with_name('torchrun'), '--standalone', '--nproc_per_node', str(n), '--no-python', Path(sys.executable).with_name('interpvid'), *map(str, args)],
-                       capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS':'1'})
-    assert r.returncode==0, r.stderr[-2000:]
+    r = subprocess.run(
+        [
+            Path(sys.executable).with_name('torchrun'),
+            '--standalone',
+            '--nproc_per_node',
+            str(n),
+            '--no-python',
+            Path(sys.executable).with_name('interpvid'),
+            *map(str, args),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
+    assert r.returncode == 0, r.stderr[-2000:]
     return r
 
+
 def test_two_processes_train_one_network_and_count_each_clip_once(tmp_path):
-    clips = '--data','synthetic','--valid','31','--size','32' # neither a multiple of two nor of the batch
-    r = torchrun(2, 'train', *clips, '--scenes', '8', '--bs', '6', '--epochs', '4', '--model', 'i3d', '--out', tmp_path/'run')
-    assert json.loads((tmp_path/'run'/'settings.json').read_text())['processes']==2
-    assert r.stdout.count("preset 'small'")==1 and r.stdout.count('F1 macro')==1 # one of them speaks
-    log = pd.read_csv(tmp_path/'run'/'log.csv'); assert log.train_loss.iloc[-1]<log.train_loss.iloc[0]-.05
-    torchrun(2, 'evaluate', tmp_path/'run'/'best.safetensors', *clips, '--scenes', '1', '--out', tmp_path/'two')
-    assert main(['evaluate', str(tmp_path/'run'/'best.safetensors'), *clips, '--scenes', '1', '--out', str(tmp_path/'one')])==0
-    a,b = (pd.read_csv(tmp_path/n/'table1.csv', index_col=0) for n in ('one','two')); pd.testing.assert_frame_equal(a, b, rtol=1e-6)
-    c = pd.read_csv(tmp_path/'two'/'classes.csv'); assert c.clips.sum()==31
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path/'run'/'table1.csv', index_col=0), a, rtol=1e-6)
+    clips = '--data', 'synthetic', '--valid', '31', '--size', '32'  # neither a multiple of two nor of the batch
+    r = torchrun(
+        2, 'train', *clips, '--scenes', '8', '--bs', '6', '--epochs', '4', '--model', 'i3d', '--out', tmp_path / 'run'
+    )
+    assert json.loads((tmp_path / 'run' / 'settings.json').read_text())['processes'] == 2
+    assert r.stdout.count("preset 'small'") == 1 and r.stdout.count('F1 macro') == 1  # one of them speaks
+    log = pd.read_csv(tmp_path / 'run' / 'log.csv')
+    assert log.train_loss.iloc[-1] < log.train_loss.iloc[0] - 0.05
+    torchrun(2, 'evaluate', tmp_path / 'run' / 'best.safetensors', *clips, '--scenes', '1', '--out', tmp_path / 'two')
+    assert (
+        main(
+            [
+                'evaluate',
+                str(tmp_path / 'run' / 'best.safetensors'),
+                *clips,
+                '--scenes',
+                '1',
+                '--out',
+                str(tmp_path / 'one'),
+            ]
+        )
+        == 0
+    )
+    a, b = (pd.read_csv(tmp_path / n / 'table1.csv', index_col=0) for n in ('one', 'two'))
+    pd.testing.assert_frame_equal(a, b, rtol=1e-6)
+    c = pd.read_csv(tmp_path / 'two' / 'classes.csv')
+    assert c.clips.sum() == 31
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / 'run' / 'table1.csv', index_col=0), a, rtol=1e-6)
+
 
 # -- scores --------------------------------------------------------------------------------------------------------------
 def test_table_1_is_what_sklearn_says(dls):
     from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
-    rng = np.random.default_rng(0); y = rng.integers(0, 7, 200); p = rng.dirichlet(np.ones(7), 200); p[np.arange(200),y] += .2*rng.random(200)
-    m = class_metrics(p, y); g = p.argmax(1)
-    assert np.allclose([m['F1 macro'],m['F1 weighted'],m['top-1'],m['top-5']], [f1_score(y,g,average='macro'),f1_score(y,g,average='weighted'),accuracy_score(y,g),top_k_accuracy_score(y,p,k=5)])
-    t = class_table(p, p[::-1], y, list('abcdefg')); f = f1_score(y, g, average=None); assert np.allclose(t.F1, [f['abcdefg'.index(c)] for c in t.index]) and t.lost.is_monotonic_decreasing
+
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 7, 200)
+    p = rng.dirichlet(np.ones(7), 200)
+    p[np.arange(200), y] += 0.2 * rng.random(200)
+    m = class_metrics(p, y)
+    g = p.argmax(1)
+    assert np.allclose(
+        [m['F1 macro'], m['F1 weighted'], m['top-1'], m['top-5']],
+        [
+            f1_score(y, g, average='macro'),
+            f1_score(y, g, average='weighted'),
+            accuracy_score(y, g),
+            top_k_accuracy_score(y, p, k=5),
+        ],
+    )
+    t = class_table(p, p[::-1], y, list('abcdefg'))
+    f = f1_score(y, g, average=None)
+    assert np.allclose(t.F1, [f['abcdefg'.index(c)] for c in t.index]) and t.lost.is_monotonic_decreasing
+
 
 def test_reversal_is_in_time_alone():
-    clips = make_clips(12, 3, progress=False, size=32); seen = []
+    clips = make_clips(12, 3, progress=False, size=32)
+    seen = []
+
     class Net(nn.Module):
-        def __init__(self): super().__init__(); self.k = nn.Parameter(torch.zeros(1))
-        def forward(self, x): seen.append(x.clone()); return self.k*x.mean((1,2,3,4))[:,None].expand(-1,12)
-    predict(Net(), clips.frames); predict(Net(), clips.frames, True)
+        def __init__(self):
+            super().__init__()
+            self.k = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            seen.append(x.clone())
+            return self.k * x.mean((1, 2, 3, 4))[:, None].expand(-1, 12)
+
+    predict(Net(), clips.frames)
+    predict(Net(), clips.frames, True)
     assert torch.equal(seen[0].flip(2), seen[1])
+
 
 def test_clips_that_cannot_be_read_are_left_out_of_the_numbers(tmp_path):
     from interpvid.data.core import VideoDataset, folder_items
-    for k,c in enumerate('ab'):
-        (tmp_path/c).mkdir()
-        for i in range(4): by_opencv(tmp_path/c/f'{i}.avi', numbered(20+i), 'MJPG')
-    items = folder_items(tmp_path, valid_pct=.5).only('validation'); ds = VideoDataset(items, 4, (16,16)); items[1].path.write_bytes(b'gone')
+
+    for k, c in enumerate('ab'):
+        (tmp_path / c).mkdir()
+        for i in range(4):
+            by_opencv(tmp_path / c / f'{i}.avi', numbered(20 + i), 'MJPG')
+    items = folder_items(tmp_path, valid_pct=0.5).only('validation')
+    ds = VideoDataset(items, 4, (16, 16))
+    items[1].path.write_bytes(b'gone')
+
     class Net(nn.Module):
-        def __init__(self): super().__init__(); self.k = nn.Parameter(torch.ones(1))
-        def forward(self, x): return self.k*torch.stack([x.mean((1,2,3,4)), -x.mean((1,2,3,4))], 1)
-    with pytest.warns(UserWarning, match='left out'): p = predict(Net(), ds, bs=2)
-    assert np.isnan(p).any(1).tolist()==[i==1 for i in range(len(ds))] and class_metrics(p, ds.labels)['top-1'] in (0,1/3,2/3,1)
+        def __init__(self):
+            super().__init__()
+            self.k = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return self.k * torch.stack([x.mean((1, 2, 3, 4)), -x.mean((1, 2, 3, 4))], 1)
+
+    with pytest.warns(UserWarning, match='left out'):
+        p = predict(Net(), ds, bs=2)
+    assert np.isnan(p).any(1).tolist() == [i == 1 for i in range(len(ds))] and class_metrics(p, ds.labels)['top-1'] in (
+        0,
+        1 / 3,
+        2 / 3,
+        1,
+    )
+
 
 # -- the command ---------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize('args,why', [(['--data','kth'], "needs the folder"), (['--data','synthetic','--root','x'], 'need no folder'), (['--data','folder','--root','/nowhere'], 'no such folder'),
-    (['--data','synthetic','--preset','big'], "no preset 'big'"), (['--data','synthetic','--size','1','2','3'], '--size takes'), (['--data','synthetic','--augment'], '--augment is for'), (['--data','synthetic','--scenes','0'], 'at least 1'), (['--data','synthetic','--weights','/nowhere.pt'], 'nowhere.pt')])
+@pytest.mark.parametrize(
+    'args,why',
+    [
+        (['--data', 'kth'], "needs the folder"),
+        (['--data', 'synthetic', '--root', 'x'], 'need no folder'),
+        (['--data', 'folder', '--root', '/nowhere'], 'no such folder'),
+        (['--data', 'synthetic', '--preset', 'big'], "no preset 'big'"),
+        (['--data', 'synthetic', '--size', '1', '2', '3'], '--size takes'),
+        (['--data', 'synthetic', '--augment'], '--augment is for'),
+        (['--data', 'synthetic', '--scenes', '0'], 'at least 1'),
+        (['--data', 'synthetic', '--weights', '/nowhere.pt'], 'nowhere.pt'),
+    ],
+)
 def test_what_cannot_be_trained_is_said_in_one_line(args, why, capsys, tmp_path):
-    extra = [] if '--scenes' in args else ['--scenes','1','--valid','12','--size','32']
-    assert main(['train', *args, *(extra if '--size' not in args else extra[:4]), '--out', str(tmp_path/'r')])==1
-    err = capsys.readouterr().err.strip().splitlines()[-1]; assert re.search(why, err) and err.startswith('interpvid train:')
+    extra = [] if '--scenes' in args else ['--scenes', '1', '--valid', '12', '--size', '32']
+    assert main(['train', *args, *(extra if '--size' not in args else extra[:4]), '--out', str(tmp_path / 'r')]) == 1
+    err = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.search(why, err) and err.startswith('interpvid train:')
+
 
 def test_train_on_a_folder_of_videos_and_evaluate(tmp_path, capsys):
-    for c in 'cat','dog':
-        (tmp_path/'d'/c).mkdir(parents=True)
-        for i in range(5): by_opencv(tmp_path/'d'/c/f'{i}.avi', numbered(20), 'MJPG')
-    common = '--data','folder','--root',str(tmp_path/'d'),'--workers','0'
-    assert main(['train', *common, '--frames','8','--size','32','48','--bs','4','--epochs','1','--model','i3d','--out',str(tmp_path/'r')])==0
-    m = load_model(tmp_path/'r'/'best.safetensors', 'cpu'); assert m.classes==['cat','dog'] and m.clip_shape==(8,32,48)
-    assert main(['evaluate', str(tmp_path/'r'/'best.safetensors'), *common])==0 and 'I3D, reversed' in capsys.readouterr().out
+    for c in 'cat', 'dog':
+        (tmp_path / 'd' / c).mkdir(parents=True)
+        for i in range(5):
+            by_opencv(tmp_path / 'd' / c / f'{i}.avi', numbered(20), 'MJPG')
+    common = '--data', 'folder', '--root', str(tmp_path / 'd'), '--workers', '0'
+    assert (
+        main(
+            [
+                'train',
+                *common,
+                '--frames',
+                '8',
+                '--size',
+                '32',
+                '48',
+                '--bs',
+                '4',
+                '--epochs',
+                '1',
+                '--model',
+                'i3d',
+                '--out',
+                str(tmp_path / 'r'),
+            ]
+        )
+        == 0
+    )
+    m = load_model(tmp_path / 'r' / 'best.safetensors', 'cpu')
+    assert m.classes == ['cat', 'dog'] and m.clip_shape == (8, 32, 48)
+    assert (
+        main(['evaluate', str(tmp_path / 'r' / 'best.safetensors'), *common]) == 0
+        and 'I3D, reversed' in capsys.readouterr().out
+    )
+
 
 def test_evaluating_on_other_classes_or_sizes_is_refused(dls, tmp_path):
     net = fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path).model
-    other = clip_dls(*[ClipDataset(np.zeros((4,16,32,32,3), np.uint8), np.arange(4)%2, ['a','b'])]*2)
-    with pytest.raises(ValueError, match='knows 12 classes .* have 2'): evaluate({'I3D':net}, other, progress=False)
-    with pytest.raises(ValueError, match='16 frames of 32×32, these have 16 of 48×48'): evaluate({'I3D':net}, synthetic_dls(1, 12, progress=False, size=48), progress=False)
+    other = clip_dls(*[ClipDataset(np.zeros((4, 16, 32, 32, 3), np.uint8), np.arange(4) % 2, ['a', 'b'])] * 2)
+    with pytest.raises(ValueError, match='knows 12 classes .* have 2'):
+        evaluate({'I3D': net}, other, progress=False)
+    with pytest.raises(ValueError, match='16 frames of 32×32, these have 16 of 48×48'):
+        evaluate({'I3D': net}, synthetic_dls(1, 12, progress=False, size=48), progress=False)

@@ -1,4 +1,5 @@
 "Files as they come: many encoders, sizes and containers (videos.py makes them), damaged ones, and folders of pictures."
+
 import os, struct
 
 import av, cv2, imageio.v3 as iio, numpy as np, pytest
@@ -8,215 +9,353 @@ from videos import KINDS, by_av, by_opencv, gif, jpegs, number, numbered, patche
 import interpvid.video as video
 from interpvid.video import VideoError, probe, read_frames, sample_indices, write_video
 
-@pytest.mark.parametrize('T', [1,2,15,16,17,160])
+
+@pytest.mark.parametrize('T', [1, 2, 15, 16, 17, 160])
 @pytest.mark.parametrize('kind', KINDS)
 def test_the_right_frames(tmp_path, kind, T):
-    f = KINDS[kind](tmp_path/'x', numbered(T))
-    assert number(read_frames(f, 16))==sample_indices(T, 16).tolist()
-    assert number(read_frames(f, None))==list(range(T))
-    if T>10: assert number(read_frames(f, 3, start=5, stop=12))==[5,8,11] and number(read_frames(f, None, start=T-3, stop=T+9))==[T-3,T-2,T-1]
-    assert probe(f)['frames']==probe(f, decode=True)['frames']==T
-    with pytest.raises(VideoError, match=f'holds {T}'): read_frames(f, 4, start=T)
+    f = KINDS[kind](tmp_path / 'x', numbered(T))
+    assert number(read_frames(f, 16)) == sample_indices(T, 16).tolist()
+    assert number(read_frames(f, None)) == list(range(T))
+    if T > 10:
+        assert number(read_frames(f, 3, start=5, stop=12)) == [5, 8, 11] and number(
+            read_frames(f, None, start=T - 3, stop=T + 9)
+        ) == [T - 3, T - 2, T - 1]
+    assert probe(f)['frames'] == probe(f, decode=True)['frames'] == T
+    with pytest.raises(VideoError, match=f'holds {T}'):
+        read_frames(f, 4, start=T)
 
-@pytest.mark.parametrize('kind', ['AVI, Motion JPEG','MP4, H.264, open groups','WebM, VP9'])
+
+@pytest.mark.parametrize('kind', ['AVI, Motion JPEG', 'MP4, H.264, open groups', 'WebM, VP9'])
 def test_large_files_are_read_twice_instead_of_kept(tmp_path, monkeypatch, kind):
-    f = KINDS[kind](tmp_path/'x', numbered(49)); kept = read_frames(f, 16)
+    f = KINDS[kind](tmp_path / 'x', numbered(49))
+    kept = read_frames(f, 16)
     monkeypatch.setattr(video, 'KEEP', 0)
-    assert np.array_equal(read_frames(f, 16), kept) and number(read_frames(f, 3, start=5, stop=12))==[5,8,11] and probe(f, decode=True)['frames']==49
+    assert (
+        np.array_equal(read_frames(f, 16), kept)
+        and number(read_frames(f, 3, start=5, stop=12)) == [5, 8, 11]
+        and probe(f, decode=True)['frames'] == 49
+    )
+
 
 @pytest.mark.parametrize('keep', [video.KEEP, 0])
-@pytest.mark.parametrize('kind,first', [('MP4, H.264',8), ('MP4, H.264, open groups',9)])
+@pytest.mark.parametrize('kind,first', [('MP4, H.264', 8), ('MP4, H.264, open groups', 9)])
 def test_packets_that_show_nothing(tmp_path, monkeypatch, kind, first, keep):
     "Without its first packet a video starts at the next group: 48 packets, but fewer frames"
     monkeypatch.setattr(video, 'KEEP', keep)
-    f = remuxed(KINDS[kind](tmp_path/'x', numbered(49)), tmp_path/'y.mkv', {0}); T = 49-first
-    assert probe(f)['frames']==48 and probe(f, decode=True)['frames']==T
-    assert number(read_frames(f, None))==list(range(first, 49))
-    assert number(read_frames(f, 5))==(first+sample_indices(T, 5)).tolist()
-    assert number(read_frames(f, None, start=T-3, stop=48))==number(read_frames(f, None, start=T-3, stop=46))==[46,47,48] # an end between the two counts
-    with pytest.raises(VideoError, match=f'holds {T}'): read_frames(f, 2, start=T+1, stop=48)
+    f = remuxed(KINDS[kind](tmp_path / 'x', numbered(49)), tmp_path / 'y.mkv', {0})
+    T = 49 - first
+    assert probe(f)['frames'] == 48 and probe(f, decode=True)['frames'] == T
+    assert number(read_frames(f, None)) == list(range(first, 49))
+    assert number(read_frames(f, 5)) == (first + sample_indices(T, 5)).tolist()
+    assert (
+        number(read_frames(f, None, start=T - 3, stop=48))
+        == number(read_frames(f, None, start=T - 3, stop=46))
+        == [46, 47, 48]
+    )  # an end between the two counts
+    with pytest.raises(VideoError, match=f'holds {T}'):
+        read_frames(f, 2, start=T + 1, stop=48)
+
 
 @pytest.mark.parametrize('total', [3, 99])
-@pytest.mark.parametrize('kind', ['MP4, H.264','AVI, Motion JPEG'])
+@pytest.mark.parametrize('kind', ['MP4, H.264', 'AVI, Motion JPEG'])
 def test_a_wrong_count_is_noticed(tmp_path, monkeypatch, kind, total):
     init = video._Video.__init__
-    def wrong(self, *args): init(self, *args); self.total = total
+
+    def wrong(self, *args):
+        init(self, *args)
+        self.total = total
+
     monkeypatch.setattr(video._Video, '__init__', wrong)
-    f = KINDS[kind](tmp_path/'x', numbered(49))
-    assert number(read_frames(f, 16))==sample_indices(49, 16).tolist() and number(read_frames(f, None))==list(range(49))
+    f = KINDS[kind](tmp_path / 'x', numbered(49))
+    assert number(read_frames(f, 16)) == sample_indices(49, 16).tolist() and number(read_frames(f, None)) == list(
+        range(49)
+    )
 
-@pytest.mark.parametrize('start', [4,9])
+
+@pytest.mark.parametrize('start', [4, 9])
 def test_an_edit_list_hides_frames(tmp_path, start):
-    f = trimmed(by_av(tmp_path/'x.mp4', numbered(20), 'libx264', gop=6), start)
-    assert number(read_frames(f, None))==list(range(start, 20)) and number(read_frames(f, 5))==(start+sample_indices(20-start, 5)).tolist()
+    f = trimmed(by_av(tmp_path / 'x.mp4', numbered(20), 'libx264', gop=6), start)
+    assert (
+        number(read_frames(f, None)) == list(range(start, 20))
+        and number(read_frames(f, 5)) == (start + sample_indices(20 - start, 5)).tolist()
+    )
 
-@pytest.mark.parametrize('degrees,corner', [(0,(0,0)), (90,(0,-1)), (180,(-1,-1)), (270,(-1,0))])
+
+@pytest.mark.parametrize('degrees,corner', [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
 def test_turned_videos_stand_upright(tmp_path, degrees, corner):
-    white = np.zeros((4,40,64,3), np.uint8); white[:,:20,:32] = 255 # the upper left quarter
-    f = by_av(tmp_path/'x.mp4', white, 'libx264')
-    if degrees: turned(f, degrees)
-    shape = (64,40) if degrees%180 else (40,64)
-    assert (probe(f)['height'],probe(f)['width'])==shape
-    for size,resize in (None,'squish'),((30,50),'squish'),((30,50),'crop'),((30,50),'pad'):
-        a = read_frames(f, 2, size, resize)[0]; h,w = a.shape[:2]
-        assert (h,w)==(size or shape)
-        quarters = [[a[y,x].mean()>128 for x in (w//2-6,w//2+6)] for y in (h//2-6,h//2+6)]
-        assert np.argwhere(quarters).tolist()==[[c%2 for c in corner]], (size, resize)
+    white = np.zeros((4, 40, 64, 3), np.uint8)
+    white[:, :20, :32] = 255  # the upper left quarter
+    f = by_av(tmp_path / 'x.mp4', white, 'libx264')
+    if degrees:
+        turned(f, degrees)
+    shape = (64, 40) if degrees % 180 else (40, 64)
+    assert (probe(f)['height'], probe(f)['width']) == shape
+    for size, resize in (None, 'squish'), ((30, 50), 'squish'), ((30, 50), 'crop'), ((30, 50), 'pad'):
+        a = read_frames(f, 2, size, resize)[0]
+        h, w = a.shape[:2]
+        assert (h, w) == (size or shape)
+        quarters = [[a[y, x].mean() > 128 for x in (w // 2 - 6, w // 2 + 6)] for y in (h // 2 - 6, h // 2 + 6)]
+        assert np.argwhere(quarters).tolist() == [[c % 2 for c in corner]], (size, resize)
 
-@pytest.mark.parametrize('w,h,codec,pix_fmt,ending', [
-    (48,64,'libx264','yuv420p','mp4'), (33,47,'libvpx-vp9','yuva420p','webm'), (47,33,'libvpx-vp9','yuv444p','webm'), (33,64,'ffv1','gray','mkv'), (64,33,'ffv1','gray16le','mkv'),
-    (64,34,'libx264','yuv420p10le','mp4'), (40,30,'mjpeg','yuvj420p','avi'), (40,30,'ffv1','bgra','mkv'), (64,48,'prores_ks','yuv422p10le','mov'), (64,48,'libsvtav1','yuv420p','mp4')])
+
+@pytest.mark.parametrize(
+    'w,h,codec,pix_fmt,ending',
+    [
+        (48, 64, 'libx264', 'yuv420p', 'mp4'),
+        (33, 47, 'libvpx-vp9', 'yuva420p', 'webm'),
+        (47, 33, 'libvpx-vp9', 'yuv444p', 'webm'),
+        (33, 64, 'ffv1', 'gray', 'mkv'),
+        (64, 33, 'ffv1', 'gray16le', 'mkv'),
+        (64, 34, 'libx264', 'yuv420p10le', 'mp4'),
+        (40, 30, 'mjpeg', 'yuvj420p', 'avi'),
+        (40, 30, 'ffv1', 'bgra', 'mkv'),
+        (64, 48, 'prores_ks', 'yuv422p10le', 'mov'),
+        (64, 48, 'libsvtav1', 'yuv420p', 'mp4'),
+    ],
+)
 def test_sizes_and_pixels(tmp_path, w, h, codec, pix_fmt, ending):
     os.environ.setdefault('SVT_LOG', '1')
-    f = by_av(tmp_path/f'x.{ending}', numbered(9, h, w), codec, pix_fmt)
+    f = by_av(tmp_path / f'x.{ending}', numbered(9, h, w), codec, pix_fmt)
     a = read_frames(f, 4)
-    assert a.shape==(4,h,w,3) and number(a)==[0,3,5,8]
-    grey = np.abs(a.astype(int)-numbered(9, h, w)[[0,3,5,8]])
-    assert np.median(grey)<12 # neither clipped nor shifted, whatever the depth
-    assert number(read_frames(f, 4, size=(32,128)))==[0,3,5,8]
+    assert a.shape == (4, h, w, 3) and number(a) == [0, 3, 5, 8]
+    grey = np.abs(a.astype(int) - numbered(9, h, w)[[0, 3, 5, 8]])
+    assert np.median(grey) < 12  # neither clipped nor shifted, whatever the depth
+    assert number(read_frames(f, 4, size=(32, 128))) == [0, 3, 5, 8]
 
-@pytest.mark.parametrize('w,h', [(3,47),(1,1),(2,3)])
+
+@pytest.mark.parametrize('w,h', [(3, 47), (1, 1), (2, 3)])
 def test_tiny_pictures(tmp_path, w, h):
-    frames = np.random.default_rng(0).integers(0, 255, (5,h,w,3), dtype=np.uint8)
-    assert np.array_equal(read_frames(by_av(tmp_path/'x.mkv', frames, 'ffv1', 'bgr0'), None), frames)
-    for resize in 'squish','crop','pad': assert read_frames(tmp_path/'x.mkv', 2, (64,48), resize).shape==(2,64,48,3)
+    frames = np.random.default_rng(0).integers(0, 255, (5, h, w, 3), dtype=np.uint8)
+    assert np.array_equal(read_frames(by_av(tmp_path / 'x.mkv', frames, 'ffv1', 'bgr0'), None), frames)
+    for resize in 'squish', 'crop', 'pad':
+        assert read_frames(tmp_path / 'x.mkv', 2, (64, 48), resize).shape == (2, 64, 48, 3)
+
 
 def test_three_ways_into_a_square(tmp_path):
     "A disc in the middle of a wide picture: squashed it is narrow, cropped and padded it stays round"
-    y,x = np.mgrid[:60,:120]; disc = ((y-29.5)**2+(x-59.5)**2<20**2)[...,None]*np.uint8(255)
-    f = by_av(tmp_path/'x.mkv', np.repeat(np.repeat(disc, 3, 2)[None], 3, 0), 'ffv1', 'bgr0')
-    for resize,tall,wide in ('squish',20,10),('crop',20,20),('pad',10,10):
-        a = read_frames(f, 1, (30,30), resize)[0,...,0]>128
-        assert abs(a.any(1).sum()-tall)<=1 and abs(a.any(0).sum()-wide)<=1, resize
-        assert np.abs(np.argwhere(a).mean(0)-14.5).max()<=.5, resize
-    with pytest.raises(ValueError, match="'fit'"): read_frames(f, 1, (30,30), 'fit')
-    with pytest.raises(ValueError, match='frames 3 to 3'): read_frames(f, 1, start=3, stop=3)
+    y, x = np.mgrid[:60, :120]
+    disc = ((y - 29.5) ** 2 + (x - 59.5) ** 2 < 20**2)[..., None] * np.uint8(255)
+    f = by_av(tmp_path / 'x.mkv', np.repeat(np.repeat(disc, 3, 2)[None], 3, 0), 'ffv1', 'bgr0')
+    for resize, tall, wide in ('squish', 20, 10), ('crop', 20, 20), ('pad', 10, 10):
+        a = read_frames(f, 1, (30, 30), resize)[0, ..., 0] > 128
+        assert abs(a.any(1).sum() - tall) <= 1 and abs(a.any(0).sum() - wide) <= 1, resize
+        assert np.abs(np.argwhere(a).mean(0) - 14.5).max() <= 0.5, resize
+    with pytest.raises(ValueError, match="'fit'"):
+        read_frames(f, 1, (30, 30), 'fit')
+    with pytest.raises(ValueError, match='frames 3 to 3'):
+        read_frames(f, 1, start=3, stop=3)
+
 
 def test_pictures_of_changing_size(tmp_path):
-    parts = [by_av(tmp_path/f'{w}.h264', numbered(20, h, w), 'libx264').read_bytes() for h,w in ((48,64),(96,128))]
-    (f:=tmp_path/'x.h264').write_bytes(b''.join(parts))
-    g = jpegs(tmp_path/'g', numbered(4)); cv2.imwrite(str(g/'9.jpg'), numbered(1, 96, 128)[0])
-    for p in f,g:
-        with pytest.raises(VideoError, match='changes within the file: 64×48 and 128×96'): read_frames(p)
-    assert number(read_frames(f, 4, size=(48,64)))==[0,13,6,19] # its second part counts from 0 again
+    parts = [
+        by_av(tmp_path / f'{w}.h264', numbered(20, h, w), 'libx264').read_bytes() for h, w in ((48, 64), (96, 128))
+    ]
+    (f := tmp_path / 'x.h264').write_bytes(b''.join(parts))
+    g = jpegs(tmp_path / 'g', numbered(4))
+    cv2.imwrite(str(g / '9.jpg'), numbered(1, 96, 128)[0])
+    for p in f, g:
+        with pytest.raises(VideoError, match='changes within the file: 64×48 and 128×96'):
+            read_frames(p)
+    assert number(read_frames(f, 4, size=(48, 64))) == [0, 13, 6, 19]  # its second part counts from 0 again
+
 
 def test_folders(tmp_path):
-    f = jpegs(tmp_path/'f', numbered(12), name='frame{}.jpg')
-    for other in '.hidden.jpg','notes.txt': (f/other).write_text('no picture')
-    assert number(read_frames(f, None))==list(range(12)) # 9, 10, 11: not 1, 10, 11, 12, 2
-    whole = (f/'frame5.jpg').read_bytes()
-    for bad in whole[:len(whole)//2], b'text', b'':
-        (f/'frame5.jpg').write_bytes(bad)
-        with pytest.raises(VideoError, match=r'frame5\.jpg: cannot be read as a picture'): read_frames(f, None)
-    (tmp_path/'none').mkdir()
-    with pytest.raises(VideoError, match='none: is a folder without pictures'): read_frames(tmp_path/'none')
-    (f/'frame5.jpg').unlink(); Image.new('L', (9000,9000)).save(f/'frame5.png')
-    with pytest.raises(VideoError, match='9000×9000'): read_frames(f, None)
+    f = jpegs(tmp_path / 'f', numbered(12), name='frame{}.jpg')
+    for other in '.hidden.jpg', 'notes.txt':
+        (f / other).write_text('no picture')
+    assert number(read_frames(f, None)) == list(range(12))  # 9, 10, 11: not 1, 10, 11, 12, 2
+    whole = (f / 'frame5.jpg').read_bytes()
+    for bad in whole[: len(whole) // 2], b'text', b'':
+        (f / 'frame5.jpg').write_bytes(bad)
+        with pytest.raises(VideoError, match=r'frame5\.jpg: cannot be read as a picture'):
+            read_frames(f, None)
+    (tmp_path / 'none').mkdir()
+    with pytest.raises(VideoError, match='none: is a folder without pictures'):
+        read_frames(tmp_path / 'none')
+    (f / 'frame5.jpg').unlink()
+    Image.new('L', (9000, 9000)).save(f / 'frame5.png')
+    with pytest.raises(VideoError, match='9000×9000'):
+        read_frames(f, None)
+
 
 def test_kinds_of_pictures(tmp_path):
     "Palettes, greys of 16 bits (which Pillow clips at 255), alpha"
-    for mode in 'L','P','LA','RGBA','I;16':
-        (d:=tmp_path/mode.replace(';','')).mkdir(); grey = numbered(1)[0,...,0]
-        (Image.fromarray(grey.astype(np.uint16)<<8) if mode=='I;16' else Image.fromarray(grey).convert(mode)).save(d/'1.png')
-        assert np.array_equal(read_frames(d, 1)[0,...,1], grey), mode
+    for mode in 'L', 'P', 'LA', 'RGBA', 'I;16':
+        (d := tmp_path / mode.replace(';', '')).mkdir()
+        grey = numbered(1)[0, ..., 0]
+        (Image.fromarray(grey.astype(np.uint16) << 8) if mode == 'I;16' else Image.fromarray(grey).convert(mode)).save(
+            d / '1.png'
+        )
+        assert np.array_equal(read_frames(d, 1)[0, ..., 1], grey), mode
+
 
 def test_no_name_is_an_address(tmp_path, monkeypatch):
     "FFmpeg would take them for protocols and patterns"
-    monkeypatch.chdir(tmp_path); whole = by_av(tmp_path/'x.mp4', numbered(5), 'libx264').read_bytes()
-    for name in '12:30.mp4','concat:x.mp4','file:y.mp4','a%03d.mp4','-.mp4','a?b#c.mp4','ü 日本.mp4',os.fsdecode(b'z\xff.mp4'):
-        try: open(name, 'wb').write(whole)
-        except OSError: continue # this system has no such names
-        assert number(read_frames(name, None))==list(range(5)), ascii(name)
+    monkeypatch.chdir(tmp_path)
+    whole = by_av(tmp_path / 'x.mp4', numbered(5), 'libx264').read_bytes()
+    for name in (
+        '12:30.mp4',
+        'concat:x.mp4',
+        'file:y.mp4',
+        'a%03d.mp4',
+        '-.mp4',
+        'a?b#c.mp4',
+        'ü 日本.mp4',
+        os.fsdecode(b'z\xff.mp4'),
+    ):
+        try:
+            open(name, 'wb').write(whole)
+        except OSError:
+            continue  # this system has no such names
+        assert number(read_frames(name, None)) == list(range(5)), ascii(name)
+
 
 def test_text_in_a_header_that_is_not_utf8(tmp_path):
-    f = by_av(tmp_path/'x.mp4', numbered(5), 'libx264'); f.write_bytes(f.read_bytes().replace(b'VideoHandler', b'VideoH\xe4ndler'))
-    assert number(read_frames(f, None))==list(range(5))
+    f = by_av(tmp_path / 'x.mp4', numbered(5), 'libx264')
+    f.write_bytes(f.read_bytes().replace(b'VideoHandler', b'VideoH\xe4ndler'))
+    assert number(read_frames(f, None)) == list(range(5))
+
 
 def test_a_header_that_asks_for_all_memory(tmp_path):
-    b = bytearray(gif(tmp_path/'x.gif', numbered(5)).read_bytes()); b[6:10] = struct.pack('<HH', 65535, 65535); (tmp_path/'x.gif').write_bytes(b)
-    f = by_av(tmp_path/'x.mov', numbered(5), 'qtrle', 'rgb24'); c = bytearray(f.read_bytes()); i = c.find(b'rle ', c.find(b'stsd')); c[i+28:i+32] = struct.pack('>HH', 20000, 20000); f.write_bytes(c)
-    for bad in 'x.gif','x.mov':
-        with pytest.raises(VideoError, match=bad): read_frames(tmp_path/bad, 4, (32,32))
+    b = bytearray(gif(tmp_path / 'x.gif', numbered(5)).read_bytes())
+    b[6:10] = struct.pack('<HH', 65535, 65535)
+    (tmp_path / 'x.gif').write_bytes(b)
+    f = by_av(tmp_path / 'x.mov', numbered(5), 'qtrle', 'rgb24')
+    c = bytearray(f.read_bytes())
+    i = c.find(b'rle ', c.find(b'stsd'))
+    c[i + 28 : i + 32] = struct.pack('>HH', 20000, 20000)
+    f.write_bytes(c)
+    for bad in 'x.gif', 'x.mov':
+        with pytest.raises(VideoError, match=bad):
+            read_frames(tmp_path / bad, 4, (32, 32))
+
 
 def test_a_stream_that_begins_later(tmp_path):
     "Flash: sound behind the 5 MB at the front from which FFmpeg learns what there is; PyAV has no place for it"
-    f = by_av(tmp_path/'x.flv', np.random.default_rng(0).integers(0, 255, (16,480,640,3), dtype=np.uint8), 'flv', options={'qmin':'1','qmax':'1'})
-    body = b'\x2f'+b'\xff\xfb\x90\x00'*20; tag = b'\x08'+len(body).to_bytes(3, 'big')+bytes(7)+body
-    f.write_bytes(f.read_bytes()+tag+len(tag).to_bytes(4, 'big'))
-    with pytest.raises(VideoError, match='x.flv: holds a stream that its header does not announce'): read_frames(f, 4)
+    f = by_av(
+        tmp_path / 'x.flv',
+        np.random.default_rng(0).integers(0, 255, (16, 480, 640, 3), dtype=np.uint8),
+        'flv',
+        options={'qmin': '1', 'qmax': '1'},
+    )
+    body = b'\x2f' + b'\xff\xfb\x90\x00' * 20
+    tag = b'\x08' + len(body).to_bytes(3, 'big') + bytes(7) + body
+    f.write_bytes(f.read_bytes() + tag + len(tag).to_bytes(4, 'big'))
+    with pytest.raises(VideoError, match='x.flv: holds a stream that its header does not announce'):
+        read_frames(f, 4)
+
 
 def test_a_packet_that_is_cut_short(tmp_path):
     "Containers that do not say how long they are: what is left would be another clip"
-    for codec,ending in ('apng','apng'),('flv','flv'):
-        f = by_av(tmp_path/f'x.{ending}', numbered(24), codec, 'rgb24' if codec=='apng' else 'yuv420p'); b = f.read_bytes()
-        f.write_bytes(b[:len(b)*2//3])
-        with pytest.raises(VideoError, match='is truncated or damaged'): read_frames(f)
+    for codec, ending in ('apng', 'apng'), ('flv', 'flv'):
+        f = by_av(tmp_path / f'x.{ending}', numbered(24), codec, 'rgb24' if codec == 'apng' else 'yuv420p')
+        b = f.read_bytes()
+        f.write_bytes(b[: len(b) * 2 // 3])
+        with pytest.raises(VideoError, match='is truncated or damaged'):
+            read_frames(f)
+
 
 def test_a_damaged_frame_spoils_those_behind_it(tmp_path):
-    f = KINDS['AVI, Xvid'](tmp_path/'x', numbered(49)); b = bytearray(f.read_bytes())
-    with av.open(str(f)) as c: p = [p for p in c.demux(video=0) if p.size][12]
-    i = b.find(bytes(p)); b[i+len(bytes(p))//2:i+len(bytes(p))] = b'\x55'*(len(bytes(p))-len(bytes(p))//2); f.write_bytes(b)
-    with pytest.raises(VideoError, match='frame 12 is damaged|cannot be decoded'): read_frames(f, 3) # 0, 24, 48
+    f = KINDS['AVI, Xvid'](tmp_path / 'x', numbered(49))
+    b = bytearray(f.read_bytes())
+    with av.open(str(f)) as c:
+        p = [p for p in c.demux(video=0) if p.size][12]
+    i = b.find(bytes(p))
+    b[i + len(bytes(p)) // 2 : i + len(bytes(p))] = b'\x55' * (len(bytes(p)) - len(bytes(p)) // 2)
+    f.write_bytes(b)
+    with pytest.raises(VideoError, match='frame 12 is damaged|cannot be decoded'):
+        read_frames(f, 3)  # 0, 24, 48
+
 
 def test_any_size_comes_back_as_it_went(tmp_path):
-    for h,w in (64,48),(33,47),(16,16):
+    for h, w in (64, 48), (33, 47), (16, 16):
         frames = numbered(8, h, w)
-        assert read_frames(write_video(tmp_path/'x.gif', frames), 8).shape==frames.shape
-        assert read_frames(write_video(tmp_path/'x.mp4', frames), 8, size=(20,30)).shape==(8,20,30,3)
+        assert read_frames(write_video(tmp_path / 'x.gif', frames), 8).shape == frames.shape
+        assert read_frames(write_video(tmp_path / 'x.mp4', frames), 8, size=(20, 30)).shape == (8, 20, 30, 3)
+
 
 def test_writing_is_whole_or_not_at_all(tmp_path):
-    with pytest.raises(ValueError, match='uint8'): write_video(tmp_path/'x.mp4', numbered(4).astype(float))
-    with pytest.raises(ValueError, match=r'\.mov'): write_video(tmp_path/'x.mov', numbered(4))
+    with pytest.raises(ValueError, match='uint8'):
+        write_video(tmp_path / 'x.mp4', numbered(4).astype(float))
+    with pytest.raises(ValueError, match=r'\.mov'):
+        write_video(tmp_path / 'x.mov', numbered(4))
     assert not list(tmp_path.iterdir())
 
+
 def test_bytes_after_the_end_of_a_gif_do_no_harm(tmp_path):
-    f = write_video(tmp_path/'x.gif', numbered(5)); f.write_bytes(f.read_bytes()+b'\n')
-    assert number(read_frames(f, None))==list(range(5))
+    f = write_video(tmp_path / 'x.gif', numbered(5))
+    f.write_bytes(f.read_bytes() + b'\n')
+    assert number(read_frames(f, None)) == list(range(5))
+
 
 def test_odd_paces(tmp_path):
-    assert len(read_frames(write_video(tmp_path/'x.mp4', numbered(5), fps=12.5), None))==5
-    with pytest.raises(ValueError, match='more than 0'): write_video(tmp_path/'x.gif', numbered(5), fps=0)
+    assert len(read_frames(write_video(tmp_path / 'x.mp4', numbered(5), fps=12.5), None)) == 5
+    with pytest.raises(ValueError, match='more than 0'):
+        write_video(tmp_path / 'x.gif', numbered(5), fps=0)
+
 
 def test_gif_loops_and_keeps_its_pace(tmp_path):
-    about = iio.immeta(write_video(tmp_path/'x.gif', numbered(4), fps=5))
-    assert about['loop']==0 and about['duration']==200
+    about = iio.immeta(write_video(tmp_path / 'x.gif', numbered(4), fps=5))
+    assert about['loop'] == 0 and about['duration'] == 200
 
-@pytest.mark.parametrize('ending', ['.mp4','.avi','.webm','.gif','.mkv'])
-@pytest.mark.parametrize('T,fps', [(12,12), (24,24), (200,6)])
+
+@pytest.mark.parametrize('ending', ['.mp4', '.avi', '.webm', '.gif', '.mkv'])
+@pytest.mark.parametrize('T,fps', [(12, 12), (24, 24), (200, 6)])
 def test_a_cut_file_is_an_error_that_names_it(tmp_path, ending, T, fps):
-    noise = np.random.default_rng(0).integers(0, 255, (T,48,64,3), dtype=np.uint8)
-    f = tmp_path/f'x{ending}'
-    if ending=='.avi': by_opencv(f, noise, 'MJPG')
-    elif ending=='.mkv': by_av(f, noise, 'ffv1')
-    else: write_video(f, noise, fps)
-    assert len(read_frames(f, None))==T
+    noise = np.random.default_rng(0).integers(0, 255, (T, 48, 64, 3), dtype=np.uint8)
+    f = tmp_path / f'x{ending}'
+    if ending == '.avi':
+        by_opencv(f, noise, 'MJPG')
+    elif ending == '.mkv':
+        by_av(f, noise, 'ffv1')
+    else:
+        write_video(f, noise, fps)
+    assert len(read_frames(f, None)) == T
     whole = f.read_bytes()
-    for share in .02,.3,.5,.7,.9,.98:
-        cut = tmp_path/f'cut{share}{ending}'; cut.write_bytes(whole[:int(share*len(whole))])
-        with pytest.raises(VideoError, match=f'cut{share}'): read_frames(cut)
+    for share in 0.02, 0.3, 0.5, 0.7, 0.9, 0.98:
+        cut = tmp_path / f'cut{share}{ending}'
+        cut.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(VideoError, match=f'cut{share}'):
+            read_frames(cut)
+
 
 def test_what_is_no_video(tmp_path):
-    (tmp_path/'empty.avi').touch(); (tmp_path/'words.mp4').write_text('no video at all '*99)
-    with av.open(str(tmp_path/'sound.wav'), 'w') as c:
+    (tmp_path / 'empty.avi').touch()
+    (tmp_path / 'words.mp4').write_text('no video at all ' * 99)
+    with av.open(str(tmp_path / 'sound.wav'), 'w') as c:
         s = c.add_stream('pcm_s16le', rate=8000, layout='mono')
-        a = av.AudioFrame.from_ndarray(np.zeros((1,8000), np.int16), format='s16', layout='mono'); a.sample_rate = 8000
-        c.mux(s.encode(a)); c.mux(s.encode())
-    for bad,why in ('empty.avi','empty'),('words.mp4','cannot be decoded'),('','folder'),('sound.wav','no video stream'):
-        for f in read_frames,probe:
-            with pytest.raises(VideoError, match=why): f(tmp_path/bad)
-    with pytest.raises(FileNotFoundError, match='missing.webm: no such file'): read_frames(tmp_path/'missing.webm')
+        a = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format='s16', layout='mono')
+        a.sample_rate = 8000
+        c.mux(s.encode(a))
+        c.mux(s.encode())
+    for bad, why in (
+        ('empty.avi', 'empty'),
+        ('words.mp4', 'cannot be decoded'),
+        ('', 'folder'),
+        ('sound.wav', 'no video stream'),
+    ):
+        for f in read_frames, probe:
+            with pytest.raises(VideoError, match=why):
+                f(tmp_path / bad)
+    with pytest.raises(FileNotFoundError, match='missing.webm: no such file'):
+        read_frames(tmp_path / 'missing.webm')
+
 
 @pytest.mark.reference
 def test_real_files(reference):
     "To the bit what OpenCV decodes from the front"
-    for f in [*(reference/'kth').glob('*.avi'), reference/'ssv2'/'166766.mp4']:
-        every = read_frames(f, None); cap,n = cv2.VideoCapture(str(f)),0
-        while (ok:=cap.read())[0]: assert np.array_equal(every[n], ok[1][...,::-1]), f'{f.name}, frame {n}'; n += 1
-        assert len(every)==n==probe(f)['frames'], f.name
+    for f in [*(reference / 'kth').glob('*.avi'), reference / 'ssv2' / '166766.mp4']:
+        every = read_frames(f, None)
+        cap, n = cv2.VideoCapture(str(f)), 0
+        while (ok := cap.read())[0]:
+            assert np.array_equal(every[n], ok[1][..., ::-1]), f'{f.name}, frame {n}'
+            n += 1
+        assert len(every) == n == probe(f)['frames'], f.name
         assert np.array_equal(read_frames(f, 16), every[sample_indices(n, 16)]), f.name
 
-@pytest.mark.parametrize('says', [0, 2**32-1])
+
+@pytest.mark.parametrize('says', [0, 2**32 - 1])
 def test_an_avi_that_does_not_know_its_size(tmp_path, says):
     "As encoders write it into a pipe"
-    f = patched(by_opencv(tmp_path/'x.avi', numbered(9), 'XVID'), b'RIFF', 4, says)
-    assert number(read_frames(f, None))==list(range(9))
+    f = patched(by_opencv(tmp_path / 'x.avi', numbered(9), 'XVID'), b'RIFF', 4, says)
+    assert number(read_frames(f, None)) == list(range(9))

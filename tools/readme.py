@@ -2,6 +2,7 @@
 
 nbdev's own command for this needs Quarto; this one needs nbconvert only. Cells marked `#| hide` stay out.
 """
+
 import re, sys
 from pathlib import Path
 
@@ -10,32 +11,40 @@ from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 
-def readme(index=ROOT/'nbs'/'index.ipynb')->str:
+
+def readme(index=ROOT / 'nbs' / 'index.ipynb') -> str:
     "The text of README.md"
     nb = nbformat.read(index, 4)
-    nb.metadata['language_info'] = {'name':'python'} # colours the code
+    nb.metadata['language_info'] = {'name': 'python'}  # colours the code
     nb.cells = [c for c in nb.cells if not re.search(r'^#\|\s*(hide|default_exp)', c.source, re.M)]
     for c in nb.cells:
         c.source = re.sub(r'^#\|.*\n', '', c.source, flags=re.M)
         for o in c.get('outputs', ()):
             if any(k.startswith('image/') for k in o.get('data', {})):
-                raise SystemExit(f"{index.name}: a cell's output is a picture, which README.md cannot hold; link a file in nbs/images instead")
-            if 'data' in o: o.data.pop('text/html', None) # plain text reads better in a README
-    text,_ = MarkdownExporter().from_notebook_node(nb)
-    text = re.sub(r'(\]\(|src=")images/', r'\1nbs/images/', text) # the README stands one folder higher
+                raise SystemExit(
+                    f"{index.name}: a cell's output is a picture, which README.md cannot hold; link a file in nbs/images instead"
+                )
+            if 'data' in o:
+                o.data.pop('text/html', None)  # plain text reads better in a README
+    text, _ = MarkdownExporter().from_notebook_node(nb)
+    text = re.sub(r'(\]\(|src=")images/', r'\1nbs/images/', text)  # the README stands one folder higher
     text = re.sub(r'\]\(([\w./]+\.ipynb)', r'](nbs/\1', text)
-    return re.sub(r'\n{3,}', '\n\n', text).strip()+'\n'
+    return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
-def picture(out=ROOT/'nbs'/'images'/'explained.gif'):
+
+def picture(out=ROOT / 'nbs' / 'images' / 'explained.gif'):
     "One clip explained by both networks, moving"
     from interpvid.data.synthetic import RIGHT
     from interpvid.figures import figure_columns
     from interpvid.study import Study
     from interpvid.video import write_video
-    es = next(es for _,es in Study('something', False, ROOT/'results').pairs() if es[0].label==RIGHT)
+
+    es = next(es for _, es in Study('something', False, ROOT / 'results').pairs() if es[0].label == RIGHT)
     write_video(out, figure_columns(*es, px=96), fps=5)
 
-if __name__=='__main__':
-    if '--picture' in sys.argv: picture()
-    (ROOT/'README.md').write_text(readme(), encoding='utf-8')
+
+if __name__ == '__main__':
+    if '--picture' in sys.argv:
+        picture()
+    (ROOT / 'README.md').write_text(readme(), encoding='utf-8')
     print('nbs/index.ipynb → README.md')

@@ -30,9 +30,18 @@ class Actor:
     "What never changes about a person"
     number:int
     height:float                         # metres
-    build:float; legs:float; arms:float  # widths and lengths, 1 is average
-    skin:float; hair:float; shirt:float; trousers:float; shoes:float # grey values
-    sleeves:bool; shorts:bool            # long sleeves, short trousers
+    # widths and lengths, 1 is average
+    build:float
+    legs:float
+    arms:float
+    # grey values
+    skin:float
+    hair:float
+    shirt:float
+    trousers:float
+    shoes:float
+    sleeves:bool
+    shorts:bool # long sleeves, short trousers
     other:tuple                          # setting 3: an extra, shirt, trousers
     tempo:tuple                          # (6,) cycles per second, by class
     stride:float                         # its length, 1 is average
@@ -74,7 +83,10 @@ def gait(
     k = 0 if label==WALKING else 1+actor.effort[label-JOGGING]
     g = {n: float(np.interp(k, range(3), v)) for n,v in GAITS.items()}
     lean,arms,elbows,knees,*_ = actor.style
-    g['lean'] += 2*lean; g['swing'] *= 1+.2*arms; g['elbow'] *= 1+.12*elbows; g['knee'] *= 1+.07*knees
+    g['lean'] += 2*lean
+    g['swing'] *= 1+.2*arms
+    g['elbow'] *= 1+.12*elbows
+    g['knee'] *= 1+.07*knees
     g['stride'] *= actor.stride*actor.height
     return g
 
@@ -95,12 +107,15 @@ def _ring(t, y, at):
     t,y = np.concatenate([t[-2:]-1,t,t[:2]+1]),np.concatenate([y[-2:],y,y[:2]])
     slope = np.gradient(y, t, axis=0)
     i = np.clip(np.searchsorted(t, at, side='right')-1, 0, len(t)-2)
-    h = (t[i+1]-t[i])[:,None]; u = (at-t[i])[:,None]/h
+    h = (t[i+1]-t[i])[:,None]
+    u = (at-t[i])[:,None]/h
     return (1+2*u)*(1-u)**2*y[i]+u*(1-u)**2*h*slope[i]+u*u*(3-2*u)*y[i+1]+u*u*(u-1)*h*slope[i+1]
 
 def _read(table, phase):
     "A table (n,…) over one cycle, read off between its rows"
-    x = (np.asarray(phase)%1)*len(table); i = x.astype(int)%len(table); u = (x-np.floor(x)).reshape(-1,*[1]*(table.ndim-1))
+    x = (np.asarray(phase)%1)*len(table)
+    i = x.astype(int)%len(table)
+    u = (x-np.floor(x)).reshape(-1,*[1]*(table.ndim-1))
     return (1-u)*table[i]+u*table[(i+1)%len(table)]
 
 # %% ../../nbs/08_data.actors.ipynb #40d55665
@@ -115,14 +130,17 @@ def _leg(a, label, n=128):
     g,b,h,kind = gait(a,label),_bones(a),a.height,'walk' if label==WALKING else 'run'
     duty,A,B = g['duty'],b['thigh'],b['shank']
     ahead,top,stretch = (.185,.27,.996) if kind=='walk' else (.135,duty/2+.25,.99) # where the foot lands, when the hips are highest, how straight a leg gets
-    p = np.linspace(0, duty, 33); tilt = np.interp(p/duty, *_ROLL[kind])
+    p = np.linspace(0, duty, 33)
+    tilt = np.interp(p/duty, *_ROLL[kind])
     pivot = np.where((tilt>0)[:,None], [-b['heel'],-b['ankle']], [b['ball'],-b['ankle']])
     foot = np.stack([ahead*h-g['stride']*p, np.full_like(p, b['ankle'])], -1)+pivot+_turn(-pivot, tilt)
     rise = lambda q: g['bounce']*h*np.cos(4*np.pi*(q-top))
     dx = foot[:,0]-b['hips']*np.sin(np.radians(_TWIST))*np.cos(2*np.pi*p)
     base = (foot[:,1]+np.sqrt((stretch*(A+B))**2-dx**2)-rise(p)).min() # as high as the legs allow
-    dy = base+rise(p)-foot[:,1]; D = np.hypot(dx,dy)
-    knee = np.pi-np.arccos((A*A+B*B-D*D)/(2*A*B)); thigh = np.arctan2(dx,dy)+np.arccos((A*A+D*D-B*B)/(2*A*D))
+    dy = base+rise(p)-foot[:,1]
+    D = np.hypot(dx,dy)
+    knee = np.pi-np.arccos((A*A+B*B-D*D)/(2*A*B))
+    thigh = np.arctan2(dx,dy)+np.arccos((A*A+D*D-B*B)/(2*A*D))
     knee,thigh = np.degrees(knee),np.degrees(thigh)
     w,th,kn,ft = (np.array(v) for v in _AIR[kind])
     t = np.concatenate([p, duty+w*(1-duty)])
@@ -160,7 +178,8 @@ def _foot(J, s, b, tilt):
 
 def _hand(J, s, b):
     "Add the hand at the end of the forearm of side `s`"
-    d = J['wrist_'+s]-J['elbow_'+s]; J['hand_'+s] = J['wrist_'+s]+b['hand']*d/np.linalg.norm(d, axis=-1, keepdims=True)
+    d = J['wrist_'+s]-J['elbow_'+s]
+    J['hand_'+s] = J['wrist_'+s]+b['hand']*d/np.linalg.norm(d, axis=-1, keepdims=True)
 
 # %% ../../nbs/08_data.actors.ipynb #b6383c1c
 def _limb(start, degrees, length, side=0., out=0.):
@@ -170,27 +189,35 @@ def _limb(start, degrees, length, side=0., out=0.):
 
 def _cross(a, label, phase):
     "Joints of somebody who walks, jogs or runs; phase 0: the right heel strikes"
-    g,b = gait(a,label),_bones(a); table,height = _leg(a,label); walk = label==WALKING
+    g,b = gait(a,label),_bones(a)
+    table,height = _leg(a,label)
+    walk = label==WALKING
     turn = np.cos(2*np.pi*phase)
     J = _trunk(a, b, _xyz(0,_read(height,phase)), g['lean'], _TWIST*turn, -(7+2*a.style[5])*turn)
     for s,k in _SIDES.items():
         q = phase+(k<0)/2
         thigh,knee,foot = _read(table,q).T
-        J['knee_'+s] = _limb(J['hip_'+s], thigh, b['thigh']); J['ankle_'+s] = _limb(J['knee_'+s], thigh-knee, b['shank'])
+        J['knee_'+s] = _limb(J['hip_'+s], thigh, b['thigh'])
+        J['ankle_'+s] = _limb(J['knee_'+s], thigh-knee, b['shank'])
         _foot(J, s, b, foot+thigh-knee)
         swing = -np.cos(2*np.pi*(q-.02)) # each arm goes with the other leg
-        upper = g['swing']*swing-(3 if walk else 12); fore = upper+g['elbow']+.12*g['swing']*(1+2*swing)
+        upper = g['swing']*swing-(3 if walk else 12)
+        fore = upper+g['elbow']+.12*g['swing']*(1+2*swing)
         J['elbow_'+s] = _limb(J['shoulder_'+s], upper, b['upper'], k, 9)
-        J['wrist_'+s] = _limb(J['elbow_'+s], fore, b['fore'], -k, 0 if walk else 18); _hand(J, s, b)
+        J['wrist_'+s] = _limb(J['elbow_'+s], fore, b['fore'], -k, 0 if walk else 18)
+        _hand(J, s, b)
     return J
 
 # %% ../../nbs/08_data.actors.ipynb #75eaff2b
 def _reach(start, end, l1, l2, toward):
     "Middle joint (T,3) of two bones of lengths `l1`, `l2` that reach from `start` to `end`, bent to `toward`, and the end as far as they reach"
-    v = end-start; D = np.linalg.norm(v, axis=-1, keepdims=True); e = v/D
+    v = end-start
+    D = np.linalg.norm(v, axis=-1, keepdims=True)
+    e = v/D
     D = np.clip(D, abs(l1-l2)+1e-3, .998*(l1+l2))
     along = (l1*l1-l2*l2+D*D)/(2*D)
-    toward = np.asarray(toward,float); side = toward-(toward*e).sum(-1, keepdims=True)*e
+    toward = np.asarray(toward,float)
+    side = toward-(toward*e).sum(-1, keepdims=True)*e
     side = side/np.linalg.norm(side, axis=-1, keepdims=True)
     return start+along*e+np.sqrt(np.maximum(l1*l1-along*along, 0))*side, start+D*e
 
@@ -206,7 +233,8 @@ def _stand(a, b, dip, feet, sway=0., **twists):
 
 def _boxing(a, phase):
     "Phase 0: a right punch starts; half a cycle later a left one"
-    b,h = _bones(a),a.height; lean,arms,elbows,knees,reach,twist = a.style
+    b,h = _bones(a),a.height
+    lean,arms,elbows,knees,reach,twist = a.style
     out = {s: np.where(q<.5, np.sin(np.pi*(2*np.minimum(q,.5))**.85)**1.5, 0) for s,q in (('r',phase%1),('l',(phase+.5)%1))}
     turn = out['r']-out['l']
     J = _stand(a, b, (.012+.006*np.cos(4*np.pi*phase))*h, ((-.13,.075),(.11,-.06)), .012*h*np.abs(turn),
@@ -215,32 +243,38 @@ def _boxing(a, phase):
         sh,e = J['shoulder_'+s],out[s][:,None]
         guard = J['neck']+h*_xyz(.145+.02*arms, .03*elbows, k*.05)
         hit = np.stack([sh[:,0]+(.318+.012*reach)*h*a.arms, sh[:,1]+.02*h, .4*sh[:,2]], -1)
-        J['elbow_'+s],J['wrist_'+s] = _reach(sh, (1-e)*guard+e*hit, b['upper'], b['fore'], (0,-1,.35*k)); _hand(J, s, b)
+        J['elbow_'+s],J['wrist_'+s] = _reach(sh, (1-e)*guard+e*hit, b['upper'], b['fore'], (0,-1,.35*k))
+        _hand(J, s, b)
     return J
 
 # %% ../../nbs/08_data.actors.ipynb #d876cbc0
 def _clapping(a, phase):
     "Phase 0: the hands meet"
-    b,h = _bones(a),a.height; lean,arms,elbows,knees,reach,twist = a.style
+    b,h = _bones(a),a.height
+    lean,arms,elbows,knees,reach,twist = a.style
     apart = .5-.5*np.cos(2*np.pi*phase)
     J = _stand(a, b, .003*h*apart, ((0,.075),(0,-.075)), lean=1+lean)
     for s,k in _SIDES.items():
         palm = J['neck']+h*_xyz(.235-.05*apart+.015*reach, -.075+.03*elbows+.02*apart, k*(.012+(.24+.05*arms)*apart))
         wrist = palm-h*_xyz(.045, .02, -k*.022*(1-apart))
-        J['elbow_'+s],J['wrist_'+s] = _reach(J['shoulder_'+s], wrist, b['upper'], b['fore'], (-.3,-1,.75*k)); J['hand_'+s] = palm
+        J['elbow_'+s],J['wrist_'+s] = _reach(J['shoulder_'+s], wrist, b['upper'], b['fore'], (-.3,-1,.75*k))
+        J['hand_'+s] = palm
     return J
 
 def _waving(a, phase):
     "Phase 0: the arms are down"
-    b,h = _bones(a),a.height; lean,arms,elbows,knees,reach,twist = a.style
+    b,h = _bones(a),a.height
+    lean,arms,elbows,knees,reach,twist = a.style
     up = .5-.5*np.cos(2*np.pi*phase)
     J = _stand(a, b, .004*h*(1-up), ((0,.08),(0,-.08)), lean=.5*lean)
     low,high = 17+6*arms,160+9*reach
     for s,k in _SIDES.items():
         J['shoulder_'+s] = J['shoulder_'+s]+h*_xyz(0, .03*up, -.012*k*up)
-        w = np.radians(low+(high-low)*up); f = w+np.radians((14+8*elbows)*np.sin(np.pi*up)+4+4*elbows) # the forearm leads a little
+        w = np.radians(low+(high-low)*up)
+        f = w+np.radians((14+8*elbows)*np.sin(np.pi*up)+4+4*elbows) # the forearm leads a little
         J['elbow_'+s] = J['shoulder_'+s]+b['upper']*_xyz(.12, -np.cos(w), k*np.sin(w))
-        J['wrist_'+s] = J['elbow_'+s]+b['fore']*_xyz(.15, -np.cos(f), k*np.sin(f)); _hand(J, s, b)
+        J['wrist_'+s] = J['elbow_'+s]+b['fore']*_xyz(.15, -np.cos(f), k*np.sin(f))
+        _hand(J, s, b)
     return J
 
 def pose(
@@ -277,7 +311,9 @@ def _limbs(add, J, c, h, B, wide):
 
 def _parts(a, J, c):
     "Parts of a body: grey value, how much nearer than it lies it is taken to be (metres), circles of (joint (T,3), radius)"
-    h,B,P = a.height,a.height*a.build,[]; up,hips,coat = J['up'],J['pelvis'],c['extra']=='coat'; wide = 1.15 if coat else 1
+    h,B,P = a.height,a.height*a.build,[]
+    up,hips,coat = J['up'],J['pelvis'],c['extra']=='coat'
+    wide = 1.15 if coat else 1
     add = lambda grey,nearer,*circles: P.append((grey, nearer*h, circles))
     _limbs(add, J, c, h, B, wide)
     add(c['trousers'], 0, *((J['hip_'+s],.056*B) for s in 'rl'), *((J['waist_'+s],.05*B) for s in 'rl'))
@@ -287,7 +323,8 @@ def _parts(a, J, c):
         hem = {s: .385*J['hip_'+s]+.315*J['knee_'+s]+.3*(hips-.13*h*up) for s in 'rl'}
         add(c['shirt'], .075, *((J['waist_'+s],.056*B) for s in 'rl'), *((hem[s],.055*B) for s in 'rl'))
     if c['extra']=='backpack':
-        back = hips+.19*h*up-.115*h*J['face']; add(45, -.003, (back+.06*h*up,.045*h), (back-.06*h*up,.055*h))
+        back = hips+.19*h*up-.115*h*J['face']
+        add(45, -.003, (back+.06*h*up,.045*h), (back-.06*h*up,.055*h))
     if c['extra']=='bag': # at the left hip, its strap over the right shoulder
         bag = J['hip_l']-h*_xyz(.02,.01,.05)
         add(50, .001, (bag+h*_xyz(.045,0),.04*h), (bag-h*_xyz(.045,0),.04*h), (bag-h*_xyz(0,.05),.04*h))
@@ -306,22 +343,29 @@ _RIM = np.stack([f(np.arange(16)*np.pi/8) for f in (np.cos,np.sin)], -1)
 def _project(points, yaw, camera):
     "Points (T,n,3) in metres as x, y in pixels and nearness in metres, (T,n) each; yaw in degrees: 0 faces right, 90 the camera, 180 left"
     c,s = np.cos(np.radians(yaw)),np.sin(np.radians(yaw))
-    x,y,z = np.moveaxis(points, -1, 0); near = x*s+z*c
+    x,y,z = np.moveaxis(points, -1, 0)
+    near = x*s+z*c
     k = {n: v[:,None] for n,v in camera.items()}
     return k['x']+k['scale']*(x*c-z*s), k['y']-k['scale']*(y-near*np.sin(np.radians(_PITCH))), near
 
 def _paint(parts, yaw, camera, size, light):
     "For each frame None or (x, y, grey times cover, cover in [0,1]) of the actor, and its box (T,4), which may lie outside"
-    (H,W),T,items = size,len(camera['x']),[]; lo,hi = np.full((T,2),np.inf),np.full((T,2),-np.inf)
+    (H,W),T,items = size,len(camera['x']),[]
+    lo,hi = np.full((T,2),np.inf),np.full((T,2),-np.inf)
     for grey,nearer,circles in parts:
         x,y,near = _project(np.stack([c for c,_ in circles], 1), yaw, camera)
         r = camera['scale'][:,None,None]*np.array([r for _,r in circles])[:,None]
-        xy = np.stack([x,y], -1); lo,hi = np.minimum(lo, (xy-r).min(1)),np.maximum(hi, (xy+r).max(1)); near = near.mean(1)
+        xy = np.stack([x,y], -1)
+        lo,hi = np.minimum(lo, (xy-r).min(1)),np.maximum(hi, (xy+r).max(1))
+        near = near.mean(1)
         items.append(((xy[:,:,None]+r[...,None]*_RIM).reshape(T,-1,2), grey*light*(1+.13*np.clip(near/.2,-1,.4)), near+nearer))
     order,spots = np.argsort(np.stack([n for *_,n in items]), 0, kind='stable'),[]
     for t in range(T):
-        x0,y0 = np.maximum(np.floor(lo[t]).astype(int)-1, 0); x1,y1 = np.minimum(np.ceil(hi[t]).astype(int)+2, (W,H))
-        if x1<=x0 or y1<=y0: spots.append(None); continue
+        x0,y0 = np.maximum(np.floor(lo[t]).astype(int)-1, 0)
+        x1,y1 = np.minimum(np.ceil(hi[t]).astype(int)+2, (W,H))
+        if x1<=x0 or y1<=y0:
+            spots.append(None)
+            continue
         fine = np.zeros(((y1-y0)*_FINE,(x1-x0)*_FINE,2), np.uint8)
         for i in order[:,t]:
             points,grey,_ = items[i]
@@ -359,11 +403,14 @@ _NOISE = 2.5 # of the sensor, of 255
 
 def _scene(rng, setting, T, size):
     "Camera, light and background (T,H,W) of a clip; nothing here knows of the label"
-    H,W = size; U = lambda lo,hi: float(rng.uniform(lo,hi))
+    H,W = size
+    U = lambda lo,hi: float(rng.uniform(lo,hi))
     near,ratio,sign = U(.31,.385)*min(H,W),U(1.3,1.5),1 if rng.random()<.5 else -1 # pixels to a metre; the zoom
     zoom = .9*ratio**np.linspace(-.5*sign, .5*sign, T) if setting==2 else np.ones(T)
-    cy = U(.49,.53)*H; level = cy+(U(.2,.26) if setting==4 else U(.02,.1))*H # the zoom's centre lies a metre above the ground
-    h,w = round(1.45*H),round(1.45*W); dx,dy = (w-W)/2,(h-H)/2               # the background is larger than the picture
+    cy = U(.49,.53)*H
+    level = cy+(U(.2,.26) if setting==4 else U(.02,.1))*H # the zoom's centre lies a metre above the ground
+    h,w = round(1.45*H),round(1.45*W)
+    dx,dy = (w-W)/2,(h-H)/2 # the background is larger than the picture
     back = cv2.GaussianBlur((_indoors if setting==4 else _outdoors)(rng, h, w, level+dy).astype(np.float32), (3,3), 0)
     at = lambda z: cv2.warpAffine(back, np.float32([[z,0,W/2-z*(W/2+dx)],[0,z,cy-z*(cy+dy)]]), (W,H), borderMode=cv2.BORDER_REPLICATE)
     back = np.stack([at(z) for z in zoom]) if setting==2 else np.broadcast_to(at(1.), (T,H,W))
@@ -380,7 +427,8 @@ def _shadow(S, camera, size):
 # %% ../../nbs/08_data.actors.ipynb #a01fdee3
 def _act(label, a, S, rng, T, W):
     "When and where: phase (T,), place (T,) in pixels from the middle, yaw, direction, seconds"
-    U = lambda lo,hi: float(rng.uniform(lo,hi)); u = np.linspace(0, 1, T)
+    U = lambda lo,hi: float(rng.uniform(lo,hi))
+    u = np.linspace(0, 1, T)
     side,start,turn,enter,leave,place,span = 1 if rng.random()<.5 else -1,U(0,1),U(-1,1),U(.15,.5),U(.15,.5),U(-.12,.12),U(3.2,4.6) # drawn whatever the label
     if label<JOGGING:
         yaw,direction = (90-side*(75+20*turn),side) if label==BOXING else (90+12*turn,0)
@@ -412,7 +460,10 @@ def draw_act(
     out = S['back']*_shadow(S, camera, size)
     for o,s in zip(out, spots):
         if s is None: continue
-        x,y,grey,cover = s; part = o[y:y+len(grey),x:x+grey.shape[1]]; part *= 1-cover; part += grey
+        x,y,grey,cover = s
+        part = o[y:y+len(grey),x:x+grey.shape[1]]
+        part *= 1-cover
+        part += grey
     out *= (S['gain']*(1+.006*noise_rng.standard_normal((T,1,1)))).astype(np.float32) # lamps and exposure flicker a little
     out += _NOISE*noise_rng.standard_normal((T,H,W), dtype=np.float32)
     visible = (box[:,:2]<(W-.5,H-.5)).all(1)&(box[:,2:]>-.5).all(1)

@@ -36,10 +36,12 @@ class ClipMirror(ItemTransform):
         p=.5,      # how often
         among=None,# labels that may come out; None: all
     ):
-        super().__init__(); m = mirror_labels(classes)
+        super().__init__()
+        m = mirror_labels(classes)
         self.labels,self.p = torch.as_tensor(m if among is None else np.where(np.isin(m, list(among)), m, -1)),p
     def encodes(self, xy):
-        x,y = xy; other = self.labels[y] if y>=0 else y
+        x,y = xy
+        other = self.labels[y] if y>=0 else y
         return (x.flip(2), other.to(y)) if other>=0 and torch.rand(())<self.p else (x,y)
 
 class ClipCrop(ItemTransform):
@@ -49,17 +51,23 @@ class ClipCrop(ItemTransform):
         scale=(.7,1),  # area of the part
         ratio=(.8,1.25), # width to height, in comparison with the clip's
     ):
-        super().__init__(); self.scale,self.ratio = scale,ratio
+        super().__init__()
+        self.scale,self.ratio = scale,ratio
     def encodes(self, xy):
-        x,y = xy; H,W = x.shape[1:3]
+        x,y = xy
+        H,W = x.shape[1:3]
         crop = v2.RandomResizedCrop((H,W), self.scale, [r*W/H for r in self.ratio], antialias=True)
         return crop(x.permute(0,3,1,2)).permute(0,2,3,1).contiguous(),y
 
 class ClipLight(ItemTransform):
     "One random brightness, contrast and saturation for all frames"
     split_idx,order = 0,30
-    def __init__(self, much=.2): super().__init__(); self.jitter = v2.ColorJitter(much, much, much)
-    def encodes(self, xy): x,y = xy; return self.jitter(x.permute(0,3,1,2)).permute(0,2,3,1).contiguous(),y
+    def __init__(self, much=.2):
+        super().__init__()
+        self.jitter = v2.ColorJitter(much, much, much)
+    def encodes(self, xy):
+        x,y = xy
+        return self.jitter(x.permute(0,3,1,2)).permute(0,2,3,1).contiguous(),y
 
 def clip_augment(
     classes,   # the names

@@ -64,9 +64,13 @@ class FrameCache:
         "The number of bytes that are kept, as a list of one that may be changed"
         with open(os.open(self.folder/'.bytes', os.O_RDWR|os.O_CREAT, 0o666), 'r+') as f:
             if fcntl: fcntl.flock(f, fcntl.LOCK_EX)
-            text = f.read(); total = [int(text) if text.strip().isdigit() else self._sum()]
+            text = f.read()
+            total = [int(text) if text.strip().isdigit() else self._sum()]
             yield total
-            f.seek(0); f.write(f'{max(0,total[0]):020d}'); f.flush() # of one length: never a mixture
+            # of one length: never a mixture
+            f.seek(0)
+            f.write(f'{max(0,total[0]):020d}')
+            f.flush()
 
     def _sum(self): return sum(b for _,b,_ in self._look(pending=True))
     def _look(self, pending=False):
@@ -91,7 +95,9 @@ class FrameCache:
         try: a = np.lib.format.open_memmap(path, mode='c')
         except OSError: return None
         except Exception: a = None # half of a file, after a power cut: numpy's reader raises many kinds
-        if a is None or a.dtype!=np.uint8 or a.ndim!=4: self._drop(path); return None
+        if a is None or a.dtype!=np.uint8 or a.ndim!=4:
+            self._drop(path)
+            return None
         try:
             if (used := path.stat().st_mtime_ns)<self.born or time.time_ns()-used>600*10**9:
                 now = time.time_ns()
@@ -102,7 +108,10 @@ class FrameCache:
 
     def _drop(self, path):
         try:
-            with self._locked() as total: size = path.stat().st_size; path.unlink(); total[0] -= size
+            with self._locked() as total:
+                size = path.stat().st_size
+                path.unlink()
+                total[0] -= size
         except OSError: pass
 
     def put(self, key, frames)->bool:
@@ -115,7 +124,9 @@ class FrameCache:
         try:
             path.parent.mkdir(exist_ok=True)
             if not (taken := self._room(size, tmp)): return False
-            with open(tmp, 'r+b') as f: np.save(f, np.ascontiguousarray(frames)); f.truncate()
+            with open(tmp, 'r+b') as f:
+                np.save(f, np.ascontiguousarray(frames))
+                f.truncate()
             twice = path.exists() # another process was faster: its bytes are counted already
             os.replace(tmp, path)
             if twice: self._give_back(size)
@@ -141,9 +152,12 @@ class FrameCache:
                 _,b,p = self.old.pop(0)
                 try:
                     if os.stat(p).st_mtime_ns>=self.born: continue
-                    os.unlink(p); total[0] -= b
+                    os.unlink(p)
+                    total[0] -= b
                 except OSError: pass # another process was faster
-            if total[0]+size>self.max_bytes: self.full = True; return False
+            if total[0]+size>self.max_bytes:
+                self.full = True
+                return False
             with open(tmp, 'wb') as f: f.truncate(size)
             total[0] += size
             return True

@@ -60,7 +60,9 @@ class Report:
             lines.append(f"{what}: {len(found)}")
             lines.extend('  '+(f if isinstance(f, str) else ' = '.join(f) if what.startswith('twice') else f'{f[0]}: {f[1]}') for f in found[:some])
             if len(found)>some: lines.append(f'  … and {len(found)-some} more')
-        say('missing', self.missing); say('cannot be used', self.left_out); say('unreadable', self.unreadable)
+        say('missing', self.missing)
+        say('cannot be used', self.left_out)
+        say('unreadable', self.unreadable)
         say(f'short (fewer than {self.frames} frames, or than listed; they repeat the nearest)', self.short)
         say('twice there (the same bytes)', self.twice)
         if lines[-1]=='': lines.append('nothing is missing, unreadable, too short or twice there')
@@ -92,7 +94,8 @@ def check_folder(
     progress=True,
 )->Report:
     "What a folder holds, and what is wrong with it"
-    layout = layout_of(root); items = _items(root, layout)
+    layout = layout_of(root)
+    items = _items(root, layout)
     frames = frames or (32 if layout=='kth' else 16)
     at = Path(root) if Path(root).is_dir() else Path(root).parent
     rel = lambda p: str(p.relative_to(at)) if p.is_relative_to(at) else str(p)

@@ -65,7 +65,8 @@ class ClipDL(TfmdDL):
     def shuffle_fn(self, idxs):
         by = {}
         for i in idxs: by.setdefault(int(self.dataset.groups[i]), []).append(i)
-        keys = list(by); self.rng.shuffle(keys)
+        keys = list(by)
+        self.rng.shuffle(keys)
         return [i for k in keys for i in by[k]]
 
     split_idx = None # 0: transforms for training are applied
@@ -75,7 +76,8 @@ class ClipDL(TfmdDL):
         if self.salt is None or not self.after_item.fs: return super().do_item(i)
         was,seed = random.getstate(),1_000_003*self.salt+i
         with torch.random.fork_rng(devices=[]):
-            random.seed(seed); torch.manual_seed(seed)
+            random.seed(seed)
+            torch.manual_seed(seed)
             try: return super().do_item(i)
             finally: random.setstate(was)
 
@@ -160,7 +162,8 @@ class Items(list):
         classes=(),  # the names
         left_out=(), # pairs of a clip's or a file's name, and the reason
     ):
-        super().__init__(items); self.classes,self.left_out = list(classes),list(left_out)
+        super().__init__(items)
+        self.classes,self.left_out = list(classes),list(left_out)
     def like(self, items): return type(self)(items, self.classes, self.left_out)
     def only(self, split):
         "Those of one split"
@@ -196,7 +199,9 @@ def inside(
 )->Path:
     "The path of `name` within `root`; a ValueError if it would lead out of it"
     root,name = Path(root),str(name)
-    try: real = (root/name).resolve(); out = not real.is_relative_to(root.resolve())
+    try:
+        real = (root/name).resolve()
+        out = not real.is_relative_to(root.resolve())
     except (ValueError, OSError, RuntimeError) as e: raise ValueError(f"{name!r} is no path ({e})") from None
     if out: raise ValueError(f"{name!r} leads out of {root}")
     return root/name
@@ -219,7 +224,8 @@ def _csv_items(csv, root, on_error):
     try: table = pd.read_csv(csv, dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False, on_bad_lines='error').map(str.strip)
     except (ValueError, UnicodeDecodeError) as e: raise ValueError(f"{csv}: cannot be read as CSV ({e})") from None
     if missing := [c for c in ('path','label') if c not in table]: raise ValueError(f"{csv}: has no column {' and no column '.join(map(repr,missing))}; it has {', '.join(map(repr,table.columns))}")
-    classes = sorted(set(table.label)-{''}); items,problems,seen = [],[],{}
+    classes = sorted(set(table.label)-{''})
+    items,problems,seen = [],[],{}
     for n,row in enumerate(table.to_dict('records'), 2):
         where = f'{csv.name}, line {n}'
         try:
@@ -241,7 +247,8 @@ def _class_items(root):
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith('.'))
     by_split = {p: SPLITS[p.name.lower()] for p in folders if p.name.lower() in SPLITS}
     tops = [(c,s) for p,s in by_split.items() for c in sorted(p.iterdir()) if c.is_dir() and not c.name.startswith('.')] or [(p,'') for p in folders]
-    classes = sorted({c.name for c,_ in tops}); items,left_out = [],[]
+    classes = sorted({c.name for c,_ in tops})
+    items,left_out = [],[]
     for c,split in tops:
         clips = find_clips(c)
         items += [Item(p, classes.index(c.name), split, str(p.relative_to(root))) for p in clips]
@@ -275,7 +282,8 @@ def _share_out(items, valid_pct, seed):
     classes = {}
     for i in items: classes.setdefault('' if i.group else i.label, []).append(unit(i))
     for units in classes.values():
-        units = sorted(set(units)); n = min(len(units)-1, max(1, round(valid_pct*len(units)))) if valid_pct else 0
+        units = sorted(set(units))
+        n = min(len(units)-1, max(1, round(valid_pct*len(units)))) if valid_pct else 0
         chosen |= {units[k] for k in rng.permutation(len(units))[:n]}
     return [i if i.split else replace(i, split='validation' if unit(i) in chosen else 'train') for i in items]
 
@@ -389,7 +397,8 @@ def video_dls(
     if check:
         bad = check_items(items, cache, progress=progress)
         left_out += leave_out([(i.name, why) for i,why in bad], f'of {len(items)} clips', on_error)
-        gone = {i for i,_ in bad}; items = items.like(i for i in items if i not in gone)
+        gone = {i for i,_ in bad}
+        items = items.like(i for i in items if i not in gone)
     if not items: raise ValueError(f"video_dls: no clips are left in the splits {train!r} and {valid!r}; {len(left_out)} were left out: {left_out[:3]}")
     for s in train,valid:
         if not items.only(s): warnings.warn(f"no clips to {'train' if s==train else 'validate'} on: there are none in split {s!r}")

@@ -79,7 +79,8 @@ def _find(root, strict=True):
 class KTHItems(Items):
     "Sequences of KTH whose files are there; `known` are all that the list names, `missing` the files that are not there"
     def __init__(self, items, known, missing, left_out=()):
-        super().__init__(items, KTH_CLASSES, left_out); self.known,self.missing = known,missing
+        super().__init__(items, KTH_CLASSES, left_out)
+        self.known,self.missing = known,missing
     def like(self, items): return KTHItems(items, self.known, self.missing, self.left_out)
     def __repr__(self):
         few = f"; {len(self.missing)} files are not there: {', '.join(self.missing[:3])}{' …' if len(self.missing)>3 else ''}" if self.missing else ''

@@ -156,7 +156,9 @@ def ssv2_items(
     for s,rows,path in lists:
         for id,template in rows:
             try:
-                if os.path.basename(id)!=id or id in ('','.','..'): inside(folder, id); raise ValueError('is not an id')
+                if os.path.basename(id)!=id or id in ('','.','..'):
+                    inside(folder, id)
+                    raise ValueError('is not an id')
                 if id in seen: raise ValueError(f"is listed twice ({seen[id]}, {path.name})")
                 seen[id] = path.name
                 if id not in found: raise ValueError(f"no such video in {folder}")

@@ -48,8 +48,10 @@ SHAPES,IDLE = 4,('spin','flicker','pulse')
 @dataclass
 class Scene:
     "All of a clip but its label and its noise; lengths in pixels, points as (x,y)"
-    T:int; size:int                       # frames, pixels
-    start:int; length:int                 # event frames: start, …, start+length-1
+    T:int
+    size:int # frames, pixels
+    start:int
+    length:int # event frames: start, …, start+length-1
     centres:np.ndarray                    # (n,2) in the first frame
     radii:np.ndarray                      # (n,)
     travel:np.ndarray                     # (12,n,2) how far each thing has come after the event, for each label
@@ -62,7 +64,8 @@ def _apart(p, r, z, size):
     "Do things at `p` with radii `r` stay apart while they travel by `z`? Distances are those of a picture that closes on itself"
     i,j = np.triu_indices(len(r), 1)
     q = p + np.linspace(0, 1, 9)[:,None,None]*z
-    d = np.abs(q[:,i]-q[:,j])%size; d = np.minimum(d, size-d)
+    d = np.abs(q[:,i]-q[:,j])%size
+    d = np.minimum(d, size-d)
     return ((d**2).sum(-1) > (r[i]+r[j]+1)**2).all()
 
 def _options(p, r, far, half, movers, size):
@@ -73,7 +76,8 @@ def _options(p, r, far, half, movers, size):
     for l,v in {CAM_DOWN:-ey, CAM_UP:ey, CAM_LEFT:ex, CAM_RIGHT:-ex}.items(): out[l] = [Z+v] # the world goes the other way
     for i in range(movers):
         for l,v in {DOWN:ey, UP:-ey, RIGHT:ex, LEFT:-ex}.items():
-            z = Z.copy(); z[i] = v
+            z = Z.copy()
+            z[i] = v
             if _apart(p, r, z, size): out[l].append(z)
         for j in range(movers):
             for a in 0,1: # along x or y, i before j, in lanes that keep them from touching as they pass
@@ -82,7 +86,9 @@ def _options(p, r, far, half, movers, size):
                 if p[i,a]-half<.05*size or p[j,a]+half>.95*size: continue # 'closer' has to be closer in the picture too
                 zs = []
                 for k in -half,half,gap:
-                    z = Z.copy(); z[i,a],z[j,a] = k,-k; zs.append(z)
+                    z = Z.copy()
+                    z[i,a],z[j,a] = k,-k
+                    zs.append(z)
                 if all(_apart(p, r, z, size) for z in zs):
                     for l,z in zip((AWAY,CLOSER,PASS), zs): out[l].append(z)
     return out
@@ -114,7 +120,8 @@ def draw_scene(
         idle = IDLE[rng.integers(3)] if i>=movers else None
         looks.append(dict(shape=int(shapes[i%SHAPES]), angle=rng.uniform(0,2*np.pi), stripe=rng.uniform(6,10)*u,
             a=_hsv(rng,(.7,1),(.3,.9)), b=_hsv(rng,(.2,1),(.1,.6)), idle=idle, phase=rng.uniform(0,2*np.pi), pace=rng.uniform(.6,1.4)*rng.choice([-1,1])))
-    margin = int(24*u); N = size+2*margin
+    margin = int(24*u)
+    N = size+2*margin
     bg = sum(a*cv2.resize(rng.standard_normal((g,g,3)).astype(np.float32), (N,N), interpolation=cv2.INTER_CUBIC) for g,a in ((3,1.),(7,.7),(18,.5),(44,.35)))
     bg = (.35*bg+.65*bg.mean(-1, keepdims=True))*rng.uniform(5,9) + (rng.uniform(160,200)+rng.uniform(-14,14,3)).astype(np.float32)
     return Scene(T, size, start, length, p, r, travel, movers, looks, bg.astype(np.float32), margin)
@@ -130,7 +137,8 @@ def progress(
 
 def _thing(look, radius, fx, fy, T, reach):
     "Coverage (T,h,h) in [0,1] and colour (T,h,h,3) of one thing around its centre, which lies (fx,fy) off the grid"
-    t = np.arange(T); wave = np.sin(look['phase']+look['pace']*t)
+    t = np.arange(T)
+    wave = np.sin(look['phase']+look['pace']*t)
     angle,size,light = np.full(T, look['angle']), np.full(T, radius), np.ones(T)
     if look['idle']=='spin': angle = angle+look['pace']*t
     if look['idle']=='flicker': light = 1+.5*wave
@@ -156,7 +164,9 @@ def render(
     T,S,M = scene.T,scene.size,scene.margin
     k = progress(scene)[:,None]
     push,hand = np.zeros(2),np.zeros((T,2))
-    for t in range(T): push = .6*push+rng.normal(0, SHAKE*S/64, 2); hand[t] = push
+    for t in range(T):
+        push = .6*push+rng.normal(0, SHAKE*S/64, 2)
+        hand[t] = push
     camera = k*scene.travel[label,0]*(label>=CAM_DOWN)+hand
     out = np.stack([cv2.warpAffine(scene.background, np.float32([[1,0,c[0]-M],[0,1,c[1]-M]]), (S,S)) for c in camera])
     t,reach = np.arange(T), int(scene.radii.max())+3
@@ -178,7 +188,8 @@ def truth(
     label:int,   # what happens, an index into `SYNTHETIC_CLASSES`
 )->dict: # event (T,) bool, boxes (T,5,4) x0,y0,x1,y1 in pixels (NaN: no such thing), acting (5,) bool, camera bool
     "What is known about `scene` when `label` happens to it"
-    k = progress(scene); n = len(scene.radii)
+    k = progress(scene)
+    n = len(scene.radii)
     event = np.zeros(scene.T, bool)
     if label!=HOLDING: event[scene.start:scene.start+scene.length] = True
     c = (scene.centres+k[:,None,None]*scene.travel[label])%scene.size
@@ -193,7 +204,8 @@ def box_mask(
     size,  # pixels, or (height, width)
 )->np.ndarray: # (…,height,width) bool
     "Boxes as pictures: True inside; what runs over a border goes on at the other side"
-    b = np.asarray(boxes)[...,None]; H,W = (size,size) if np.ndim(size)==0 else size
+    b = np.asarray(boxes)[...,None]
+    H,W = (size,size) if np.ndim(size)==0 else size
     def inside(lo, hi, n): return (np.arange(n)-np.ceil(lo))%n <= np.floor(hi)-np.ceil(lo)
     return inside(b[...,1,:], b[...,3,:], H)[...,:,None] & inside(b[...,0,:], b[...,2,:], W)[...,None,:]
 
@@ -217,7 +229,9 @@ class Clips:
     only:tuple=()       # these of the kind's classes, by number, which `labels` then count; empty: all
     def __len__(self): return len(self.labels)
     @property
-    def classes(self): names = KINDS[self.kind][0]; return [names[i] for i in self.only] if self.only else names
+    def classes(self):
+        names = KINDS[self.kind][0]
+        return [names[i] for i in self.only] if self.only else names
     @property
     def reversed_labels(self):
         "Labels of the clips played backwards; an act of KTH stays itself; -1: a class that is left out"
@@ -234,7 +248,8 @@ class Clips:
     def save(self, path):
         "Write into a folder: frames.npy, truth.npz"
         with writing(path) as tmp:
-            tmp.mkdir(); np.save(tmp/'frames.npy', self.frames)
+            tmp.mkdir()
+            np.save(tmp/'frames.npy', self.frames)
             np.savez(tmp/'truth.npz', **{f.name: getattr(self, f.name) for f in fields(self)[1:]})
     @classmethod
     def load(cls, path):
@@ -247,7 +262,8 @@ def _something(seed, i, labels, T, size):
     return [(render(scene, l, np.random.default_rng([seed,i,l+1])), l, i, truth(scene, l)) for l in labels]
 
 def _kth(seed, i, labels, T, size, people):
-    who = np.random.default_rng([seed,i]); number,setting = int(who.choice(people)),int(who.integers(1,5))
+    who = np.random.default_rng([seed,i])
+    number,setting = int(who.choice(people)),int(who.integers(1,5))
     out = []
     for l in labels:
         f,t = draw_act(l, number, setting, np.random.default_rng([seed,i,1]), T, size)
@@ -275,7 +291,8 @@ def make_clips(
     if n<1: raise ValueError(f"make_clips: {n} scenes asked for; at least 1")
     if seed<0: raise ValueError(f"make_clips: the seed has to be 0 or more, not {seed}")
     if kind not in KINDS: raise ValueError(f"make_clips: kind {kind!r} is not known; there are {' and '.join(map(repr, KINDS))}")
-    classes,T_,size_ = KINDS[kind]; K = len(classes)
+    classes,T_,size_ = KINDS[kind]
+    K = len(classes)
     size = size_ if size is None else (size,size) if np.ndim(size)==0 else tuple(size)
     if kind=='something' and size[0]!=size[1]: raise ValueError(f"make_clips: clips of kind 'something' are square, not {size[0]}×{size[1]}")
     if not len(people): raise ValueError("make_clips: nobody may act; `people` is empty")

@@ -33,16 +33,22 @@ def central_window(
 )->tuple:            # (B,T) of 0 and 1, all 1 for clips of fewer than four frames; and forward passes (B,) that it took
     "For each clip the first centred window, shrinking from T-2 frames to two, that takes away less than `share` of what the full mask takes"
     parts = bs if isinstance(bs, Parts) else Parts(bs)
-    B,T = len(x),x.shape[2]; off,on = off_on
-    best = torch.ones(B, T, device=x.device); passes = torch.full((B,), 2); left = torch.arange(B, device=x.device)
+    B,T = len(x),x.shape[2]
+    off,on = off_on
+    best = torch.ones(B, T, device=x.device)
+    passes = torch.full((B,), 2)
+    left = torch.arange(B, device=x.device)
     def score(v, t, m):
         with fast(x.device, half): return scores_of(model, perturb(v, m) if float(m.max())>0 else v, t)
     with at_rest(model), torch.no_grad():
         plain,full = (parts(score, x, target, x.new_full((B,T), v)) for v in off_on)
         for i in range(1, T//2):
-            w = torch.zeros(T, device=x.device); w[i:T-i] = 1
-            s = parts(score, x[left], target[left], (off+(on-off)*w).expand(len(left), T)); passes[left.cpu()] += 1
-            best[left] = w; ratio = (plain[left]-s)/(plain[left]-full[left]) # no number, and not below, where both are zero
+            w = torch.zeros(T, device=x.device)
+            w[i:T-i] = 1
+            s = parts(score, x[left], target[left], (off+(on-off)*w).expand(len(left), T))
+            passes[left.cpu()] += 1
+            best[left] = w
+            ratio = (plain[left]-s)/(plain[left]-full[left]) # no number, and not below, where both are zero
             left = left[~(ratio<share)]
             if not len(left): break
     return best,passes
@@ -70,11 +76,17 @@ class Masks:
     evaluations:np.ndarray # (B,) passes through the network; a step counts as three: one forwards, and a way back that costs two
     settings:dict      # preset, learning rate, …
     @property
-    def binary(self): "(B,T) bool: cut at one half"; return self.mask>.5
+    def binary(self):
+        "(B,T) bool: cut at one half"
+        return self.mask>.5
     @property
-    def drop(self): "(B,) what the mask takes away: OS - FS"; return self.OS-self.loss['score']
+    def drop(self):
+        "(B,) what the mask takes away: OS - FS"
+        return self.OS-self.loss['score']
     @property
-    def still(self): "(B,) bool: the score did not change at all, so the mask says nothing"; return (self.drop==0)&(np.nanmax(self.curve['score'], 0)==np.nanmin(self.curve['score'], 0))
+    def still(self):
+        "(B,) bool: the score did not change at all, so the mask says nothing"
+        return (self.drop==0)&(np.nanmax(self.curve['score'], 0)==np.nanmin(self.curve['score'], 0))
     @property
     def table(self):
         "A row for each clip"
@@ -103,7 +115,8 @@ def one_by_one(
         shape = clips.shape[1:]
         if by_label:
             if not rest: raise ValueError("target='label' needs clips that come with labels: pairs (clips, labels)")
-            labels = torch.as_tensor(rest[0]).cpu(); labels = labels[None] if labels.ndim==0 else labels
+            labels = torch.as_tensor(rest[0]).cpu()
+            labels = labels[None] if labels.ndim==0 else labels
             if labels.is_floating_point() or labels.shape!=(len(clips),): raise ValueError(f"labels of {len(clips)} clips have to be as many class indices, got {labels.dtype} {tuple(labels.shape)}")
         if each is not None and (n+len(clips)>len(each) or isinstance(x, Tensor) and len(x)!=len(each)): raise ValueError(f"{len(each)} targets for {len(x) if isinstance(x, Tensor) else f'at least {n+len(clips)}'} clips: one class index for all, or one for each of them")
         for i in range(len(clips)):
@@ -125,14 +138,17 @@ class _Learner:
 
     def begin(self, clips, targets, start):
         "New clips (1,C,T,H,W) come in"
-        x = torch.cat([c.to(self.dev) for c in clips]); B,T = len(x),x.shape[2]
+        x = torch.cat([c.to(self.dev) for c in clips])
+        B,T = len(x),x.shape[2]
         if x.is_inference(): x = x.clone()
         if T<2: raise ValueError("a clip of one frame has nothing that could be masked")
-        n = torch.arange(self.came, self.came+B); self.came += B
+        n = torch.arange(self.came, self.came+B)
+        self.came += B
         with torch.no_grad(): probs = all_finite(self.parts(lambda v: self.model(self.original(v)).float().softmax(1), x))
         target = probs.argmax(1) if targets[0] is None else as_target(list(targets), *probs.shape, self.dev)
         s,passes = self.starts(x, target, n, start)
-        zero = s.new_zeros(B, T); steps = torch.zeros(B, dtype=torch.long, device=self.dev)
+        zero = s.new_zeros(B, T)
+        steps = torch.zeros(B, dtype=torch.long, device=self.dev)
         m1,m2,age = self.moments if self.moments is not None else (zero, zero, steps)
         new = dict(x=x, target=target, start=s, logits=self.p['size']*(2*s-1), m1=m1, m2=m2, age=age, steps=steps, number=n, passes=passes+1, OS=probs.gather(1, target[:,None])[:,0],
             curve=s.new_full((B,self.p['iterations'],4), torch.nan), low=s.new_full((B,), torch.inf), mark=s.new_full((B,), torch.inf), stall=steps, best=s)
@@ -149,7 +165,8 @@ class _Learner:
     def original(self, x): return self.perturb(x, x.new_full((x.shape[2],), self.p['off_on'][0])) if self.p['off_on'][0] else x
     def starts(self, x, target, number, start):
         "(B,T) masks of 0 and 1, and the forward passes they took"
-        B,T = len(x),x.shape[2]; none = torch.zeros(B, dtype=torch.long)
+        B,T = len(x),x.shape[2]
+        none = torch.zeros(B, dtype=torch.long)
         if isinstance(start, Tensor):
             if start.shape[-1]!=T or start.ndim==2 and number[-1]>=len(start): raise ValueError(f"start of shape {tuple(start.shape)} does not fit: it has to be (T,) or one for each clip, (B,T), with T={T}")
             return (start[number] if start.ndim==2 else start.expand(B, T)).to(x.device),none
@@ -166,7 +183,8 @@ class _Learner:
 
     def gradient(self, x, logits, target, answers=None):
         "The four terms (B,4) and the gradient of the loss (B,T)"
-        logits = logits.detach().requires_grad_(); m = logits.sigmoid()
+        logits = logits.detach().requires_grad_()
+        m = logits.sigmoid()
         with fast(self.dev, self.half):
             y = self.perturb(x, m) if answers is None else self.perturb.matrix(m)
             out = self.model(y) if answers is None else self.model.mixture(answers, y)
@@ -183,11 +201,18 @@ class _Learner:
         terms,g = self.parts(self.gradient, *(s[k] for k in ('x','logits','target','answers') if k in s))
         s['curve'][torch.arange(len(g)),s['steps']] = terms
         if p['best'] or p['early'] is not None:
-            m = s['logits'].sigmoid(); L = mask_loss(m, terms[:,2], **self.weights)['loss']
-            falls = L<s['mark']-(p['early'] or 0); s['stall'] = torch.where(falls, 0, s['stall']+1); s['mark'] = torch.where(falls, L, s['mark'])
-            s['best'] = torch.where((L<s['low'])[:,None], m, s['best']); s['low'] = torch.minimum(L, s['low'])
-        s['steps'] = s['steps']+1; s['age'] = s['age']+1; a = s['age'][:,None]
-        s['m1'] = torch.lerp(g, s['m1'], .9); s['m2'] = torch.lerp(g*g, s['m2'], .999)
+            m = s['logits'].sigmoid()
+            L = mask_loss(m, terms[:,2], **self.weights)['loss']
+            falls = L<s['mark']-(p['early'] or 0)
+            s['stall'] = torch.where(falls, 0, s['stall']+1)
+            s['mark'] = torch.where(falls, L, s['mark'])
+            s['best'] = torch.where((L<s['low'])[:,None], m, s['best'])
+            s['low'] = torch.minimum(L, s['low'])
+        s['steps'] = s['steps']+1
+        s['age'] = s['age']+1
+        a = s['age'][:,None]
+        s['m1'] = torch.lerp(g, s['m1'], .9)
+        s['m2'] = torch.lerp(g*g, s['m2'], .999)
         s['logits'] = s['logits']-p['lr']*(s['m1']/(1-.9**a))/((s['m2']/(1-.999**a)).sqrt()+1e-8)
 
     def finished(self):
@@ -202,8 +227,10 @@ class _Learner:
         masks = [f['logits'].sigmoid()]+([f['best'], f['start']] if p['best'] else [])
         with torch.no_grad():
             scores = torch.stack([all_finite(self.parts(lambda x,m,t: scores_of(self.model, self.perturb(x, m), t), f['x'], m, f['target'])) for m in masks])
-        m = torch.stack(masks); L = mask_loss(m, scores, **self.weights)
-        k = L['loss'].argmin(0); i = torch.arange(len(k), device=k.device)
+        m = torch.stack(masks)
+        L = mask_loss(m, scores, **self.weights)
+        k = L['loss'].argmin(0)
+        i = torch.arange(len(k), device=k.device)
         return dict(number=f['number'], mask=m[k,i], target=f['target'], start=f['start'], curve=f['curve'], loss=torch.stack([L[j][k,i] for j in TERMS], 1), OS=f['OS'],
                     steps=f['steps'], evaluations=f['passes']+3*f['steps'].cpu()+len(masks))
 
@@ -246,24 +273,33 @@ def learn_masks(
         if not bool(((start==0)|(start==1)).all()): raise ValueError("start has to be of 0 and 1: it says where the mask is on at first")
     p['anew'] = p['anew'] and target is None
     if p['carry']: bs = 1
-    parts = Parts(bs); bs = parts.n
+    parts = Parts(bs)
+    bs = parts.n
     dev = device_of(model, x.device if isinstance(x, Tensor) else None)
     source,out,more = one_by_one(x, target),[],True
     way = _Learner(model, perturb, p, dict(lam1=lam1, lam2=lam2, beta=beta), parts, half, seed, dev)
     done,total = 0,len(x)*p['iterations'] if isinstance(x, Tensor) else None
     with tqdm(total=total, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
         while more or len(way):
-            new = list(islice(source, bs-len(way))) if more else []; more = more and len(new)==bs-len(way)
+            new = list(islice(source, bs-len(way))) if more else []
+            more = more and len(new)==bs-len(way)
             with torch.inference_mode(False), torch.enable_grad(), at_rest(model): # not while the clips' source has its turn
-                if new: way.begin(*zip(*new), start); del new
+                if new:
+                    way.begin(*zip(*new), start)
+                    del new
                 while len(way) and not (more and len(way)<=3*bs//4): # until there is room for a quarter of the batch
-                    n = len(way); way.step(); bar.update(n)
+                    n = len(way)
+                    way.step()
+                    bar.update(n)
                     done += n
                     if tick is not None: tick(done, total)
-                    if (f := way.finished()) is not None: out.append({k: v.cpu() for k,v in f.items()}); del f
+                    if (f := way.finished()) is not None:
+                        out.append({k: v.cpu() for k,v in f.items()})
+                        del f
             if not isinstance(x, Tensor): trim_memory()
     got = {k: torch.cat([o[k] for o in out]) for k in out[0]}
-    i = got.pop('number').argsort(); got = {k: v[i].numpy() for k,v in got.items()}
+    i = got.pop('number').argsort()
+    got = {k: v[i].numpy() for k,v in got.items()}
     curve,loss = got.pop('curve'),got.pop('loss')
     masks = Masks(curve={k: curve[...,j].T for j,k in enumerate(TERMS)}, loss={k: loss[:,j] for j,k in enumerate(TERMS)},
                   settings={k: v.item() if hasattr(v, 'item') else v for k,v in dict(preset=preset, perturb=getattr(perturb, '__name__', str(perturb)), lam1=lam1, lam2=lam2, beta=beta, half=half, seed=seed,

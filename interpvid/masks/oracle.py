@@ -27,10 +27,14 @@ class EventOracle(nn.Module):
         if as_clips(clip).shape[0]!=1: raise ValueError(f"EventOracle is made for one clip, not for {len(clip)}")
         if event.shape!=(clip.shape[2],): raise ValueError(f"event of shape {tuple(event.shape)} does not fit a clip of {clip.shape[2]} frames")
         t = event[1:].nonzero()[:,0]+1 # nothing changes into frame 0
-        e = self._changes(clip, t)[0]; moves = e.any(1); t,e = t[moves.cpu()],e[moves] # a frame that repeats the one before says nothing
+        # a frame that repeats the one before says nothing
+        e = self._changes(clip, t)[0]
+        moves = e.any(1)
+        t,e = t[moves.cpu()],e[moves]
         if not len(t): raise ValueError("EventOracle: nothing happens in this clip after frame 0")
         self.k,self.sharp = k,sharp
-        self.register_buffer('t', t); self.register_buffer('key', e/e.square().sum(1, keepdim=True))
+        self.register_buffer('t', t)
+        self.register_buffer('key', e/e.square().sum(1, keepdim=True))
         self.classes = ['no','yes']
     @staticmethod
     def _changes(x, t):

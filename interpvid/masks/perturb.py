@@ -100,7 +100,8 @@ def reverse(
     blend=False,  # False: a hard swap. True: as the released programs, each frame mixed with its partner by the mask value in the first half of the run
 )->Tensor:        # perturbed clips (B,C,T,H,W)
     "Play each run of masked frames backwards, in its place (paper, 3.1)"
-    m = as_mask(mask, x); i = reverse_index(_float(mask, m), threshold)
+    m = as_mask(mask, x)
+    i = reverse_index(_float(mask, m), threshold)
     if not blend: return take_frames(x, i)
     t = torch.arange(m.shape[1], device=m.device)
     return move_to(x, m.gather(1, torch.minimum(i, t)), order_matrix(i))
@@ -142,12 +143,14 @@ def shuffle_index(
     seed=0,       # of the order; the same for all clips
 )->Tensor:        # (B,T) int: which old frame stands where
     "Frame numbers after the masked frames have been shuffled among themselves"
-    on = mask.float()>threshold; T = on.shape[1]
+    on = mask.float()>threshold
+    T = on.shape[1]
     t = torch.arange(T, device=mask.device)
     key = torch.rand(T, generator=torch.Generator().manual_seed(seed)).to(mask.device)
     first = torch.where(on, t-T, t).argsort(1)                # the masked frames as they come, then the others
     drawn = torch.where(on, key-T, t).argsort(1)              # the masked frames as drawn, then the others
-    n = on.sum(1, keepdim=True); along = torch.where(t<n, (t+1)%n.clamp_min(1), t)
+    n = on.sum(1, keepdim=True)
+    along = torch.where(t<n, (t+1)%n.clamp_min(1), t)
     drawn = torch.where((drawn==first).all(1, keepdim=True), first.gather(1, along), drawn) # a draw that moves nothing is rolled by one
     return torch.zeros_like(first).scatter(1, first, drawn)
 

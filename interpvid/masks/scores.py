@@ -28,7 +28,8 @@ def mask_scores(
     bs=24,           # clips at a time
 )->pd.DataFrame:     # a row for each clip: OS, FS, RS, FS binary, RS binary, CS and P (missing where the guess is right or the label unknown), target, guess
     "What a network says of clips as they are, frozen, and reversed"
-    m = as_mask(mask, as_clips(x)); parts = Parts(bs)
+    m = as_mask(mask, as_clips(x))
+    parts = Parts(bs)
     if labels is not None and len(labels)!=len(x): raise ValueError(f"mask_scores: {len(labels)} labels for {len(x)} clips")
     if isinstance(target, str):
         if target!='label': raise ValueError(f"target={target!r}; a class index, (B,) of them, None (the guessed class) or 'label'")
@@ -37,7 +38,8 @@ def mask_scores(
     probs = lambda v: all_finite(model(v).float().softmax(1))
     with at_rest(model), torch.no_grad():
         plain = perturb(x, x.new_full((x.shape[2],), off)) if off else x
-        P = parts(probs, plain); guess = P.argmax(1)
+        P = parts(probs, plain)
+        guess = P.argmax(1)
         t = guess if target is None else as_target(target, *P.shape, x.device)
         of = lambda f,v,k: parts(lambda v,k,t: probs(f(v, k)).gather(1, t[:,None])[:,0], v, k, t).cpu().numpy()
         hard = (m>.5).to(m.dtype)

@@ -100,7 +100,8 @@ class _Tree:
         self.levels,before = [],np.zeros(len(order), int)
         for i in order.T:
             _,first,node = np.unique(before*order.shape[1]+i, return_index=True, return_inverse=True)
-            self.levels.append((before[first], i[first], node.reshape(-1))); before = self.levels[-1][2]
+            self.levels.append((before[first], i[first], node.reshape(-1)))
+            before = self.levels[-1][2]
         self.n = sum(len(p) for p,_,_ in self.levels)
     def scores(self, model, x):
         "(B,n,K) for clips (B,C,T,H,W)"
@@ -142,7 +143,8 @@ class MaskScores:
         if masks.ndim!=2 or not len(masks): raise ValueError(f"masks to try have to be (n,T), got {masks.shape}")
         if not np.isin(masks, (0,1)).all(): raise ValueError("masks to try have to be of 0 and 1")
         self.model,self.perturb,self.half = model,perturb,half
-        self.masks = torch.from_numpy(masks); self.parts,self.clips = bs if isinstance(bs, Parts) else Parts(bs),Parts(1)
+        self.masks = torch.from_numpy(masks)
+        self.parts,self.clips = bs if isinstance(bs, Parts) else Parts(bs),Parts(1)
         index = getattr(perturb, 'index', None)
         self.order,self.back,self.trees = None,torch.arange(len(masks)),None
         if index is not None:
@@ -153,7 +155,8 @@ class MaskScores:
                 if not share and sum(t.n for t in self.trees)>=order.size*2/3: self.trees = None
     def _grow(self, size):
         "Trees of at most `size` masks, and as many clips at once as that leaves room for"
-        order = self.order.numpy(); self.size = size
+        order = self.order.numpy()
+        self.size = size
         self.trees = [_Tree(o) for o in np.array_split(order, -(-len(order)//size))]
         self.clips = Parts(max(1, size//len(order)), self.parts.say)
     @property
@@ -209,7 +212,9 @@ class Found:
     evaluations:float  # passes through the network for each clip, in either precision
     settings:dict      # weights of the loss
     @property
-    def table(self): "A row for each clip"; return pd.DataFrame({'target':self.target, 'best mask':as_text(self.mask), **{k: self.loss[k] for k in TERMS}})
+    def table(self):
+        "A row for each clip"
+        return pd.DataFrame({'target':self.target, 'best mask':as_text(self.mask), **{k: self.loss[k] for k in TERMS}})
     def __repr__(self): return f"Found(the best of {len(self.tried)} masks for {len(self.mask)} clips, mean loss {self.loss['loss'].mean():.3f})"
     def _repr_html_(self): return self.table.round(3)._repr_html_()
     def distance(self,
@@ -240,11 +245,13 @@ def search_masks(
 )->Found:
     "The mask with the lowest loss for each clip, by trying all"
     if recheck<1: raise ValueError(f"recheck has to be at least 1, not {recheck}")
-    x = as_clips(x).to(device_of(model, x.device)); parts = bs if isinstance(bs, Parts) else Parts(bs)
+    x = as_clips(x).to(device_of(model, x.device))
+    parts = bs if isinstance(bs, Parts) else Parts(bs)
     target = targets_of(model, x, target, parts)
     ask = MaskScores(model, masks, perturb, parts, half, share)
     if ask.masks.shape[1]!=x.shape[2]: raise ValueError(f"masks of {ask.masks.shape[1]} frames do not fit clips of {x.shape[2]}")
-    ms = ask.masks.to(x.device); n = min(recheck, len(ms))
+    ms = ask.masks.to(x.device)
+    n = min(recheck, len(ms))
     rows,found = [],[]
     def exact(c, w, t): return scores_of(model, perturb(c, w), t)
     groups = range(0, len(x), max(1, ask.clips.n))

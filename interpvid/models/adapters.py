@@ -56,27 +56,33 @@ def _tubes(tube, patch, shape): return [(shape[2]//tube, shape[3]//patch[0], sha
 def _pyramid(steps, shape):
     "Grids after each of several convolutions"
     grid,out = tuple(shape[2:]),[]
-    for kernel,stride,pad in steps: grid = tuple((n+2*p-k)//s+1 for n,k,s,p in zip(grid, kernel, stride, pad)); out.append(grid)
+    for kernel,stride,pad in steps:
+        grid = tuple((n+2*p-k)//s+1 for n,k,s,p in zip(grid, kernel, stride, pad))
+        out.append(grid)
     return out
 
 def _mvit(m):
     pools = [b.attn.pool_q.pool for b in m.blocks if b.attn.pool_q is not None]
     steps = [(c.kernel_size, c.stride, c.padding) for c in [m.conv_proj, *pools]]
-    p = m.pos_encoding; t,h,w = (n*s for n,s in zip((p.temporal_size, *p.spatial_size), m.conv_proj.stride))
+    p = m.pos_encoding
+    t,h,w = (n*s for n,s in zip((p.temporal_size, *p.spatial_size), m.conv_proj.stride))
     return dict(layer=_block('blocks', len(m.blocks)-2, 'pos_encoding'), maps='b (t h w) f', skip=1, grid=partial(_pyramid, steps), clip_shape=(t,h,w))
 
 def _videomae(m):
-    c = m.config; k = c.num_hidden_layers-(1 if c.use_mean_pooling else 2) # without the mean, the head reads the first token alone
+    c = m.config
+    k = c.num_hidden_layers-(1 if c.use_mean_pooling else 2) # without the mean, the head reads the first token alone
     return dict(axes='b t c h w', layer=_block('videomae.encoder.layer', k, 'videomae.embeddings'), maps='b (t h w) f',
                 grid=partial(_tubes, c.tubelet_size, _two(c.patch_size)), clip_shape=(c.num_frames, *_two(c.image_size)))
 
 def _vivit(m):
-    c = m.config; stem = 'vivit.layers' if hasattr(m.vivit, 'layers') else 'vivit.encoder.layer' # before transformers 5
+    c = m.config
+    stem = 'vivit.layers' if hasattr(m.vivit, 'layers') else 'vivit.encoder.layer' # before transformers 5
     return dict(axes='b t c h w', layer=_block(stem, c.num_hidden_layers-2, 'vivit.embeddings'), maps='b (t h w) f', skip=1,
                 grid=partial(_tubes, c.tubelet_size[0], _two(c.tubelet_size)), clip_shape=(c.num_frames, *_two(c.image_size)))
 
 def _timesformer(m):
-    c = m.config; apart = c.attention_type=='space_only' # each frame by itself, up to the scores
+    c = m.config
+    apart = c.attention_type=='space_only' # each frame by itself, up to the scores
     return dict(axes='b t c h w', layer=_block('timesformer.encoder.layer', c.num_hidden_layers-2, 'timesformer.embeddings'), skip=1,
                 maps='(b t) (h w) f' if apart else 'b (h w t) f', grid=partial(_tubes, 1, _two(c.patch_size)), clip_shape=(c.num_frames, *_two(c.image_size)))
 
@@ -116,8 +122,12 @@ def with_tensor(
     "The same output with another tensor in it"
     if isinstance(o, Tensor): return t
     keys = list(o) if isinstance(o, dict) else range(len(o))
-    k = next(k for k in keys if first_tensor(o[k]) is not None); new = with_tensor(o[k], t)
-    if isinstance(o, dict): o = copy.copy(o); o[k] = new; return o
+    k = next(k for k in keys if first_tensor(o[k]) is not None)
+    new = with_tensor(o[k], t)
+    if isinstance(o, dict):
+        o = copy.copy(o)
+        o[k] = new
+        return o
     items = [new if i==k else v for i,v in enumerate(o)]
     return type(o)(*items) if hasattr(o, '_fields') else type(o)(items)
 
@@ -134,13 +144,18 @@ class Wrapped(nn.Module):
         super().__init__()
         self.model,self.axes,self.output,self.pool,self.cam_layer,self.maps,self.by_layer,self.skip,self.grid = model,axes,output,pool,layer,maps,by_layer,skip,grid
     @property
-    def name(self): "Of the model's class"; return type(self.model).__name__
+    def name(self):
+        "Of the model's class"
+        return type(self.model).__name__
     @property
-    def apart(self): "Whether the model sees frame by frame"; return self.axes.startswith('(b t)') or (self.maps or '').startswith('(b t)')
+    def apart(self):
+        "Whether the model sees frame by frame"
+        return self.axes.startswith('(b t)') or (self.maps or '').startswith('(b t)')
     def __repr__(self): return f"{self.name}: {self.axes} -> scores; Grad-CAM at {self.cam_layer or 'a layer to be named'}"
     def forward(self, x):
         if x.ndim!=5: raise ValueError(f"{self.name}, wrapped, takes clips (B,C,T,H,W), got {tuple(x.shape)}")
-        B,T = len(x),x.shape[2]; v = rearrange(x, f'b c t h w -> {self.axes}')
+        B,T = len(x),x.shape[2]
+        v = rearrange(x, f'b c t h w -> {self.axes}')
         try: y = self.model(v)
         except (RuntimeError, ValueError, TypeError, AssertionError) as e:
             if not isinstance(e, torch.OutOfMemoryError): e.add_note(f"{self.name} was given {tuple(v.shape)}, which is {self.axes} of clips {tuple(x.shape)} that are b c t h w; if it takes another order, or clips of another size, `wrap(model, axes='BTCHW')` or '(BT)CHW' and the clips say so")
@@ -153,7 +168,8 @@ class Wrapped(nn.Module):
         elif o is not None: y = y[o] if not isinstance(o, str) or isinstance(y, dict) else getattr(y, o, None)
         elif not isinstance(y, Tensor): y = y.get('logits') if isinstance(y, dict) else getattr(y, 'logits', y[0] if isinstance(y, (tuple,list)) and y else None)
         if isinstance(y, Tensor) and self.apart and y.ndim==2 and len(y)==B*T:
-            y = y.unflatten(0, (B,T)); y = self.pool(y) if callable(self.pool) else y.mean(1)
+            y = y.unflatten(0, (B,T))
+            y = self.pool(y) if callable(self.pool) else y.mean(1)
         if not isinstance(y, Tensor) or y.ndim!=2 or len(y)!=B:
             says = f"a tensor {tuple(y.shape)}" if isinstance(y, Tensor) else f"no tensor in a {type(came).__name__}{f' of {list(came)}' if isinstance(came, dict) else ''}"
             raise ValueError(f"{self.name}: scores have to be (B,K), here ({B},K); there is {says}. Pass wrap(model, output=…): a key, an index, or a function of what the model returns; for a model of single pictures also axes='(BT)CHW'")
@@ -227,7 +243,9 @@ def wrap(
     return w
 
 def _stats_of(stats, weights):
-    if stats is None and weights is not None: t = weights.transforms(); stats = t.mean,t.std
+    if stats is None and weights is not None:
+        t = weights.transforms()
+        stats = t.mean,t.std
     if hasattr(stats, 'image_mean'): stats = stats.image_mean,stats.image_std
     if stats is None: return None
     if not isinstance(stats, (tuple,list)) or len(stats)!=2: raise ValueError(f"stats={stats!r}: (mean, standard deviation), numbers or one for each channel, in [0,1]")

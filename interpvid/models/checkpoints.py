@@ -129,7 +129,8 @@ def _read(path):
     except Exception as e: raise ValueError(f"{path}: is damaged or cut short ({e})") from None
     rest = {}
     while isinstance(obj, dict) and (key := next((k for k in ('state_dict','model_state_dict','model') if isinstance(obj.get(k), dict)), None)):
-        rest |= {str(k): 'beside the weights' for k in obj if k!=key}; obj = obj[key]
+        rest |= {str(k): 'beside the weights' for k in obj if k!=key}
+        obj = obj[key]
     if not isinstance(obj, dict): raise ValueError(f"{path}: holds a {type(obj).__name__}; a checkpoint is a dict of names and tensors (a state_dict)")
     rest |= {str(k): 'no tensor' for k,v in obj.items() if not isinstance(v, Tensor)}
     state = {str(k): v.detach() for k,v in obj.items() if isinstance(v, Tensor)}
@@ -183,7 +184,8 @@ def _keras_places(names, model):
     number = {kind: sorted({int(m[2] or 0) for m in found.values() if m[1]==kind}) for kind in _KERAS} # Keras may start counting anywhere
     out = dict.fromkeys(names, 'of the optimizer, or no part of the network')
     for n,m in found.items():
-        k = number[m[1]].index(int(m[2] or 0)); stem,part = _KERAS[m[1]]
+        k = number[m[1]].index(int(m[2] or 0))
+        stem,part = _KERAS[m[1]]
         out[n] = [(f"{stem.format(k)}{f'.{k}' if m[1]=='dense' and k else ''}.{part[m[3]]}", 0)]
     return out
 
@@ -297,7 +299,8 @@ def _built(kind, state, places, model):
     for n,ps in places.items():
         for o,piece in (() if isinstance(ps, str) else ps):
             if piece in parts[o]: bad.append(f"{o}: twice in the file, the second time as {n}")
-            parts[o][piece] = state[n]; sources[o].append(n)
+            parts[o][piece] = state[n]
+            sources[o].append(n)
     new = {}
     for o,ts in parts.items():
         try: new[o] = kind.build(o, ts, model)
@@ -341,7 +344,8 @@ def import_weights(
     "Fill a network from a checkpoint of others, by name and shape; all or nothing"
     path = Path(path)
     raw,left = _read(path)
-    short = _stripped(raw); back = {s: n for n,s in short.items()}
+    short = _stripped(raw)
+    back = {s: n for n,s in short.items()}
     state = {s: raw[n] for s,n in back.items()}
     kind = _recognise(path, state, model)
     own,places = model.state_dict(),kind.places(list(state), model)

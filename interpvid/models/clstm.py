@@ -27,32 +27,47 @@ class _Frames(torch.autograd.Function):
             z = x[t].clone() if wx is None else F.conv2d(x[t], wx, b, stride, pad)
             if t: z += F.conv2d(hs[t-1], wh, None, 1, same)
             else: hs = z.new_empty((T,len(z),*z.shape[2:],n)).permute(0,1,4,2,3)
-            g = _tanh_(z[:,3*n:].clone()); z.sigmoid_(); z[:,3*n:] = g # σ over all and again over a quarter: quicker than over three quarters that lie apart
+            # σ over all and again over a quarter: quicker than over three quarters that lie apart
+            g = _tanh_(z[:,3*n:].clone())
+            z.sigmoid_()
+            z[:,3*n:] = g
             i,f,o,g = z.split(n, 1)
             c = i*g if c is None else (i*g).addcmul_(f, c)
             tau = _tanh_(c.clone())
             torch.mul(o, tau, out=hs[t])
-            if keep: gates.append(z); cells.append(c); taus.append(tau)
-        ctx.save_for_backward(None if wx is None else x, wx, wh, hs, *gates, *cells, *taus); ctx.how = stride,pad,same
+            if keep:
+                gates.append(z)
+                cells.append(c)
+                taus.append(tau)
+        ctx.save_for_backward(None if wx is None else x, wx, wh, hs, *gates, *cells, *taus)
+        ctx.how = stride,pad,same
         return hs
     @staticmethod
     @first_order
     def backward(ctx, dhs):
-        x,wx,wh,hs,*kept = ctx.saved_tensors; stride,pad,same = ctx.how
-        T,n = len(hs),hs.shape[2]; gates,cells,taus = kept[:T],kept[T:2*T],kept[2*T:]
+        x,wx,wh,hs,*kept = ctx.saved_tensors
+        stride,pad,same = ctx.how
+        T,n = len(hs),hs.shape[2]
+        gates,cells,taus = kept[:T],kept[T:2*T],kept[2*T:]
         need = ctx.needs_input_grad
-        dz = torch.empty_like(gates[0]); di,df,do,dg = dz.split(n, 1); dx = None
+        dz = torch.empty_like(gates[0])
+        di,df,do,dg = dz.split(n, 1)
+        dx = None
         if need[0]: dx = dz.new_empty((T,len(dz),*dz.shape[2:],4*n)).permute(0,1,4,2,3) if wx is None else torch.empty_like(x)
-        dh = dc = None; sums = [None]*3 # of wx, b, wh; in float32, whatever the frames are in
+        dh = dc = None
+        sums = [None]*3 # of wx, b, wh; in float32, whatever the frames are in
         for t in reversed(range(T)):
             i,f,o,g = gates[t].split(n, 1)
             dh = dhs[t] if dh is None else dh.add_(dhs[t])
             torch.mul(dh, taus[t], out=do)
-            e = dh*o; _tanh_back(e, taus[t], grad_input=e)
+            e = dh*o
+            _tanh_back(e, taus[t], grad_input=e)
             dc = e if dc is None else dc.add_(e)
-            torch.mul(dc, g, out=di); torch.mul(dc, i, out=dg)
+            torch.mul(dc, g, out=di)
+            torch.mul(dc, i, out=dg)
             torch.mul(dc, cells[t-1], out=df) if t else df.zero_()
-            _sigmoid_back(dz[:,:3*n], gates[t][:,:3*n], grad_input=dz[:,:3*n]); _tanh_back(dg, g, grad_input=dg)
+            _sigmoid_back(dz[:,:3*n], gates[t][:,:3*n], grad_input=dz[:,:3*n])
+            _tanh_back(dg, g, grad_input=dg)
             back = (dz,None,None) if wx is None else conv_grads(dz, x[t], wx, stride, pad, need[:3])
             if need[0]: dx[t] = back[0]
             dh,dwh,_ = conv_grads(dz, hs[t-1], wh, [1,1], same, (True,need[3],False)) if t else (None,)*3
@@ -99,7 +114,9 @@ class ConvLSTM(nn.Module):
         return self._along(self.wx(x.transpose(1,2).reshape(B*T,C,H,W)).unflatten(0, (B,T)).unbind(1)) # for all frames at once
     def _along(self, gx):
         state,hs = None,[]
-        for g in gx: state = self.step(g, state); hs.append(state[0])
+        for g in gx:
+            state = self.step(g, state)
+            hs.append(state[0])
         return torch.stack(hs, 1).transpose(1,2)
     def from_gates(self,
         gx:Tensor, # what `wx` makes of the frames (T,B,4F,H',W')
@@ -128,26 +145,32 @@ class _NormPool(torch.autograd.Function):
     "Batch norm, then 2×2 max pooling; states (T,B,F,H,W), each frame channels last"
     @staticmethod
     def forward(ctx, x, gamma, beta, mean, var, eps, training):
-        T,B,n,H,W = x.shape; H,W = H//2,W//2
-        inv = (var+eps).rsqrt(); a = gamma*inv; low = a<0
+        T,B,n,H,W = x.shape
+        H,W = H//2,W//2
+        inv = (var+eps).rsqrt()
+        a = gamma*inv
+        low = a<0
         y = x.new_empty((T,B,H,W,n)).permute(0,1,4,2,3)
         for t in range(T): # frame by frame: what is at hand is still in the processor's cache
             p,q,r,s = _quarters(x[t], H, W)
             m = torch.maximum(torch.maximum(p,q), torch.maximum(r,s))
             y[t] = torch.where(low.view(-1,1,1), torch.minimum(torch.minimum(p,q), torch.minimum(r,s)), m) if low.any() else m
-        ctx.save_for_backward(x, y, a, inv, mean); ctx.training = training
+        ctx.save_for_backward(x, y, a, inv, mean)
+        ctx.training = training
         return torch.addcmul((beta-mean*a).to(x.dtype).view(-1,1,1), y, a.to(x.dtype).view(-1,1,1))
     @staticmethod
     @first_order
     def backward(ctx, dy):
-        x,y,a,inv,mean = ctx.saved_tensors; T,B,n,H,W = x.shape
+        x,y,a,inv,mean = ctx.saved_tensors
+        T,B,n,H,W = x.shape
         acc = inv.dtype
         dbeta = dy.sum((0,1,3,4), dtype=acc)
         dgamma = (sum((d*v).sum((0,2,3), dtype=acc) for d,v in zip(dy, y))-mean*dbeta)*inv
         if not ctx.needs_input_grad[0]: return None,dgamma,dbeta,None,None,None,None
         dx,a_ = torch.empty_like(x),a.to(x.dtype).view(-1,1,1)
         if ctx.training: # mean and variance depend on all values
-            q = -a*inv*dgamma/(T*B*H*W); p = -a*dbeta/(T*B*H*W)-q*mean
+            q = -a*inv*dgamma/(T*B*H*W)
+            p = -a*dbeta/(T*B*H*W)-q*mean
             p,q = (v.to(x.dtype).view(-1,1,1) for v in (p,q))
         for t in range(T):
             d = torch.addcmul(p, x[t], q, out=dx[t]) if ctx.training else dx[t].zero_()
@@ -155,7 +178,9 @@ class _NormPool(torch.autograd.Function):
             for xq,dq in zip(_quarters(x[t], *y.shape[3:]), _quarters(d, *y.shape[3:])): # to the first of equals, as in max_pool2d
                 hit = xq==y[t]
                 if rest is None: rest = ~hit
-                else: hit &= rest; rest ^= hit
+                else:
+                    hit &= rest
+                    rest ^= hit
                 dq.addcmul_(g, hit.to(g.dtype))
         return dx,dgamma,dbeta,None,None,None,None
 
@@ -186,7 +211,8 @@ def norm_pool(
 class _Layer(nn.Module):
     "ConvLSTM, batch norm, max pool"
     def __init__(self, lstm, pool, pool_first, drop, p):
-        super().__init__(); self.lstm,self.pool,self.pool_first,self.drop = lstm,pool,pool_first,drop
+        super().__init__()
+        self.lstm,self.pool,self.pool_first,self.drop = lstm,pool,pool_first,drop
         self.dropout = nn.Dropout(p)
     def forward(self, x, bn):
         if self.drop=='input': x = x*self.dropout(torch.ones_like(x[:,:,:1])) # one pattern for all frames
@@ -273,7 +299,8 @@ class CLSTM(nn.Module):
         W:Tensor,       # (B,T,T): each new frame as weights of old ones
     )->Tensor:          # scores (B,K) of the clips W x
         "Scores of mixtures of frames, without the first convolution: that of a mixture is the mixture of its answers"
-        A = W.to(answers.dtype); n = len(W)
+        A = W.to(answers.dtype)
+        n = len(W)
         g = torch.bmm(A if len(answers)==n else A.flatten(0,1)[None], answers.flatten(2)).view(n, *answers.shape[1:])+self.layers[0].lstm.wx.bias.to(answers.dtype)
         x = self.layers[0].lstm.from_gates(g.permute(1,0,4,2,3))
         x = norm_pool(x, self._norm(0), self.layers[0].pool, self.layers[0].pool_first)

@@ -102,7 +102,8 @@ class I3D(nn.Module):
             if name=='Mixed_4b': f['MaxPool3d_4a_3x3'] = SamePool((3,3,3), s[3])
             if name=='Mixed_5b': f['MaxPool3d_5a_2x2'] = SamePool((2,2,2), s[4])
             o = [w(c) for c in o]
-            f[name] = Inception(i, o); i = o[0]+o[2]+o[4]+o[5]
+            f[name] = Inception(i, o)
+            i = o[0]+o[2]+o[4]+o[5]
         self.features = nn.Sequential(f)
         self.dropout = nn.Dropout(dropout)
         self.logits = nn.Conv3d(i, n_classes, 1)
@@ -117,7 +118,8 @@ class I3D(nn.Module):
         x:Tensor, # (B,C,T,H,W)
     )->Tensor:    # (B,T·k,H',W',F), k places in the kernel
         "What the first convolution makes of each frame by itself, at each place of its kernel in time"
-        c,w = self.features[0],self.features[0].conv.weight; k = w.shape[2]
+        c,w = self.features[0],self.features[0].conv.weight
+        k = w.shape[2]
         frames = F.pad(x, [q for ab in reversed(_pads(x, c.kernel, c.stride)[1:]) for q in ab]).transpose(1,2).flatten(0,1).contiguous(memory_format=torch.channels_last)
         y = F.conv2d(frames, w.permute(2,0,1,3,4).flatten(0,1).contiguous(memory_format=torch.channels_last), None, c.stride[1:]) # (B·T,k·F,H',W')
         return y.unflatten(1, (k,-1)).unflatten(0, (len(x),-1)).permute(0,1,2,4,5,3).flatten(1,2).contiguous()
@@ -126,7 +128,8 @@ class I3D(nn.Module):
         W:Tensor,       # (B,T,T): each new frame as weights of old ones
     )->Tensor:          # scores (B,K) of the clips W x
         "Scores of mixtures of frames, without the first convolution: that of a mixture is the mixture of its answers"
-        c = self.features[0]; k = c.kernel[0]
+        c = self.features[0]
+        k = c.kernel[0]
         A = F.pad(W, (0,0,*same_pad(W.shape[1], k, c.stride[0]))).unfold(1, k, c.stride[0]).flatten(2).to(answers.dtype) # (B,T',T·k)
         y = torch.bmm(A if len(answers)==len(W) else A.flatten(0,1)[None], answers.flatten(2)).view(len(W), -1, *answers.shape[2:]).permute(0,4,1,2,3)
         x = F.relu(c.bn(y), inplace=True)
