@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader, Dataset
 from frame import bench
 from interpvid.core import to_batch
 from interpvid.data.cache import FrameCache
-from interpvid.data.core import Item, Items, VideoDataset, clip_dls
+from interpvid.data.clips import Item, Items, FileClips
+from interpvid.data.loaders import clip_dls
 from interpvid.data.synthetic import make_clips
 from interpvid.video import sample_indices
 
@@ -127,7 +128,7 @@ def _plain(ds):
 
 
 def _ours(items, cache=None):
-    ds = VideoDataset(items, T, SIZE, cache=cache)
+    ds = FileClips(items, T, SIZE, cache=cache)
     dl = clip_dls(ds, ds, bs=BS, stats=(0.5, 0.5), num_workers=WORKERS).valid
 
     def run():
@@ -141,7 +142,7 @@ def _ours(items, cache=None):
 
 def _cached(items):
     cache = FrameCache(HOME / 'cache')
-    VideoDataset(items, T, SIZE, cache=cache).fill(workers=0, progress=False)
+    FileClips(items, T, SIZE, cache=cache).fill(workers=0, progress=False)
     return _ours(items, cache)
 
 

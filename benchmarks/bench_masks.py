@@ -4,7 +4,7 @@ import torch
 
 from frame import bench
 from interpvid.cam import gradcam
-from interpvid.core import at_rest, fast, fast_layout
+from interpvid.device import eval_frozen, fast, fast_layout
 from interpvid.learner import preset_of
 from interpvid.masks.learn import learn_masks
 from interpvid.masks.perturb import freeze
@@ -69,7 +69,7 @@ def bare(net, x, steps):
     "Forward, and backward to the clips, in the same precision and layout; nothing else. (learn_masks needs less than that where the first convolution sees each frame once)"
 
     def f():
-        with at_rest(net):
+        with eval_frozen(net):
             for _ in range(steps):
                 v = x.detach().requires_grad_()
                 with fast('cpu'):

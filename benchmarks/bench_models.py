@@ -5,7 +5,7 @@ import os
 import torch, torch.nn.functional as F
 
 from frame import bench
-from interpvid.core import at_rest, fast, fast_layout, plain
+from interpvid.device import eval_frozen, fast, fast_layout, reference_ops
 from interpvid.learner import preset_of
 from interpvid.models.clstm import CLSTM, ConvLSTM
 from interpvid.models.i3d import I3D
@@ -42,7 +42,7 @@ def to_input(net, x, half):
 
 def resting(net, x):
     def step():
-        with at_rest(net):
+        with eval_frozen(net):
             to_input(net, x, True)()
 
     return step
@@ -50,7 +50,7 @@ def resting(net, x):
 
 def within_plain(step):
     def f():
-        with plain():
+        with reference_ops():
             step()
 
     return f

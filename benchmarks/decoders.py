@@ -19,7 +19,7 @@ import av, cv2, imageio.v3 as iio, numpy as np, torch
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / 'tests')]
 from frame import machine
-from interpvid.core import writing
+from interpvid.files import writing
 from interpvid.video import read_frames, sample_indices
 from videos import KINDS, by_av, by_opencv, number, numbered
 

@@ -97,14 +97,14 @@ def machine() -> str:
     if Path('/proc/cpuinfo').exists():
         cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), cpu)
     gpu = f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
-    from interpvid.core import has_bf16
+    from interpvid.device import has_bf16
 
     return f"{cpu}, {torch.get_num_threads()} threads, {'with' if has_bf16('cpu') else 'without'} bfloat16 units{gpu}, torch {torch.__version__}"
 
 
 def write(rows, path=HERE / 'latest.json'):
     "Rows into the file, in place of those of the same name; what was not run again stays"
-    from interpvid.core import writing
+    from interpvid.files import writing
 
     old = json.loads(path.read_text()) if path.exists() else []
     new = {r['name']: r for r in rows}

@@ -11,7 +11,8 @@ import torch, torch.nn.functional as F
 from tqdm import tqdm
 
 from frame import HERE, machine
-from interpvid.core import at_rest, best_device, fast, fast_layout, write_json
+from interpvid.device import eval_frozen, best_device, fast, fast_layout
+from interpvid.files import write_json
 from interpvid.learner import preset_of
 from interpvid.models.clstm import CLSTM
 from interpvid.models.i3d import I3D
@@ -60,7 +61,7 @@ def steps(net, x, K, device):
 
     def to_input():
         v = x.detach().clone().requires_grad_()
-        with at_rest(net):
+        with eval_frozen(net):
             with fast(device):
                 p = net(v)
             p.float().softmax(1)[:, 0].sum().backward()

@@ -9,11 +9,13 @@ __all__ = []
 
 # %% ../nbs/all.ipynb #440a0c73
 from .core import *
+from .device import *
+from .files import *
 from .viz import *
 from .video import *
 from .data.cache import FrameCache
-from .data.core import (ClipDataset, ClipDL, ClipNorm, Item, Items, VideoDataset, check_items, clip_dls, folder_dls, folder_items,
-    show_clips, video_dls)
+from .data.clips import ArrayClips, Item, Items, FileClips, check_items, folder_items
+from .data.loaders import ClipDL, ClipNorm, clip_dls, folder_dls, show_clips, video_dls
 from .data.actors import KTH_CLASSES, cycle_starts, draw_act, subject
 from .data.augment import clip_augment, mirror_labels
 from .data.synthetic import *
@@ -25,22 +27,29 @@ from .models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM
 from .models.adapters import map_layers, read_maps, wrap
 from .models.checkpoints import *
 from .learner import PRESETS, clstm_learner, i3d_learner
-from .scores import *
+from .classify import *
 from .cam import CAM_PRESETS, acts_and_grads, cam_settings, find_layer, gradcam
+from .targets import *
+from .models.fast import *
 from .masks.perturb import *
 from .masks.learn import *
 from .masks.oracle import *
 from .masks.scores import *
+from .masks.loss import *
 from .masks.search import *
+from .pages import figure_columns, write_figure
 from .explanation import *
 from .metrics import *
+from .stats import *
 from .tables import *
-from .figures import *
+from .paper.claims import *
+from .paper.tables import *
+from .paper.plots import *
 from .widgets import Browser, Painter, Scrubber
-from .pages import gallery, write_gallery
+from .gallery import gallery, write_gallery
 from .training import evaluate, load_data, train
-from .study import SIZES, Study, results_folder
-from .programs import *
-from .reproduce import reproduce
+from .paper.experiment import SIZES, Study, results_folder
+from .paper.ablations import *
+from .paper.reproduce import reproduce
 
 __all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself

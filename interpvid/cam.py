@@ -14,7 +14,9 @@ from contextlib import contextmanager
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import Parts, as_clips, as_target, at_rest
+from .device import BatchSplitter, eval_frozen
+from .core import as_clips
+from .targets import check_target
 from .models.adapters import Wrapped, first_tensor, known, map_layers, own_grid, with_tensor
 
 # %% ../nbs/40_cam.ipynb #8c975154
@@ -24,7 +26,7 @@ def undisturbed(
 ):
     "`model` at rest, with gradients for what asks for them; its buffers stay as they are"
     held = [(m, k, b, None if b is None else b.detach().clone()) for m in model.modules() for k,b in m._buffers.items()]
-    with at_rest(model), torch.inference_mode(False), torch.enable_grad():
+    with eval_frozen(model), torch.inference_mode(False), torch.enable_grad():
         try: yield model
         finally:
             for m,k,b,was in held:
@@ -92,7 +94,7 @@ def acts_and_grads(
         for t,n in (scores,'scores'),(A,f'activations of {name}'):
             if not bool(torch.isfinite(t).all()): raise ValueError(f"{_name(model)}: the {n} hold values that are not finite; does it give such scores outside of interpvid?")
         scores = scores.float()
-        target = scores.argmax(1) if target is None else as_target(target, *scores.shape, scores.device).clone()
+        target = scores.argmax(1) if target is None else check_target(target, *scores.shape, scores.device).clone()
         s = scores.sum() if of=='all logits' else (scores if of=='logit' else scores.softmax(1)).gather(1, target[:,None]).sum()
         grads = torch.autograd.grad(s, acts, allow_unused=True)[0] if s.requires_grad else None
         if grads is None: raise ValueError(f"the scores of {_name(model)} do not depend on the layer {name}: nothing that is computed from it reaches them{_instead(model, name)}")
@@ -180,14 +182,14 @@ def gradcam(
     if not relu and how['normalize']=='stretch': raise ValueError("normalize='stretch' moves zero, and relu=False keeps a sign; take 'clip', 'frame' or None with it")
     x = as_clips(x)
     t = None if target is None else torch.as_tensor(target)
-    if t is not None and t.ndim: t = as_target(t, len(x), 2**62) if len(t) in (1,len(x)) and bool((t>=0).all()) else as_target(t, len(x), 1)
+    if t is not None and t.ndim: t = check_target(t, len(x), 2**62) if len(t) in (1,len(x)) and bool((t>=0).all()) else check_target(t, len(x), 1)
     def of_part(b, i):
         A,G,_ = acts_and_grads(model, b, t if t is None or not t.ndim else t[i], layer, how['of'])
         L = (G.float().mean(_OVER[how['weights']], keepdim=True)*A.float()).sum(1) # (B,T',H',W')
         L = upsample(L.relu() if relu else L, x.shape[2:], how['space'], how['time'])
         if relu and how['space']=='bicubic': L = L.relu() # it swings below zero
         return scaled(L, how['normalize'])
-    return Parts(bs)(of_part, x, torch.arange(len(x)))
+    return BatchSplitter(bs)(of_part, x, torch.arange(len(x)))
 
 # %% ../nbs/40_cam.ipynb #9dd6290b
 def as_maps(

@@ -18,11 +18,14 @@ from fastcore.all import patch
 from torch import Tensor, nn
 
 from .cam import as_maps, cam_settings, find_layer, gradcam
-from .core import STATS, Parts, as_clips, as_target, at_rest, device_of, to_batch, to_frames, writing
+from .core import STATS, as_clips, to_batch, to_frames
+from .device import BatchSplitter, eval_frozen, device_of
+from .targets import check_target
+from .files import writing
 from .masks.learn import MASK_PRESETS, learn_masks
 from .masks.perturb import as_mask, freeze, reverse
 from .masks.scores import mask_scores
-from .masks.search import mask_loss
+from .masks.loss import mask_loss
 from .viz import ScrubParts, columns, overlay, parts_html, scrub_parts
 
 # %% ../nbs/60_explanation.ipynb #e4c9497f
@@ -36,7 +39,7 @@ class Explanation:
     start:np.ndarray         # (T,) the mask that learning started from
     cam:np.ndarray           # (T,H,W) float16 in [0,1]
     target:int               # class that was explained
-    guess:int                # class with the highest score
+    pred:int                # class with the highest score
     label:int|None           # true class, if known
     scores:dict              # OS, FS, RS, FS binary, RS binary; CS where the guess is wrong
     loss:dict                # of the mask, by the paper's Eq. 1: length, tv, score and their sum loss
@@ -50,14 +53,14 @@ class Explanation:
         "(T,) bool: the mask cut at one half"
         return self.mask>.5
     @property
-    def wrong(self): return self.label is not None and self.guess!=self.label
+    def wrong(self): return self.label is not None and self.pred!=self.label
     @property
     def title(self): return f"{self.model}: {self.classes[self.target]}"
     @property
     def caption(self):
         "The scores as under the paper's figures"
         s = [f'{k} {self.scores[k]:.3f}' for k in ('OS','FS','RS') if k in self.scores]
-        if self.wrong: s += [f"CS {self.scores['CS']:.3f}", f'P {self.guess}', f'true class: {self.classes[self.label]}']
+        if self.wrong: s += [f"CS {self.scores['CS']:.3f}", f'P {self.pred}', f'true class: {self.classes[self.label]}']
         return ' · '.join(s)
     @property
     def frozen(self):
@@ -80,7 +83,7 @@ class Explanation:
         return [(k, self.scores[k], about) for k,about in SCORES.items() if k in self.scores]
     def scrub(self, **kwargs):
         "The columns as a scrubber draws them; `kwargs` as for `scrub_parts`"
-        wrong = f"guessed: {self.classes[self.guess]} (P {self.guess}); true class: {self.classes[self.label]}" if self.wrong else ''
+        wrong = f"guessed: {self.classes[self.pred]} (P {self.pred}); true class: {self.classes[self.label]}" if self.wrong else ''
         return scrub_parts({'original':self.frames, self.cam_name:(self.frames, self.cam), 'frozen':self.frozen}, self.mask, self.title, wrong, self.said, **kwargs)
     def html(self, **kwargs):
         "A self-contained scrubber; `kwargs` as for `scrub_parts`"
@@ -90,8 +93,8 @@ class Explanation:
 
     def row(self):
         "The numbers, for a table"
-        return dict(model=self.model, label=self.label, guess=self.guess, target=self.target, **{k: self.scores.get(k, np.nan) for k in ('OS','FS','RS','FS binary','RS binary','CS')},
-                    P=self.guess if self.wrong else None, length=int(self.binary.sum()), loss=self.loss.get('loss', np.nan), mask=''.join('01'[int(m)] for m in self.binary))
+        return dict(model=self.model, label=self.label, pred=self.pred, target=self.target, **{k: self.scores.get(k, np.nan) for k in ('OS','FS','RS','FS binary','RS binary','CS')},
+                    P=self.pred if self.wrong else None, length=int(self.binary.sum()), loss=self.loss.get('loss', np.nan), mask=''.join('01'[int(m)] for m in self.binary))
 
 # %% ../nbs/60_explanation.ipynb #458af708
 @patch
@@ -124,7 +127,7 @@ def beside(
 
 # %% ../nbs/60_explanation.ipynb #945421ea
 _ARRAYS = 'frames','mask','start','cam'
-_PLAIN = 'target','guess','label','scores','loss','classes','model','settings'
+_PLAIN = 'target','pred','label','scores','loss','classes','model','settings'
 
 def save_explanations(
     es,   # explanations, all of one clip size
@@ -212,11 +215,11 @@ def explain(
     if 'perturb' in kwargs or given.get('perturb', 'freeze')!='freeze': raise ValueError("explain freezes, in its scores and columns; for another perturbation take `learn_masks` and `mask_scores`")
     off = MASK_PRESETS[preset]['off_on'][0] if masks is None else given.get('off_on', [0.])[0] # what counts as the clip without a mask
     plain = freeze(x, x.new_full((x.shape[2],), off)) if off else x
-    with at_rest(model), torch.no_grad(): logits = Parts(bs)(model, plain)
+    with eval_frozen(model), torch.no_grad(): logits = BatchSplitter(bs)(model, plain)
     K = logits.shape[1]
     classes = list(classes or getattr(model, 'classes', range(K)))
     if len(classes)!=K: raise ValueError(f"explain: {len(classes)} names for {K} classes")
-    target = logits.argmax(1) if target is None else as_target(target, len(x), K, dev)
+    target = logits.argmax(1) if target is None else check_target(target, len(x), K, dev)
     if masks is None: masks = learn_masks(model, x, target, preset=preset, bs=bs, desc=desc, **kwargs)
     elif kwargs: raise ValueError(f"explain: {', '.join(kwargs)} is for masks that are learned, and masks= gives them")
     m,start,mask_settings = _given(masks, x)
@@ -232,6 +235,6 @@ def explain(
         cam_is = {'by':getattr(maps, '__name__', type(maps).__name__).strip('<>') if callable(maps) else 'given'}
     heat,start = heat.half().cpu().numpy(),start.expand(m.shape).cpu().numpy()
     settings,name,frames = dict(mask=mask_settings, cam=cam_is),name or getattr(model, 'name', type(model).__name__),to_frames(x, stats)
-    return [Explanation(frames[i], m[i].cpu().numpy(), start[i], heat[i], int(target[i]), int(S['guess'][i]), None if labels is None else labels[i],
+    return [Explanation(frames[i], m[i].cpu().numpy(), start[i], heat[i], int(target[i]), int(S['pred'][i]), None if labels is None else labels[i],
         {k: float(S[k][i]) for k in ('OS','FS','RS','FS binary','RS binary','CS') if not np.isnan(S[k][i])}, {k: float(v[i]) for k,v in loss.items()}, classes, name, settings, dict(truth[i]) if truth else {})
         for i in range(len(x))]

@@ -28,7 +28,9 @@ from fastcore.all import L, patch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .core import fast, fast_layout, key_of, seed_everything, writing
+from .device import fast, fast_layout
+from .files import key_of, writing
+from .core import seed_everything
 from .models.checkpoints import save_model
 from .models.clstm import CLSTM, CLSTM_VARIANTS
 from .models.i3d import I3D, ORIGINAL_T

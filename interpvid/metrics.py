@@ -6,13 +6,10 @@ Docs: https://interpvid.github.io/interpvid/metrics.html.md"""
 
 # %% auto #0
 __all__ = ['BLOB_PARAMS', 'drop_ratio', 'drop_difference', 'tiou', 'expected_tiou', 'cycles_covered', 'heat_in', 'blobs',
-           'blob_summary', 'blob_stats', 'boot_ci', 'paired_ci']
+           'blob_summary', 'blob_stats']
 
 # %% ../nbs/61_metrics.ipynb #920642b8
-import warnings
-
 import cv2, numpy as np
-from scipy.stats import DegenerateDataWarning, bootstrap, wilcoxon # scikit-learn brings it along
 
 # %% ../nbs/61_metrics.ipynb #ab5b48eb
 def drop_ratio(
@@ -123,42 +120,3 @@ def blob_stats(
     s = blob_summary(blobs(cam, px, stretch, **params), px)
     del s['frames without a blob']
     return s
-
-# %% ../nbs/61_metrics.ipynb #42f5dc2d
-def boot_ci(
-    values,    # (N,), NaN left out
-    level=.95, # of the interval
-    n=2000,    # draws
-    seed=0,    # of the draws
-)->tuple:      # mean, lower and upper end
-    "Mean with a bootstrap confidence interval"
-    v = np.asarray(values, float)
-    v = v[~np.isnan(v)]
-    if not len(v): return np.nan,np.nan,np.nan
-    means = np.random.default_rng(seed).choice(v, (n,len(v))).mean(1)
-    a = (1-level)/2
-    return v.mean(), *np.quantile(means, [a,1-a])
-
-# %% ../nbs/61_metrics.ipynb #5d31dec5
-def paired_ci(
-    a, b,      # (N,) each: a number of the same N clips under two networks; clips with a NaN or an infinite value are left out
-    level=.95, # of the interval
-    n=2000,    # draws
-    seed=0,    # of the draws
-)->dict:       # 'clips'; 'difference', mean of a-b; 'low', 'high', 'p' (two-sided), all NaN from fewer than 6 clips; 'first larger', share of clips in [0,1]
-    "How much larger a number is under one network than under another"
-    a,b = np.asarray(a, float),np.asarray(b, float)
-    if a.ndim!=1 or a.shape!=b.shape: raise ValueError(f"paired_ci: two numbers for each clip, so two arrays (N,) of one length; got {a.shape} and {b.shape}")
-    ok = np.isfinite(a)&np.isfinite(b)
-    d = a[ok]-b[ok]
-    out = dict(clips=len(d), difference=d.mean() if len(d) else np.nan, low=np.nan, high=np.nan, p=np.nan, **{'first larger':(d>0).mean() if len(d) else np.nan})
-    if len(d)<6: return out
-    if np.ptp(d)==0: out |= dict(low=d[0], high=d[0]) # nothing to draw from
-    else:
-        for method in 'BCa','percentile':
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore', DegenerateDataWarning)
-                i = bootstrap((d,), np.mean, n_resamples=n, confidence_level=level, method=method, rng=np.random.default_rng(seed), vectorized=True).confidence_interval
-            if np.isfinite(i).all(): break
-        out |= dict(low=float(i.low), high=float(i.high))
-    return out | dict(p=float(wilcoxon(d).pvalue) if d.any() else 1.)

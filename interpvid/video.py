@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 from torch.utils.data import get_worker_info
 
-from .core import writing
+from .files import writing
 
 # %% ../nbs/10_video.ipynb #1d8dd097
 def sample_indices(

@@ -18,11 +18,15 @@ from IPython import get_ipython
 from torch import Tensor, nn
 
 from .cam import gradcam
-from .core import STATS, Parts, as_clips, as_target, at_rest, device_of, to_batch, to_frames
+from .core import STATS, as_clips, to_batch, to_frames
+from .device import BatchSplitter, eval_frozen, device_of
+from .targets import check_target
 from .explanation import SCORES, Explanation, beside
 from .masks.learn import learn_masks
 from .masks.perturb import as_mask, freeze, reverse
-from .masks.search import all_finite, mask_loss, search_windows, windows
+from .targets import check_finite
+from .masks.loss import mask_loss
+from .masks.search import search_windows, windows
 from .viz import ScrubParts, as_marks, parts_html, scrub_js, scrub_parts
 
 # %% ../nbs/71_widgets.ipynb #85fd4d5d
@@ -114,7 +118,7 @@ def _repr_mimebundle_(self:Explanation, include=None, exclude=None):
     return {**Scrubber(parts)._repr_mimebundle_()[0], **data} if has_kernel() else data
 
 # %% ../nbs/71_widgets.ipynb #f7238140
-class _Counted(Parts):
+class _Counted(BatchSplitter):
     "Says how far it is"
     def __init__(self, n, total, tick):
         super().__init__(n)
@@ -146,7 +150,7 @@ class Painter(Shown, W.VBox):
         x = clip if isinstance(clip, Tensor) and clip.is_floating_point() else to_batch(clip, stats)
         x = as_clips(x[None] if x.ndim==4 else x).to(device_of(model))
         if len(x)!=1: raise ValueError(f"Painter paints on one clip, got {len(x)}")
-        with at_rest(model), torch.no_grad(): probs = all_finite(model(x).float().softmax(1))[0]
+        with eval_frozen(model), torch.no_grad(): probs = check_finite(model(x).float().softmax(1))[0]
         K = len(probs)
         classes = [str(c) for c in classes or (e.classes if e else None) or getattr(model, 'classes', None) or range(K)]
         if len(classes)!=K: raise ValueError(f"Painter: {len(classes)} names for {K} classes")
@@ -154,7 +158,7 @@ class Painter(Shown, W.VBox):
             if target not in classes: raise ValueError(f"no class '{target}'; there are {', '.join(classes)}")
             target = classes.index(target)
         if target is None: target = e.target if e else probs.argmax()
-        self.model,self.x,self.target,self.preset,self.weights = model,x,as_target(target, 1, K, x.device),preset,dict(lam1=lam1, lam2=lam2, beta=beta)
+        self.model,self.x,self.target,self.preset,self.weights = model,x,check_target(target, 1, K, x.device),preset,dict(lam1=lam1, lam2=lam2, beta=beta)
         self.OS = float(probs[self.target])
         if mask is None: mask = e.binary if e else np.zeros(x.shape[2])
         self.start = (as_mask(mask, x)[0]>.5).float().cpu().numpy()
@@ -179,12 +183,12 @@ class Painter(Shown, W.VBox):
         return (np.array(self.scrubber.masks[0])>.5).astype(np.float32)
     @mask.setter
     def mask(self, m): self.scrubber.masks = [[float(v) for v in m]]
-    def scores_of(self,
+    def class_score(self,
         mask, # (T,) of 0 and 1
     )->dict:  # OS, FS, RS and loss
         "What the network makes of a mask"
         m = as_mask(mask, self.x)
-        with at_rest(self.model), torch.no_grad(): FS,RS = all_finite(self.model(torch.cat([freeze(self.x, m), reverse(self.x, m)])).float().softmax(1))[:,self.target[0]]
+        with eval_frozen(self.model), torch.no_grad(): FS,RS = check_finite(self.model(torch.cat([freeze(self.x, m), reverse(self.x, m)])).float().softmax(1))[:,self.target[0]]
         return dict(OS=self.OS, FS=float(FS), RS=float(RS), loss=float(mask_loss(m, FS[None], **self.weights)['loss'][0]))
     @property
     def scores(self):
@@ -224,7 +228,7 @@ class Painter(Shown, W.VBox):
         def tick(done, total):
             self.bar.value = done/total
             if self.stopped: raise InterruptedError('stopped')
-        rest = at_rest(self.model) # of the work and of the answers meanwhile: what one of them found is what all put back
+        rest = eval_frozen(self.model) # of the work and of the answers meanwhile: what one of them found is what all put back
         with self.looking: rest.__enter__()
         for o in self.buttons: o.disabled = o is not b
         self.bar.value,b.description = 0,'Stop'

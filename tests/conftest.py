@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lab import chromium
-from interpvid.reproduce import reproduce
+from interpvid.paper.reproduce import reproduce
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(ssv2=False, kth=False, scenes=2, valid=12, epochs=1, per_class=1, few=1, iterations=2)

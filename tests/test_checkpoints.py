@@ -7,7 +7,7 @@ import numpy as np, pytest, torch, torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from interpvid.core import fast_layout
+from interpvid.device import fast_layout
 from interpvid.models.checkpoints import import_weights, load_model, pretrained_i3d, save_model
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS
 from interpvid.models.i3d import I3D, ORIGINAL_T

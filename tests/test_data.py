@@ -8,16 +8,8 @@ import numpy as np, pytest, torch
 from interpvid.cli import main
 from interpvid.data.cache import FrameCache, clip_key
 from interpvid.data.check import check_folder
-from interpvid.data.core import (
-    ClipDataset,
-    Item,
-    Items,
-    VideoDataset,
-    clip_dls,
-    folder_dls,
-    folder_items,
-    inside,
-)
+from interpvid.data.clips import ArrayClips, Item, Items, FileClips, folder_items, inside
+from interpvid.data.loaders import clip_dls, folder_dls
 from interpvid.data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences
 from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items, ssv2_label, ssv2_paper_classes, ssv2_paper_clips
 from interpvid.video import read_frames, sample_indices, write_video
@@ -345,7 +337,7 @@ def test_csv(own):
         ('train', 'x', 5, 12),
         ('validation', 'y', 0, None),
     ]
-    assert number(VideoDataset(items, 3, None).frames(1)) == [5, 8, 11]
+    assert number(FileClips(items, 3, None).frames(1)) == [5, 8, 11]
     csv.write_text('path,label,group\n' + ''.join(f'{c}/{i}.webm,{c},g{i}\n' for c in ('cat', 'dog') for i in range(5)))
     split = {}
     for i in folder_items(csv, valid_pct=0.4):
@@ -429,7 +421,7 @@ def test_batches_are_the_files_frames_in_the_models_format(own):
 def test_transforms_change_training_clips_only(own):
     from interpvid.data.augment import clip_augment
 
-    ds = ClipDataset(
+    ds = ArrayClips(
         np.random.default_rng(0).integers(0, 255, (8, 4, 32, 32, 3), dtype=np.uint8), [0, 1] * 4, ['left', 'right']
     )
     dls = clip_dls(ds, ds, bs=8, item_tfms=clip_augment(ds.classes))
@@ -457,7 +449,7 @@ def test_second_epoch_decodes_nothing(own, tmp_path, monkeypatch):
 
 
 def test_files_found_good_are_not_looked_at_again(own, tmp_path, monkeypatch):
-    import interpvid.data.core as core
+    import interpvid.data.clips as core
 
     looked = []
     probe = core.probe
@@ -608,9 +600,10 @@ LOSE_WORKERS = """
 import multiprocessing as mp, os, signal, sys
 from pathlib import Path
 from interpvid.data.cache import FrameCache
-from interpvid.data.core import Item, Items, VideoDataset, clip_dls
+from interpvid.data.clips import Item, Items, FileClips
+from interpvid.data.loaders import clip_dls
 clips,cache,n,h,w = Path(sys.argv[1]),sys.argv[2],*map(int, sys.argv[3:])
-ds = VideoDataset(Items([Item(c, 0, 'train', c.name) for c in sorted(clips.glob('*.mkv'))], ['a']), n, (h,w), cache=FrameCache(cache))
+ds = FileClips(Items([Item(c, 0, 'train', c.name) for c in sorted(clips.glob('*.mkv'))], ['a']), n, (h,w), cache=FrameCache(cache))
 for _ in clip_dls(ds, ds, bs=2, num_workers=2).valid:
     os.kill(mp.active_children()[0].pid, signal.SIGKILL)
     print('killed', flush=True)
@@ -628,7 +621,7 @@ def test_a_killed_worker_leaves_a_good_cache(tmp_path):
         timeout=120,
     )
     assert 'killed' in r.stdout, r.stderr[-1500:]
-    ds = VideoDataset(
+    ds = FileClips(
         Items([Item(c, 0, 'train', c.name) for c in clips], ['a']), T_KILL, SIZE_KILL, cache=FrameCache(tmp_path / 'c')
     )
     seen = [x for x, _ in clip_dls(ds, ds, bs=2, num_workers=2).valid]
@@ -649,7 +642,7 @@ def test_memory_stays_flat_over_ten_thousand_clips(tmp_path):
     if not Path('/proc/self/statm').exists():
         pytest.skip('no /proc to read the memory from')
     for cache in None, FrameCache(tmp_path / 'c'):
-        ds = VideoDataset(
+        ds = FileClips(
             Items([Item(f[i % 4], 0, 'train', str(i)) for i in range(10000)], ['a']), 8, (48, 64), cache=cache
         )
         dl = clip_dls(ds, ds, bs=50, num_workers=0).valid
@@ -712,7 +705,7 @@ def test_check_of_ssv2_and_kth(tmp_path, clip):
 
 def test_a_slice_of_items_is_items(own):
     items = folder_items(own)
-    assert items[:3].classes == items.classes and len(VideoDataset(items[:3], 4, (8, 8))) == 3
+    assert items[:3].classes == items.classes and len(FileClips(items[:3], 4, (8, 8))) == 3
 
 
 def test_workers_are_left_out_when_nothing_is_left_to_decode(own, tmp_path):
@@ -736,12 +729,12 @@ def test_workers_are_left_out_when_nothing_is_left_to_decode(own, tmp_path):
 
 def test_kth_batches_are_mixed(tmp_path):
     "Sequences of one person stay in one split, and are shuffled like any others"
-    ds = VideoDataset(
+    ds = FileClips(
         Items([Item(Path('x'), k // 40, 'train', str(k), f'person{k // 10}') for k in range(240)], list('abcdef')),
         4,
         (8, 8),
     )
-    from interpvid.data.core import ClipDL
+    from interpvid.data.loaders import ClipDL
 
     idxs = ClipDL(ds, bs=8, shuffle=True).get_idxs()
     assert np.mean([len(set(ds.labels[idxs[i : i + 8]])) for i in range(0, 240, 8)]) > 3

@@ -102,11 +102,11 @@ def test_signs_of_maps():
 
 
 def test_targets_by_name(net, clips):
-    guess, true, other = (
+    pred, true, other = (
         explain(net, clips.frames[:3], target=t, labels=clips.labels[:3], iterations=1) for t in (None, 'label', 7)
     )
     assert (
-        [e.target for e in guess] == [e.guess for e in guess]
+        [e.target for e in guess] == [e.pred for e in guess]
         and [e.target for e in true] == clips.labels[:3].tolist()
         and {e.target for e in other} == {7}
     )

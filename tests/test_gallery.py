@@ -5,7 +5,7 @@ import gc, re, weakref
 import numpy as np, pytest
 
 from interpvid.explanation import Explanation
-from interpvid.pages import gallery, gallery_scores, write_gallery
+from interpvid.gallery import gallery, gallery_scores, write_gallery
 from test_scrub import NASTY, contrast, flat, opened, shot
 
 T = 8
@@ -13,19 +13,19 @@ CLASSES = ['up', 'down', 'left & "right" </script><b>']
 OS = [0.9, 0.2, 0.7, 0.4, 0.6, 0.8]
 
 
-def explained(i=0, model='I3D', guess=None, T=T, **kwargs):
+def explained(i=0, model='I3D', pred=None, T=T, **kwargs):
     "Clip `i`, explained by hand"
     f = flat(T, col=i % 9)
     m = np.zeros(T, np.float32)
     m[: i % T + 1] = 1
     label = i % 3
-    guess = label if guess is None else guess
+    pred = label if guess is None else guess
     scores = dict(
         OS=OS[i % 6],
         FS=0.1 * (i % 6),
         RS=0.3,
         **{'FS binary': 0.2, 'RS binary': 0.3},
-        **({} if guess == label else {'CS': 0.1 * (i % 6)}),
+        **({} if pred == label else {'CS': 0.1 * (i % 6)}),
     )
     return Explanation(
         **{
@@ -34,8 +34,8 @@ def explained(i=0, model='I3D', guess=None, T=T, **kwargs):
                 mask=m,
                 start=m,
                 cam=np.full(f.shape[:3], 0.5, np.float16),
-                target=guess,
-                guess=guess,
+                target=pred,
+                pred=pred,
                 label=label,
                 scores=scores,
                 loss=dict(loss=0.5 + 0.01 * i),
@@ -84,7 +84,7 @@ def test_it_asks_nothing_of_the_outside_and_is_the_same_each_time():
 
 
 def test_scores_are_those_of_the_explanation_and_none_where_there_is_none():
-    e = explained(3, guess=1, loss={})
+    e = explained(3, pred=1, loss={})
     s = gallery_scores(e)
     assert s == {
         'OS': 0.4,
@@ -287,13 +287,13 @@ def test_filters_and_their_count(browser, tmp_path):
             'up (2)',
         ]
         choose(p, 'true class', '')
-        choose(p, 'guess', 'wrong')
+        choose(p, 'pred', 'wrong')
         assert shown(p) == [1, 3, 5]
-        choose(p, 'guess', 'right')
+        choose(p, 'pred', 'right')
         assert shown(p) == [0, 2, 4]
         choose(p, 'network', '0')
         assert shown(p) == [0, 1, 2, 3, 4, 5], 'of the network that is shown'
-        choose(p, 'guess', 'wrong')
+        choose(p, 'pred', 'wrong')
         assert shown(p) == [] and count(p).startswith('0 of 6 clips: ')
         assert p.locator('output').get_attribute('aria-live') == 'polite'
 
@@ -333,7 +333,7 @@ def test_a_network_alone_keeps_what_is_sorted_by_and_has_its_scrubber(browser, t
 def test_keyboard_alone_is_enough(browser, tmp_path):
     with opened(browser, tmp_path, gallery(pairs_of(3), names=names(3))) as p:
         key = p.keyboard.press
-        for name in 'sort by', 'order', 'true class', 'network', 'guess':
+        for name in 'sort by', 'order', 'true class', 'network', 'pred':
             key('Tab')
             assert (
                 p.evaluate('document.activeElement.parentNode.firstChild.textContent') == name

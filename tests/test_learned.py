@@ -6,8 +6,8 @@ import pytest
 
 from interpvid.data.synthetic import REVERSED, make_clips
 from interpvid.models.checkpoints import load_model
-from interpvid.scores import predict
-from interpvid.reproduce import STAGES, reproduce
+from interpvid.classify import predict
+from interpvid.paper.reproduce import STAGES, reproduce
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow

@@ -12,16 +12,8 @@ from interpvid.data.synthetic import make_clips
 from interpvid.masks.learn import MASK_PRESETS, central_window, learn_masks
 from interpvid.masks.oracle import EventOracle
 from interpvid.masks.perturb import black, blur, freeze, freeze_after, mean_frame, reverse, shuffle
-from interpvid.masks.search import (
-    MaskScores,
-    all_masks,
-    mask_loss,
-    search_masks,
-    search_windows,
-    tv_norm,
-    window_pairs,
-    windows,
-)
+from interpvid.masks.search import MaskScores, all_masks, search_masks, search_windows, window_pairs, windows
+from interpvid.masks.loss import mask_loss, tv_norm
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS
 
 
@@ -532,8 +524,8 @@ def test_learning_is_adam_one_clip_at_a_time(preset, tv, kw, T):
     got = learn_masks(net, x, preset=preset, bs=3, **kw, **PLAIN)
     p = got.settings
     with torch.no_grad():
-        guess = net(x).argmax(1)
-    assert got.target.tolist() == guess.tolist() and p['lr'] == kw.get('lr', MASK_PRESETS[preset]['lr'])
+        pred = net(x).argmax(1)
+    assert got.target.tolist() == pred.tolist() and p['lr'] == kw.get('lr', MASK_PRESETS[preset]['lr'])
     for i in range(5):
         c = x[i : i + 1]
         start = torch.from_numpy(got.start[i])
@@ -590,8 +582,8 @@ def released_tf_by_hand(net, xs, lr, steps):
     for x in xs.split(1):
         T = x.shape[2]
         with torch.no_grad():
-            guess = int(net(frozen_by_loop(x, torch.full((T,), 0.5))).argmax(1))
-        start = central_by_hand(net, x, guess, 0.5, float(torch.sigmoid(torch.tensor(1.0))))
+            pred = int(net(frozen_by_loop(x, torch.full((T,), 0.5))).argmax(1))
+        start = central_by_hand(net, x, pred, 0.5, float(torch.sigmoid(torch.tensor(1.0))))
         with torch.no_grad():
             v.copy_(5 * (2 * start - 1))
         scores = []
@@ -609,10 +601,10 @@ def released_tf_by_hand(net, xs, lr, steps):
             (
                 m.numpy(),
                 start.numpy(),
-                guess,
-                score_by_hand(net, x, torch.full((T,), 0.5), guess),
+                pred,
+                score_by_hand(net, x, torch.full((T,), 0.5), pred),
                 scores,
-                score_by_hand(net, x, m, guess),
+                score_by_hand(net, x, m, pred),
             )
         )
     return out
@@ -622,7 +614,7 @@ def released_tf_by_hand(net, xs, lr, steps):
 def test_released_tf_is_one_clip_after_the_other(kw):
     net, x = tiny(), clips(6)
     got = learn_masks(net, x, preset='released-tf', bs=4, **kw, **PLAIN)
-    for i, (m, start, guess, OS, scores, FS) in enumerate(
+    for i, (m, start, pred, OS, scores, FS) in enumerate(
         released_tf_by_hand(net, x, kw.get('lr', 0.001), kw['iterations'])
     ):
         assert (
@@ -872,19 +864,19 @@ def test_start_window_is_that_of_the_search():
 def test_central_windows():
     net, x = tiny(9), clips(6, 9)
     with torch.no_grad():
-        guess = net(x).argmax(1)
-    got, passes = central_window(net, x, guess, **PLAIN)
+        pred = net(x).argmax(1)
+    got, passes = central_window(net, x, pred, **PLAIN)
     for i in range(6):
         want = central_by_hand(net, x[i : i + 1], guess[i])
         assert torch.equal(got[i], want) and passes[i] == 2 + (9 - want.sum()) // 2
-    least, most = central_window(net, x, guess, share=-1e9, **PLAIN), central_window(net, x, guess, share=1e9, **PLAIN)
+    least, most = central_window(net, x, pred, share=-1e9, **PLAIN), central_window(net, x, pred, share=1e9, **PLAIN)
     assert (
         (least[0].sum(1) == 3).all()
         and (least[1] == 2 + 3).all()
         and (most[0].sum(1) == 7).all()
         and (most[1] == 2 + 1).all()
     )
-    assert (central_window(tiny(3), x[:, :, :3], guess, **PLAIN)[0] == 1).all()  # no centred window to try
+    assert (central_window(tiny(3), x[:, :, :3], pred, **PLAIN)[0] == 1).all()  # no centred window to try
 
 
 # --- early exit

@@ -7,10 +7,12 @@ import numpy as np, pytest, torch, torch.nn.functional as F
 from torch import nn
 
 from interpvid.cam import gradcam
-from interpvid.core import at_rest, conv, fast, has_bf16, plain
+from interpvid.device import eval_frozen, fast, has_bf16, reference_ops
+from interpvid.models.fast import conv
 from interpvid.models.checkpoints import load_model, save_model
 from interpvid.masks.learn import learn_masks
-from interpvid.masks.search import says_the_same, search_windows
+from interpvid.models.fast import overrides_consistent
+from interpvid.masks.search import search_windows
 from interpvid.models import clstm
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM, norm_pool
 from interpvid.models.i3d import ORIGINAL_T, PAPER_T, I3D, same_pad
@@ -195,7 +197,7 @@ def test_clstm_by_shortcuts(name, size, T, train):
         size = size[0] + 7, size[1] + 7
     net = stirred(CLSTM(3, size, T, **variants[name])).train(train)
     x = torch.randn(2, 3, T, *size)
-    with plain():
+    with reference_ops():
         want = all_of(net, x)
     near(all_of(net, x), want)
     assert want['input'].abs().max() > 1e-4 and (
@@ -214,7 +216,7 @@ def test_clstm_by_shortcuts_with_parts_that_need_no_gradient(frozen):
     def grads():
         return dict(enumerate(torch.autograd.grad(net(x).pow(2).sum(), free)))
 
-    with plain():
+    with reference_ops():
         want = grads()
     near(grads(), want)
 
@@ -226,7 +228,7 @@ def test_clstm_by_shortcuts_with_parts_that_need_no_gradient(frozen):
 def test_i3d_by_shortcuts(shape, t, train):
     net = stirred(I3D(3, t, s_strides=(2, 2, 2, 1, 1), head_t=2, **SMALL)).train(train).double()
     x = torch.randn(2, 3, *shape).double()  # the ways through ReLU and max pool do not flip in float64
-    with plain():
+    with reference_ops():
         want = all_of(net, x)
     near(all_of(net, x), want, 1e-8)
     assert (want['input'] != 0).double().mean() > 0.9
@@ -260,7 +262,7 @@ def test_conv_takes_numbers_for_all_axes_and_frozen_kernels():
     assert type(y.grad_fn).__name__ == '_ConvBackward'  # the shortcut it is
     a, b = (torch.autograd.grad(f(x, w, None, 2, 1).pow(2).sum(), x)[0] for f in (conv, F.conv2d))
     torch.testing.assert_close(a, b)
-    with plain():
+    with reference_ops():
         assert type(conv(x, w, None, 2, 1).grad_fn).__name__ != '_ConvBackward'
 
 
@@ -328,7 +330,7 @@ def test_convlstm_takes_gradients_of_any_layout(dtype):
         def grads():
             return dict(enumerate(torch.autograd.grad(loss(l(x)), [x, *l.parameters()])))
 
-        with plain():
+        with reference_ops():
             want = grads()
         near(grads(), want, 1e-5)
 
@@ -360,7 +362,7 @@ def test_norm_pool_with_ties_and_negative_scales(train, needs, levels, H, W):
         gs = torch.autograd.grad((y + 1).pow(3).sum(), [x] * needs + list(bn.parameters()))
         return dict(enumerate([y.detach(), *gs]), **{n: t.clone() for n, t in bn.named_buffers()})
 
-    with plain():
+    with reference_ops():
         want = out()
     got = out()
     near(got, want)
@@ -413,7 +415,7 @@ def test_bfloat16_points_the_same_way(make, least):
     def grad():
         return torch.autograd.grad(net(x).float().log_softmax(1)[:, 0].sum(), x)[0].flatten()
 
-    with plain():
+    with reference_ops():
         want = grad()
         with torch.autocast('cpu', torch.bfloat16):
             theirs = grad()
@@ -439,7 +441,7 @@ def test_layers_in_bfloat16():
     ):
         v = x.clone().requires_grad_()
         grads = lambda: torch.autograd.grad(f(v).float().pow(2).sum(), [v, *leaves])
-        with plain():
+        with reference_ops():
             want = grads()
         with fast('cpu'):
             got = grads()
@@ -457,7 +459,7 @@ def test_without_gradients_nothing_is_kept(name):
     with torch.no_grad(), torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape), lambda t: t):
         y, h = net(x), lstm(x)
     assert y.grad_fn is None and h.grad_fn is None and not kept and torch.equal(y, want)
-    with at_rest(net):
+    with eval_frozen(net):
         y = net(x.detach())
         assert y.grad_fn is None and torch.equal(y, want)
 
@@ -507,7 +509,7 @@ def test_second_derivatives_need_plain(what):
     ):  # the last has a way to x that does not pass through here
         with pytest.raises(RuntimeError, match='plain'):
             again()
-    with plain():
+    with reference_ops():
         g, gg = twice()
         assert gg.abs().max() > 0
         v = torch.randn_like(x).detach()
@@ -528,7 +530,7 @@ def test_layer_table_counts_by_hand():
     x = torch.randn(1, 2, 5, 32, 40)
     H, W, k = 16, 20, 15
     frames = [5 * H * W * k * 2 * 16, 4 * H * W * k * 4 * 16]  # all frames in; all but the first have a memory
-    for way in nullcontext(), plain():
+    for way in nullcontext(), reference_ops():
         with way:
             t = layer_table(net, x, ['layers.0.lstm', 'layers.0', 'fc'])
         macs = t['multiply-adds (millions)']
@@ -674,7 +676,7 @@ def test_mixtures_of_answers_are_answers_to_mixtures(name, make, size):
     for to, tol in (torch.float32, 1e-4), (torch.float64, 1e-9):
         net, v = net.to(to), x.to(to)
         got = []
-        for f in (lambda W: net(torch.einsum('bts,bcshw->bcthw', W, v))), (lambda W: net.mixture(net.answers(v), W)):
+        for f in (lambda W: net(torch.einsum('bts,bcshw->bcthw', W, v))), (lambda W: net.forward_from_stem(net.stem(v), W)):
             w = W.to(to).requires_grad_()
             y = f(w)
             got.append((y.detach(), torch.autograd.grad((y * torch.arange(5.0)).sum(), w)[0]))
@@ -682,7 +684,7 @@ def test_mixtures_of_answers_are_answers_to_mixtures(name, make, size):
             torch.testing.assert_close(
                 b, a, atol=tol * a.abs().max().item(), rtol=tol
             )  # an untrained network's gradients are float32's noise
-    one = net.mixture(net.answers(v[:1]), W.to(to))  # many mixtures of one clip
+    one = net.forward_from_stem(net.stem(v[:1]), W.to(to))  # many mixtures of one clip
     torch.testing.assert_close(one, net(torch.einsum('bts,cshw->bcthw', W.to(to), v[0])), atol=1e-9, rtol=1e-7)
 
 
@@ -696,17 +698,17 @@ def test_a_network_that_is_watched_or_has_a_forward_of_its_own_takes_no_short_wa
     kw = dict(target=0, preset='released-pytorch', iterations=3, start=[0, 0, 1, 1, 1, 1, 0, 0], half=False)
     net = I3D(5, s_strides=(2, 2, 2, 2, 1), width=0.125).eval()
     seen = []
-    assert says_the_same(net, 'answers', 'mixture') and not says_the_same(Other(5, width=0.125), 'answers', 'mixture')
+    assert overrides_consistent(net, 'stem', 'forward_from_stem') and not overrides_consistent(Other(5, width=0.125), 'stem', 'forward_from_stem')
     a = learn_masks(net, x, **kw)
     h = net.features.Conv3d_1a_7x7.conv.register_forward_hook(lambda *_: None)
     g = net.features.Conv3d_1a_7x7.register_forward_hook(lambda *_: seen.append(1))
     b = learn_masks(net, x, **kw)
     h.remove()
     g.remove()
-    assert len(seen) >= 5 and not says_the_same(Watched(net), 'answers', 'mixture')
+    assert len(seen) >= 5 and not overrides_consistent(Watched(net), 'stem', 'forward_from_stem')
     np.testing.assert_allclose(a.mask, b.mask, atol=1e-4)
     np.testing.assert_allclose(a.curve['loss'], b.curve['loss'], atol=1e-5)
-    with plain():
+    with reference_ops():
         c = learn_masks(net, x, **kw)
     np.testing.assert_allclose(a.curve['loss'], c.curve['loss'], atol=1e-5)
 

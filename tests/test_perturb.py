@@ -7,16 +7,7 @@ from hypothesis import given, settings, strategies as st
 
 from interpvid.core import STATS
 from interpvid.masks.perturb import (
-    black,
-    blur,
-    freeze,
-    freeze_after,
-    mean_frame,
-    reverse,
-    reverse_index,
-    shuffle,
-    shuffle_index,
-)
+    black, blur, freeze, freeze_after, mean_frame, reverse, reverse_index, shuffle, shuffle_index)
 
 soft = lambda T: st.lists(st.floats(0, 1, width=32), min_size=T, max_size=T)
 hard = st.integers(2, 32).flatmap(lambda T: st.lists(st.booleans(), min_size=T, max_size=T))

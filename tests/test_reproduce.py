@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd, pytest
 
 from conftest import TINY
-from interpvid.reproduce import reproduce
+from interpvid.paper.reproduce import reproduce
 
 TABLES = tuple(
     f'{d}/{t}.csv'
@@ -110,7 +110,7 @@ with writing(sys.argv[1]) as tmp:
 @pytest.mark.parametrize('kind', ['file', 'folder'])
 @pytest.mark.parametrize('before', [False, True])
 def test_killed_while_writing_what_was_there_stays_and_the_rest_is_swept(tmp_path, kind, before):
-    from interpvid.core import writing
+    from interpvid.files import writing
 
     path = tmp_path / 'x.npz'
 
@@ -130,7 +130,7 @@ def test_killed_while_writing_what_was_there_stays_and_the_rest_is_swept(tmp_pat
 
 
 def test_bad_stage_is_not_kept(tmp_path):
-    from interpvid.study import Stages
+    from interpvid.runs import Stages
 
     def half(path):
         path.write_text('half')
@@ -144,7 +144,7 @@ def test_bad_stage_is_not_kept(tmp_path):
 
 
 def test_fresh_reuses_nothing(tmp_path):
-    from interpvid.study import Stages
+    from interpvid.runs import Stages
 
     made = []
 
@@ -160,7 +160,7 @@ def test_fresh_reuses_nothing(tmp_path):
 
 
 def test_what_stages_rest_on_changes_their_name(tmp_path):
-    from interpvid.study import Stages
+    from interpvid.runs import Stages
 
     def make(path):
         path.touch()

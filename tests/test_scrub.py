@@ -883,7 +883,7 @@ def explanation(seed=0, model='A', label=0, T=T, **kwargs):
                 start=m,
                 cam=np.full(f.shape[:3], 0.5, np.float16),
                 target=0,
-                guess=0,
+                pred=0,
                 label=label,
                 scores=dict(OS=0.9 - 0.1 * seed, FS=0.2, RS=0.3),
                 loss=dict(loss=0.5),
@@ -1154,7 +1154,7 @@ def test_answers_of_two_threads_do_not_mix(monkeypatch):
         time.sleep(0.05)
         return look(m)
 
-    monkeypatch.setattr(p, 'scores_of', slow)
+    monkeypatch.setattr(p, 'class_score', slow)
     t = threading.Thread(target=setattr, args=(p, 'mask', [0, 0, 0, 0, 0, 1, 1, 1]))
     t.start()
     first.wait(5)

@@ -9,40 +9,14 @@ from matplotlib.figure import Figure
 from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_paper_classes
 from interpvid.data.synthetic import box_mask
 from interpvid.explanation import Explanation
-from interpvid.figures import VERDICT_LOOKS, plot_conclusions, plot_distributions, plot_paired
-from interpvid.metrics import (
-    blob_stats,
-    blob_summary,
-    blobs,
-    cycles_covered,
-    drop_difference,
-    drop_ratio,
-    heat_in,
-    paired_ci,
-)
+from interpvid.paper.plots import VERDICT_LOOKS, plot_conclusions, plot_distributions, plot_paired
+from interpvid.metrics import blob_stats, blob_summary, blobs, cycles_covered, drop_difference, drop_ratio, heat_in
+from interpvid.stats import paired_ci
 from interpvid.tables import (
-    BLOB_VARIANTS,
-    FILTERS,
-    PAPER_F1,
-    PAPER_SITE,
-    PAPER_TABLE2,
-    PAPER_UNFILTERED,
-    STATEMENTS,
-    TABLE2,
-    VERDICTS,
-    _holm,
-    blob_table,
-    clip_stats,
-    conclusions,
-    cycle_table,
-    filter_table,
-    heat_before,
-    legs_table,
-    lost_by_reversal,
-    paired_table,
-    presence_table,
-    table2,
-)
+    BLOB_VARIANTS, FILTERS, PAPER_UNFILTERED, TABLE2, _holm, blob_table, clip_stats, paired_table,
+    table2)
+from interpvid.paper.claims import PAPER_F1, PAPER_SITE, PAPER_TABLE2, STATEMENTS, VERDICTS, conclusions
+from interpvid.paper.tables import cycle_table, heat_before, legs_table, lost_by_reversal, presence_table
 
 y, x = np.mgrid[:224, :224]
 

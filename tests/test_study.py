@@ -7,7 +7,8 @@ import numpy as np, pandas as pd, pytest
 from interpvid.data.actors import KTH_CLASSES
 from interpvid.data.ssv2 import SSV2_CLASSES
 from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips
-from interpvid.study import FIGURES, STUDIES, Stages, Study, pick_per_class, results_folder
+from interpvid.paper.experiment import FIGURES, STUDIES, Study, pick_per_class, results_folder
+from interpvid.runs import Stages
 from interpvid.video import write_video
 
 TINY = dict(scenes=2, valid=12, epochs=1, per_class=1, few=1, iterations=2, progress=False)
@@ -173,7 +174,7 @@ def test_nothing_is_made_before_it_is_asked_for(tmp_path):
 
 
 def test_explanations_come_part_by_part_and_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr('interpvid.study.CHUNK', 5)
+    monkeypatch.setattr('interpvid.paper.experiment.CHUNK', 5)
     s = Study('something', False, tmp_path, **TINY)
     got = list(s.pairs())
     assert [i for i, _ in got] == s.ids().tolist() and all([e.model for e in es] == ['I3D', 'C-LSTM'] for _, es in got)
@@ -244,7 +245,7 @@ def test_where_results_go(tmp_path, monkeypatch):
 
 def test_reproduce_on_both_datasets(things, tmp_path):
     "One command: a dataset with enough to train on, another with too little"
-    from interpvid.reproduce import reproduce
+    from interpvid.paper.reproduce import reproduce
 
     (root := tmp_path / 'kth').mkdir()
     six_files(root)

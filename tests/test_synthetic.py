@@ -5,22 +5,8 @@ import subprocess, sys
 import numpy as np, pytest
 
 from interpvid.data.synthetic import (
-    CAM_DOWN,
-    DOWN,
-    HOLDING,
-    LEFT,
-    PASS,
-    REVERSED,
-    RIGHT,
-    SYNTHETIC_CLASSES,
-    UP,
-    Clips,
-    box_mask,
-    draw_scene,
-    make_clips,
-    render,
-    truth,
-)
+    CAM_DOWN, DOWN, HOLDING, LEFT, PASS, REVERSED, RIGHT, SYNTHETIC_CLASSES, UP, Clips, box_mask, draw_scene,
+    make_clips, render, truth)
 
 SSV2_NAMES = '''Holding something|Moving something and something away from each other|Moving something and something closer to each other
 Moving something and something so they pass each other|Moving something down|Moving something up|Pushing something from left to right

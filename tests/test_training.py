@@ -8,11 +8,12 @@ from torch import nn
 
 from interpvid.cli import main
 from interpvid.core import seed_everything
-from interpvid.data.core import ClipDataset, clip_dls
+from interpvid.data.clips import ArrayClips
+from interpvid.data.loaders import clip_dls
 from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips, synthetic_dls
 from interpvid.learner import PRESETS, clstm_learner, i3d_learner, preset_of
 from interpvid.models.checkpoints import load_model
-from interpvid.scores import class_metrics, class_table, predict
+from interpvid.classify import class_metrics, class_table, predict
 from interpvid.training import evaluate
 from videos import by_opencv, numbered
 
@@ -403,14 +404,14 @@ def test_reversal_is_in_time_alone():
 
 
 def test_clips_that_cannot_be_read_are_left_out_of_the_numbers(tmp_path):
-    from interpvid.data.core import VideoDataset, folder_items
+    from interpvid.data.clips import FileClips, folder_items
 
     for k, c in enumerate('ab'):
         (tmp_path / c).mkdir()
         for i in range(4):
             by_opencv(tmp_path / c / f'{i}.avi', numbered(20 + i), 'MJPG')
     items = folder_items(tmp_path, valid_pct=0.5).only('validation')
-    ds = VideoDataset(items, 4, (16, 16))
+    ds = FileClips(items, 4, (16, 16))
     items[1].path.write_bytes(b'gone')
 
     class Net(nn.Module):
@@ -490,7 +491,7 @@ def test_train_on_a_folder_of_videos_and_evaluate(tmp_path, capsys):
 
 def test_evaluating_on_other_classes_or_sizes_is_refused(dls, tmp_path):
     net = fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path).model
-    other = clip_dls(*[ClipDataset(np.zeros((4, 16, 32, 32, 3), np.uint8), np.arange(4) % 2, ['a', 'b'])] * 2)
+    other = clip_dls(*[ArrayClips(np.zeros((4, 16, 32, 32, 3), np.uint8), np.arange(4) % 2, ['a', 'b'])] * 2)
     with pytest.raises(ValueError, match='knows 12 classes .* have 2'):
         evaluate({'I3D': net}, other, progress=False)
     with pytest.raises(ValueError, match='16 frames of 32×32, these have 16 of 48×48'):

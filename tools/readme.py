@@ -35,8 +35,8 @@ def readme(index=ROOT / 'nbs' / 'index.ipynb') -> str:
 def picture(out=ROOT / 'nbs' / 'images' / 'explained.gif'):
     "One clip explained by both networks, moving"
     from interpvid.data.synthetic import RIGHT
-    from interpvid.figures import figure_columns
-    from interpvid.study import Study
+    from interpvid.pages import figure_columns
+    from interpvid.paper.experiment import Study
     from interpvid.video import write_video
 
     es = next(es for _, es in Study('something', False, ROOT / 'results').pairs() if es[0].label == RIGHT)

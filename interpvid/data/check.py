@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .core import _each, folder_items
+from .clips import _each, folder_items
 from .kth import _find, kth_items
 from .ssv2 import _list_file, ssv2_items
 from ..video import VideoError, probe

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from .actors import KTH_CLASSES, SETTINGS, SUBJECTS
 from .augment import clip_augment
-from .core import SPLITS, Item, Items, inside, video_dls
+from .clips import SPLITS, Item, Items, inside
+from .loaders import video_dls
 
 # %% ../../nbs/14_data.kth.ipynb #931121c3
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import csv, json, os, re
 from pathlib import Path
 
 from .augment import clip_augment
-from .core import SPLITS, VIDEOS, Item, Items, inside, leave_out, video_dls
+from .clips import SPLITS, VIDEOS, Item, Items, inside, leave_out
+from .loaders import video_dls
 
 # %% ../../nbs/13_data.ssv2.ipynb #b0b0a788
 SSV2_CLASSES = """

@@ -18,9 +18,10 @@ from pathlib import Path
 import cv2, numpy as np
 from tqdm.auto import tqdm
 
-from ..core import writing
+from ..files import writing
 from .actors import KTH_CLASSES, SUBJECTS, cycle_starts, draw_act
-from .core import ClipDataset, _cores, clip_dls
+from .clips import ArrayClips, _cores
+from .loaders import clip_dls
 
 # %% ../../nbs/12_data.synthetic.ipynb #40f7e121
 SYNTHETIC_CLASSES = [
@@ -239,7 +240,7 @@ class Clips:
         which = list(self.only or range(12))
         return np.array([which.index(r) if r in which else -1 for r in REVERSED[which]])[self.labels]
     @property
-    def dataset(self): return ClipDataset(self.frames, self.labels, self.classes, self.scenes)
+    def dataset(self): return ArrayClips(self.frames, self.labels, self.classes, self.scenes)
     def truth(self, i):
         "What is known about clip `i`"
         out = dict(event=self.event[i], boxes=self.boxes[i], acting=self.acting[i], camera=bool(self.camera[i]))

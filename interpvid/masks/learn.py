@@ -16,9 +16,14 @@ import numpy as np, pandas as pd, torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core import Parts, as_clips, as_target, at_rest, device_of, fast, trim_memory
+from ..device import BatchSplitter, eval_frozen, device_of, fast, trim_memory
+from ..core import as_clips
+from ..targets import check_target
 from .perturb import freeze
-from .search import TERMS, MaskScores, all_finite, as_text, mask_loss, scores_of, search_windows, sees_frames_once, windows
+from .loss import TERMS, as_text, mask_loss
+from .search import MaskScores, search_windows, windows
+from ..targets import check_finite, class_score
+from ..models.fast import has_linear_stem
 
 # %% ../../nbs/53_masks.learn.ipynb #b7c97c26
 def central_window(
@@ -28,19 +33,19 @@ def central_window(
     perturb=freeze,  # (x, mask) -> x
     share=.9,        # of the full mask's drop, below which a window has become too short
     off_on=(0.,1.),  # mask values outside and inside the windows that are tested; the clip without a mask is that under `off` everywhere
-    bs=24,           # clips at a time, or `Parts`
+    bs=24,           # clips at a time, or `BatchSplitter`
     half=True,       # bfloat16 where it is fast
 )->tuple:            # (B,T) of 0 and 1, all 1 for clips of fewer than four frames; and forward passes (B,) that it took
     "For each clip the first centred window, shrinking from T-2 frames to two, that takes away less than `share` of what the full mask takes"
-    parts = bs if isinstance(bs, Parts) else Parts(bs)
+    parts = bs if isinstance(bs, BatchSplitter) else BatchSplitter(bs)
     B,T = len(x),x.shape[2]
     off,on = off_on
     best = torch.ones(B, T, device=x.device)
     passes = torch.full((B,), 2)
     left = torch.arange(B, device=x.device)
     def score(v, t, m):
-        with fast(x.device, half): return scores_of(model, perturb(v, m) if float(m.max())>0 else v, t)
-    with at_rest(model), torch.no_grad():
+        with fast(x.device, half): return class_score(model, perturb(v, m) if float(m.max())>0 else v, t)
+    with eval_frozen(model), torch.no_grad():
         plain,full = (parts(score, x, target, x.new_full((B,T), v)) for v in off_on)
         for i in range(1, T//2):
             w = torch.zeros(T, device=x.device)
@@ -133,7 +138,7 @@ class _Learner:
     "A batch of clips on their way"
     def __init__(self, model, perturb, p, weights, parts, half, seed, dev):
         self.model,self.perturb,self.p,self.weights,self.parts,self.half,self.seed,self.dev = model,perturb,p,weights,parts,half,seed,dev
-        self.now,self.came,self.moments,self.ask,self.tries,self.mixes = {},0,None,None,Parts(2*parts.n, parts.say),None
+        self.now,self.came,self.moments,self.ask,self.tries,self.mixes = {},0,None,None,BatchSplitter(2*parts.n, parts.say),None
     def __len__(self): return len(self.now['number']) if self.now else 0
 
     def begin(self, clips, targets, start):
@@ -144,24 +149,24 @@ class _Learner:
         if T<2: raise ValueError("a clip of one frame has nothing that could be masked")
         n = torch.arange(self.came, self.came+B)
         self.came += B
-        with torch.no_grad(): probs = all_finite(self.parts(lambda v: self.model(self.original(v)).float().softmax(1), x))
-        target = probs.argmax(1) if targets[0] is None else as_target(list(targets), *probs.shape, self.dev)
+        with torch.no_grad(): probs = check_finite(self.parts(lambda v: self.model(self.original(v)).float().softmax(1), x))
+        target = probs.argmax(1) if targets[0] is None else check_target(list(targets), *probs.shape, self.dev)
         s,passes = self.starts(x, target, n, start)
         zero = s.new_zeros(B, T)
         steps = torch.zeros(B, dtype=torch.long, device=self.dev)
         m1,m2,age = self.moments if self.moments is not None else (zero, zero, steps)
         new = dict(x=x, target=target, start=s, logits=self.p['size']*(2*s-1), m1=m1, m2=m2, age=age, steps=steps, number=n, passes=passes+1, OS=probs.gather(1, target[:,None])[:,0],
             curve=s.new_full((B,self.p['iterations'],4), torch.nan), low=s.new_full((B,), torch.inf), mark=s.new_full((B,), torch.inf), stall=steps, best=s)
-        if self.can_mix(x): new['answers'] = self.answers(x)
+        if self.can_mix(x): new['answers'] = self.stem(x)
         self.now = {k: torch.cat([self.now[k], v]) if self.now else v for k,v in new.items()}
     def can_mix(self, x):
         "Whether the network's first convolution has to see each frame only once, and what it says fits into 2 GB"
         if self.mixes is None:
-            self.mixes = hasattr(self.perturb, 'matrix') and sees_frames_once(self.model, x)
-            if self.mixes: self.mixes = self.answers(x[:1]).nbytes*self.parts.n<=2e9
+            self.mixes = hasattr(self.perturb, 'matrix') and has_linear_stem(self.model, x)
+            if self.mixes: self.mixes = self.stem(x[:1]).nbytes*self.parts.n<=2e9
         return self.mixes
-    def answers(self, x):
-        with torch.no_grad(), fast(self.dev, self.half): return self.parts(self.model.answers, x)
+    def stem(self, x):
+        with torch.no_grad(), fast(self.dev, self.half): return self.parts(self.model.stem, x)
     def original(self, x): return self.perturb(x, x.new_full((x.shape[2],), self.p['off_on'][0])) if self.p['off_on'][0] else x
     def starts(self, x, target, number, start):
         "(B,T) masks of 0 and 1, and the forward passes they took"
@@ -187,7 +192,7 @@ class _Learner:
         m = logits.sigmoid()
         with fast(self.dev, self.half):
             y = self.perturb(x, m) if answers is None else self.perturb.matrix(m)
-            out = self.model(y) if answers is None else self.model.mixture(answers, y)
+            out = self.model(y) if answers is None else self.model.forward_from_stem(answers, y)
         if not y.requires_grad: raise ValueError(f"the clips under {getattr(self.perturb, '__name__', self.perturb)} have no gradient in the mask; `search_windows` needs none, and reverse(…, blend=True) has one")
         probs = out.float().softmax(1)
         score = probs.amax(1) if self.p['anew'] else probs.gather(1, target[:,None])[:,0]
@@ -226,7 +231,7 @@ class _Learner:
         if p['carry']: self.moments = f['m1'],f['m2'],f['age']
         masks = [f['logits'].sigmoid()]+([f['best'], f['start']] if p['best'] else [])
         with torch.no_grad():
-            scores = torch.stack([all_finite(self.parts(lambda x,m,t: scores_of(self.model, self.perturb(x, m), t), f['x'], m, f['target'])) for m in masks])
+            scores = torch.stack([check_finite(self.parts(lambda x,m,t: class_score(self.model, self.perturb(x, m), t), f['x'], m, f['target'])) for m in masks])
         m = torch.stack(masks)
         L = mask_loss(m, scores, **self.weights)
         k = L['loss'].argmin(0)
@@ -273,7 +278,7 @@ def learn_masks(
         if not bool(((start==0)|(start==1)).all()): raise ValueError("start has to be of 0 and 1: it says where the mask is on at first")
     p['anew'] = p['anew'] and target is None
     if p['carry']: bs = 1
-    parts = Parts(bs)
+    parts = BatchSplitter(bs)
     bs = parts.n
     dev = device_of(model, x.device if isinstance(x, Tensor) else None)
     source,out,more = one_by_one(x, target),[],True
@@ -283,7 +288,7 @@ def learn_masks(
         while more or len(way):
             new = list(islice(source, bs-len(way))) if more else []
             more = more and len(new)==bs-len(way)
-            with torch.inference_mode(False), torch.enable_grad(), at_rest(model): # not while the clips' source has its turn
+            with torch.inference_mode(False), torch.enable_grad(), eval_frozen(model): # not while the clips' source has its turn
                 if new:
                     way.begin(*zip(*new), start)
                     del new

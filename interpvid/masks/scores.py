@@ -11,9 +11,11 @@ __all__ = ['mask_scores']
 import numpy as np, pandas as pd, torch
 from torch import Tensor, nn
 
-from ..core import Parts, as_clips, as_target, at_rest
+from ..device import BatchSplitter, eval_frozen
+from ..core import as_clips
+from ..targets import check_target
 from .perturb import as_mask, freeze, reverse
-from .search import all_finite
+from ..targets import check_finite
 
 # %% ../../nbs/54_masks.scores.ipynb #05113451
 def mask_scores(
@@ -26,25 +28,25 @@ def mask_scores(
     reverse=reverse, # (x, mask) -> x, for RS; partial(reverse, blend=True): as the released programs
     off=0.,          # 0.5: as the released TensorFlow program, which takes the clip frozen by one half in every frame for the clip as it is; only FS does without. (Its FS and RS are of the class guessed on the perturbed clip; here all are of one class)
     bs=24,           # clips at a time
-)->pd.DataFrame:     # a row for each clip: OS, FS, RS, FS binary, RS binary, CS and P (missing where the guess is right or the label unknown), target, guess
+)->pd.DataFrame:     # a row for each clip: OS, FS, RS, FS binary, RS binary, CS and P (missing where the guess is right or the label unknown), target, pred
     "What a network says of clips as they are, frozen, and reversed"
     m = as_mask(mask, as_clips(x))
-    parts = Parts(bs)
+    parts = BatchSplitter(bs)
     if labels is not None and len(labels)!=len(x): raise ValueError(f"mask_scores: {len(labels)} labels for {len(x)} clips")
     if isinstance(target, str):
         if target!='label': raise ValueError(f"target={target!r}; a class index, (B,) of them, None (the guessed class) or 'label'")
         if labels is None: raise ValueError("target='label' needs labels")
         target = labels
-    probs = lambda v: all_finite(model(v).float().softmax(1))
-    with at_rest(model), torch.no_grad():
+    probs = lambda v: check_finite(model(v).float().softmax(1))
+    with eval_frozen(model), torch.no_grad():
         plain = perturb(x, x.new_full((x.shape[2],), off)) if off else x
         P = parts(probs, plain)
-        guess = P.argmax(1)
-        t = guess if target is None else as_target(target, *P.shape, x.device)
+        pred = P.argmax(1)
+        t = pred if target is None else check_target(target, *P.shape, x.device)
         of = lambda f,v,k: parts(lambda v,k,t: probs(f(v, k)).gather(1, t[:,None])[:,0], v, k, t).cpu().numpy()
         hard = (m>.5).to(m.dtype)
         s = {'OS':P.gather(1, t[:,None])[:,0].cpu().numpy(), 'FS':of(perturb, x, m), 'RS':of(reverse, plain, m), 'FS binary':of(perturb, x, hard), 'RS binary':of(reverse, plain, hard)}
-        y = guess if labels is None else as_target(labels, *P.shape, x.device)
+        y = pred if labels is None else check_target(labels, *P.shape, x.device)
         true = P.gather(1, y[:,None])[:,0].cpu().numpy()
-    guess,wrong = guess.cpu().numpy(),(guess!=y).cpu().numpy()
-    return pd.DataFrame({**s, 'CS':np.where(wrong, true, np.nan), 'P':pd.Series(guess, dtype='Int64').where(wrong), 'target':t.cpu().numpy(), 'guess':guess})
+    pred,wrong = pred.cpu().numpy(),(pred!=y).cpu().numpy()
+    return pd.DataFrame({**s, 'CS':np.where(wrong, true, np.nan), 'P':pd.Series(pred, dtype='Int64').where(wrong), 'target':t.cpu().numpy(), 'pred':pred})

@@ -16,7 +16,7 @@ import torch
 from einops import EinopsError, rearrange
 from torch import Tensor, nn
 
-from ..core import at_rest
+from ..device import eval_frozen
 
 # %% ../../nbs/22_models.adapters.ipynb #2c76f969
 def _named(pattern, need, what):
@@ -272,7 +272,7 @@ def map_layers(
         if (t.ndim==5 and s[0]==1 and prod(s)>max(s[1],s[4])) or (t.ndim==4 and apart and s[0]==T and prod(s[2:])>1) or (t.ndim==3 and s[0] in ((1,T) if apart else (1,)) and min(s[1:])>1): found[n] = s
     hooks = [m.register_forward_hook(partial(hook, n=n)) for n,m in inner.named_modules() if n and not isinstance(m, (nn.Dropout,nn.Identity))]
     try:
-        with at_rest(model), torch.no_grad(): model(x[:1])
+        with eval_frozen(model), torch.no_grad(): model(x[:1])
     finally:
         for h in hooks: h.remove()
     modules = dict(inner.named_modules())

@@ -19,7 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..core import best_device, fast_layout, writing
+from ..device import best_device, fast_layout
+from ..files import writing
 from .clstm import CLSTM
 from .i3d import I3D, ORIGINAL_T
 

@@ -11,7 +11,8 @@ __all__ = ['CLSTM_VARIANTS', 'ConvLSTM', 'norm_pool', 'CLSTM']
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core import conv_grads, first_order, shortcuts
+from .fast import conv_grads, first_order
+from ..device import use_fast_ops
 
 # %% ../../nbs/21_models.clstm.ipynb #a2b06f9d
 def _tanh_(x): return x.tanh_() if x.dtype!=torch.float32 else x.mul_(2).sigmoid_().mul_(2).sub_(1) # float32's tanh is the slow one
@@ -104,7 +105,7 @@ class ConvLSTM(nn.Module):
         with torch.no_grad(): self.wx.bias.zero_()[hidden:2*hidden] = 1 # remember at first
     def forward(self, x:Tensor)->Tensor:
         w = self.wx.weight, self.wx.bias, self.wh.weight
-        if self.wc is not None or self.gate!='sigmoid' or not shortcuts(x) or _watched(self.wx, self.wh): return self._by_autograd(x)
+        if self.wc is not None or self.gate!='sigmoid' or not use_fast_ops(x) or _watched(self.wx, self.wh): return self._by_autograd(x)
         dt = torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else x.dtype
         x = x.permute(2,0,3,4,1).to(dt).contiguous().permute(0,1,4,2,3) # (T,B,C,H,W)
         keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x,*w))
@@ -122,7 +123,7 @@ class ConvLSTM(nn.Module):
         gx:Tensor, # what `wx` makes of the frames (T,B,4F,H',W')
     )->Tensor:     # (B,F,T,H',W')
         "The rest of the layer"
-        if self.wc is not None or self.gate!='sigmoid' or not shortcuts(gx) or _watched(self.wh): return self._along(gx.unbind(0))
+        if self.wc is not None or self.gate!='sigmoid' or not use_fast_ops(gx) or _watched(self.wh): return self._along(gx.unbind(0))
         return _Frames.apply(gx, None, None, self.wh.weight.to(gx.dtype), None, None, torch.is_grad_enabled() and gx.requires_grad).permute(1,2,0,3,4)
     def step(self,
         gx:Tensor,  # what `wx` makes of one frame (B,4F,H',W')
@@ -192,7 +193,7 @@ def norm_pool(
 )->Tensor:             # (B,F,T,H//pool,W//pool)
     "Batch norm and max pooling of each frame"
     B,n,T = x.shape[:3]
-    quick = type(bn) is nn.BatchNorm2d and bn.affine and bn.track_running_stats and bn.momentum is not None and pool==2 and not pool_first and shortcuts(x) and min(x.shape[3:])>1 and bn.weight.dtype in (torch.float32,x.dtype) and not _watched(bn)
+    quick = type(bn) is nn.BatchNorm2d and bn.affine and bn.track_running_stats and bn.momentum is not None and pool==2 and not pool_first and use_fast_ops(x) and min(x.shape[3:])>1 and bn.weight.dtype in (torch.float32,x.dtype) and not _watched(bn)
     if not quick:
         x = x.transpose(1,2).flatten(0,1) # (B*T,F,H,W)
         for f in (['pool','norm'] if pool_first else ['norm','pool']):
@@ -288,13 +289,13 @@ class CLSTM(nn.Module):
             new.append(l.lstm.step(l.lstm.wx(x), None if state is None else state[j]))
             x = norm_pool(new[-1][0][:,:,None], self._norm(j), l.pool, l.pool_first)[:,:,0]
         return x,new
-    def answers(self,
+    def stem(self,
         x:Tensor, # (B,C,T,H,W)
     )->Tensor:    # (B,T,H',W',4F)
         "What the first layer's convolution over its input makes of each frame by itself"
         c = self.layers[0].lstm.wx
         return F.conv2d(x.transpose(1,2).flatten(0,1), c.weight, None, c.stride, c.padding).unflatten(0, (len(x),-1)).permute(0,1,3,4,2).contiguous()
-    def mixture(self,
+    def forward_from_stem(self,
         answers:Tensor, # of clips x, or of one for all
         W:Tensor,       # (B,T,T): each new frame as weights of old ones
     )->Tensor:          # scores (B,K) of the clips W x

@@ -13,7 +13,7 @@ from collections import OrderedDict
 import torch, torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core import conv
+from .fast import conv
 
 # %% ../../nbs/20_models.i3d.ipynb #a4ff7c67
 def same_pad(
@@ -114,7 +114,7 @@ class I3D(nn.Module):
         x = x.mean((3,4), keepdim=True) # (B,F,T',1,1)
         if self.head_t>1: x = F.avg_pool3d(x, (min(self.head_t, x.shape[2]),1,1), 1)
         return self.logits(self.dropout(x)).mean((2,3,4)) # scores at each time, averaged
-    def answers(self,
+    def stem(self,
         x:Tensor, # (B,C,T,H,W)
     )->Tensor:    # (B,T·k,H',W',F), k places in the kernel
         "What the first convolution makes of each frame by itself, at each place of its kernel in time"
@@ -123,7 +123,7 @@ class I3D(nn.Module):
         frames = F.pad(x, [q for ab in reversed(_pads(x, c.kernel, c.stride)[1:]) for q in ab]).transpose(1,2).flatten(0,1).contiguous(memory_format=torch.channels_last)
         y = F.conv2d(frames, w.permute(2,0,1,3,4).flatten(0,1).contiguous(memory_format=torch.channels_last), None, c.stride[1:]) # (B·T,k·F,H',W')
         return y.unflatten(1, (k,-1)).unflatten(0, (len(x),-1)).permute(0,1,2,4,5,3).flatten(1,2).contiguous()
-    def mixture(self,
+    def forward_from_stem(self,
         answers:Tensor, # of clips x, or of one for all
         W:Tensor,       # (B,T,T): each new frame as weights of old ones
     )->Tensor:          # scores (B,K) of the clips W x

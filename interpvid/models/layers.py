@@ -12,7 +12,7 @@ import pandas as pd, torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..core import at_rest
+from ..device import eval_frozen
 
 # %% ../../nbs/18_models.layers.ipynb #95d7fc07
 def layer_table(
@@ -28,7 +28,7 @@ def layer_table(
     hooks = [named[n].register_forward_hook(lambda m,i,o,n=n: out.__setitem__(n, tuple(o.shape[1:]))) for n in layers]
     count = FlopCounterMode(display=False)
     try:
-        with at_rest(model), torch.no_grad(), count: model(x)
+        with eval_frozen(model), torch.no_grad(), count: model(x)
     finally:
         for h in hooks: h.remove()
     flops,own = count.get_flop_counts(),type(model).__name__
