@@ -106,7 +106,7 @@ def test_targets_by_name(net, clips):
         explain(net, clips.frames[:3], target=t, labels=clips.labels[:3], iterations=1) for t in (None, 'label', 7)
     )
     assert (
-        [e.target for e in guess] == [e.pred for e in guess]
+        [e.target for e in pred] == [e.pred for e in pred]
         and [e.target for e in true] == clips.labels[:3].tolist()
         and {e.target for e in other} == {7}
     )

@@ -19,7 +19,7 @@ def explained(i=0, model='I3D', pred=None, T=T, **kwargs):
     m = np.zeros(T, np.float32)
     m[: i % T + 1] = 1
     label = i % 3
-    pred = label if guess is None else guess
+    pred = label if pred is None else pred
     scores = dict(
         OS=OS[i % 6],
         FS=0.1 * (i % 6),

@@ -530,18 +530,18 @@ def test_learning_is_adam_one_clip_at_a_time(preset, tv, kw, T):
         c = x[i : i + 1]
         start = torch.from_numpy(got.start[i])
         if preset != 'fast':
-            assert torch.equal(start, central_by_hand(net, c, guess[i]))
-        m, losses = adam_by_hand(net, c, start, guess[i], p['lr'], p['iterations'], tv, p['size'], w)
+            assert torch.equal(start, central_by_hand(net, c, pred[i]))
+        m, losses = adam_by_hand(net, c, start, pred[i], p['lr'], p['iterations'], tv, p['size'], w)
         np.testing.assert_allclose(got.curve['loss'][:, i], losses, rtol=0, atol=1e-5)
         if preset != 'fast':
             np.testing.assert_allclose(got.mask[i], m, rtol=0, atol=2e-5)
             assert got.steps[i] == len(losses)
         with torch.no_grad():
-            L, s = eq1(net, c, torch.from_numpy(got.mask[i]), guess[i], **w)
+            L, s = eq1(net, c, torch.from_numpy(got.mask[i]), pred[i], **w)
         assert got.loss['loss'][i] == pytest.approx(float(L), abs=2e-6) and got.loss['score'][i] == pytest.approx(
             float(s), abs=2e-6
         )
-        assert got.OS[i] == pytest.approx(score_by_hand(net, c, torch.zeros(T), guess[i]), abs=1e-6) and got.drop[
+        assert got.OS[i] == pytest.approx(score_by_hand(net, c, torch.zeros(T), pred[i]), abs=1e-6) and got.drop[
             i
         ] == pytest.approx(got.OS[i] - got.loss['score'][i])
 
@@ -618,7 +618,7 @@ def test_released_tf_is_one_clip_after_the_other(kw):
         released_tf_by_hand(net, x, kw.get('lr', 0.001), kw['iterations'])
     ):
         assert (
-            np.array_equal(got.start[i], start) and got.target[i] == guess and got.OS[i] == pytest.approx(OS, abs=1e-6)
+            np.array_equal(got.start[i], start) and got.target[i] == pred and got.OS[i] == pytest.approx(OS, abs=1e-6)
         )
         np.testing.assert_allclose(got.curve['score'][:, i], scores, rtol=0, atol=2e-5)
         np.testing.assert_allclose(got.mask[i], m, rtol=0, atol=5e-5)
@@ -867,7 +867,7 @@ def test_central_windows():
         pred = net(x).argmax(1)
     got, passes = central_window(net, x, pred, **PLAIN)
     for i in range(6):
-        want = central_by_hand(net, x[i : i + 1], guess[i])
+        want = central_by_hand(net, x[i : i + 1], pred[i])
         assert torch.equal(got[i], want) and passes[i] == 2 + (9 - want.sum()) // 2
     least, most = central_window(net, x, pred, share=-1e9, **PLAIN), central_window(net, x, pred, share=1e9, **PLAIN)
     assert (

@@ -12,11 +12,9 @@ from interpvid.explanation import Explanation
 from interpvid.paper.plots import VERDICT_LOOKS, plot_conclusions, plot_distributions, plot_paired
 from interpvid.metrics import blob_stats, blob_summary, blobs, cycles_covered, drop_difference, drop_ratio, heat_in
 from interpvid.stats import paired_ci
-from interpvid.tables import (
-    BLOB_VARIANTS, FILTERS, PAPER_UNFILTERED, TABLE2, _holm, blob_table, clip_stats, paired_table,
-    table2)
-from interpvid.paper.claims import PAPER_F1, PAPER_SITE, PAPER_TABLE2, STATEMENTS, VERDICTS, conclusions
-from interpvid.paper.tables import cycle_table, heat_before, legs_table, lost_by_reversal, presence_table
+from interpvid.tables import BLOB_VARIANTS, TABLE2, _holm, blob_table, clip_stats, paired_table, table2
+from interpvid.paper.claims import PAPER_F1, PAPER_UNFILTERED, PAPER_SITE, PAPER_TABLE2, STATEMENTS, VERDICTS, conclusions
+from interpvid.paper.tables import FILTERS, filter_table, cycle_table, heat_before, legs_table, lost_by_reversal, presence_table
 
 y, x = np.mgrid[:224, :224]
 
@@ -720,7 +718,7 @@ def test_heat_before_leaves_out_what_has_no_before():
     )  # no event; nothing before it; no heat at all
 
 
-def test_cycles_by_hand():
+def test_cycle_table_by_hand():
     cam, phase = np.ones((9, 4, 4)), np.arange(9) / 2  # a cycle is two frames
     t = cycle_table(
         [
