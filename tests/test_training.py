@@ -11,7 +11,7 @@ from interpvid.core import seed_everything
 from interpvid.data.clips import ArrayClips
 from interpvid.data.loaders import clip_dls
 from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips, synthetic_dls
-from interpvid.learner import PRESETS, clstm_learner, i3d_learner, preset_of
+from interpvid.learner import PRESETS, NoValidation, clstm_learner, i3d_learner, load_state, preset_of, run_epoch
 from interpvid.models.checkpoints import load_model
 from interpvid.classify import class_metrics, class_table, predict
 from interpvid.training import evaluate
@@ -45,7 +45,7 @@ def stopping(epoch, batch):
         order = 70
 
         def after_batch(self):
-            if self.training and self._place.at == epoch and self.iter == batch:
+            if self.training and run_epoch(self.learn) == epoch and self.iter == batch:
                 raise Stop('gone')
 
     return Unplug()
@@ -223,6 +223,57 @@ def test_a_state_that_is_none_is_named(dls, tmp_path, spoil):
     spoil(tmp_path / 'state.pt')
     with pytest.raises(ValueError, match='state.pt: is not the state of a run.*fresh=True'):
         fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path)
+
+
+def first_edition(state):
+    "A state as the first edition kept it: tuples where there are names today"
+    n, p = state['rng']['numpy'], state['rng']['python']
+    rng = (
+        state['rng']['torch'],
+        state['rng']['cuda'],
+        (n['name'], n['keys'], n['pos'], n['has_gauss'], n['gauss']),
+        (p['version'], p['words'], p['gauss_next']),
+    )
+    trackers = [(t['best'], t['wait']) for t in state['trackers']]
+    return {**state, 'rng': rng, 'trackers': trackers, 'smooth': tuple(state['smooth'].values())}
+
+
+def test_a_run_of_the_first_edition_goes_on(dls, tmp_path):
+    def run(folder, *cbs):
+        seed_everything(1)
+        return fit(i3d_learner(dls, 'something', cbs=cbs, verbose=False, **SMALL), 3, folder, seed=5, every=0)
+
+    whole = run(tmp_path / 'whole')
+    with pytest.raises(Stop):
+        run(tmp_path / 'old', stopping(1, 2))
+    state = load_state(tmp_path / 'old' / 'state.pt')
+    assert (state['epoch'], state['batch']) == (1, 2)
+    torch.save(first_edition(state), tmp_path / 'old' / 'state.pt')
+    again = run(tmp_path / 'old')
+    np.testing.assert_allclose(rows(tmp_path / 'old'), rows(tmp_path / 'whole'), rtol=1e-5)
+    for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values()):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def without_validation():
+    c = make_clips(2, 0, size=32, progress=False)
+    return clip_dls(c, ArrayClips(c.frames[:0], c.labels[:0], c.classes), bs=2)
+
+
+def test_missing_validation_clips_are_said_before_the_first_step(dls, tmp_path):
+    "The first edition trained for an epoch and stopped with a TypeError"
+    with pytest.raises(ValueError, match='no clips to validate on.*valid_pct'):
+        fit(i3d_learner(without_validation(), verbose=False, **SMALL), 1, tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match='NoValidation skips'):
+        fit(i3d_learner(dls, 'something', cbs=NoValidation(), verbose=False, **SMALL), 1)
+    fit(i3d_learner(dls, cbs=NoValidation(), verbose=False, **SMALL), 1)
+
+
+@pytest.mark.parametrize('epochs', [0, -1, 1.5, True])
+def test_epochs_are_a_whole_number(dls, epochs):
+    with pytest.raises(ValueError, match=f'epochs has to be a whole number of at least 1, not {epochs}'):
+        fit(i3d_learner(dls, verbose=False, **SMALL), epochs)
 
 
 def test_a_state_that_would_run_code_does_not(dls, tmp_path):
