@@ -168,3 +168,9 @@ def folder_dls(
 )->DataLoaders:
     "fastai `DataLoaders` of clips of one's own"
     return video_dls(folder_items(root, valid_pct, seed, on_error, csv), on_error=on_error, **kwargs)
+
+# %% ../../nbs/11_data.loaders.ipynb #1d7b05fa
+from ..registry import Dataset, register
+
+# %% ../../nbs/11_data.loaders.ipynb #5d794cb9
+register(Dataset('folder', 'a folder of your own', folder_dls))
