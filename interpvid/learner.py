@@ -319,7 +319,7 @@ def plot_curves(
     "Losses and accuracy over epochs"
     from matplotlib.figure import Figure
     rows = pd.DataFrame(rows).reindex(columns=['epoch','train_loss','valid_loss','accuracy'])
-    fig = Figure(figsize=(7, 2.6), layout='constrained')
+    fig = Figure(figsize=(6, 2.2), layout='constrained')
     left,right = fig.subplots(1, 2)
     left.plot(rows.epoch, rows.train_loss, 'o--', ms=3, color='#777777', label='training')
     left.plot(rows.epoch, rows.valid_loss, 's-', ms=3, color='#0072B2', label='validation')
@@ -347,6 +347,7 @@ class RunLog(Callback):
         self.rows = [*self.rows, row]
         if not rank(): self.write()
     def write(self):
+        "The file and the picture"
         with writing(self.path) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
         with writing(self.path.with_suffix('.png')) as tmp: plot_curves(self.rows).savefig(tmp, dpi=110)
 
@@ -570,3 +571,12 @@ def fit_preset(self:Learner,
     self.fit(n-done, self.preset['lr'], cbs=cbs+_flat_then_cosine(self))
     if folder is not None: self.history = log.rows
     return self
+
+# %% ../nbs/30_learner.ipynb #a518e47e
+from .registry import Network, register
+
+# %% ../nbs/30_learner.ipynb #61d21d51
+def _presets(arch): return {k.split('-', 1)[1]: p for k,p in PRESETS.items() if k.startswith(arch+'-')}
+
+register(Network('i3d', 'I3D', I3D, _presets('i3d'), i3d_learner, '#0072B2', 'o', modules=('models.i3d',)))
+register(Network('clstm', 'C-LSTM', CLSTM, _presets('clstm'), clstm_learner, '#D55E00', 's', modules=('models.clstm',)))
