@@ -6,8 +6,8 @@ Docs: https://interpvid.github.io/interpvid/files.html.md"""
 
 # %% auto #0
 __all__ = ['HOST', 'RECORD', 'temporary_name', 'is_running', 'is_abandoned', 'remove', 'sweep', 'flush', 'sha256', 'Record',
-           'read_record', 'Contents', 'look_over', 'wrote', 'check_replaceable', 'adopt', 'writing', 'write_json',
-           'key_of', 'versions', 'log_line']
+           'read_record', 'Contents', 'look_over', 'wrote', 'is_intact', 'check_replaceable', 'discard', 'adopt',
+           'writing', 'write_json', 'key_of', 'versions', 'log_line']
 
 # %% ../nbs/02_files.ipynb #797df93d
 import errno
@@ -203,6 +203,14 @@ def wrote(
     digest = sha256(path)
     return any(digest in read_record(p).files.get(path.relative_to(p).as_posix(), ()) for p in path.parents)
 
+def is_intact(
+    path, # of a file or folder
+)->bool:  # False too where it is not there
+    "Whether all that this package wrote there is complete and unchanged; other files may have come into a folder"
+    if not Path(path).is_dir(): return wrote(path)
+    c = look_over(path)
+    return c.whole and not (c.changed or c.missing)
+
 # %% ../nbs/02_files.ipynb #7ee364a8
 def _some(names, n=3): return ', '.join(names[:n])+(f' and {len(names)-n} more' if len(names)>n else '')
 
@@ -227,6 +235,18 @@ def check_replaceable(
     if ours and not wrote(path): raise FileExistsError(
         f"{path} was not written by interpvid, or was changed since, so it is not replaced. "
         f"Name another path, or move the file away. {_ADOPT.format(path.parent)}")
+
+# %% ../nbs/02_files.ipynb #a2a534d9
+def discard(
+    path, # of a damaged result
+):
+    "Remove a file, or a folder unless there are files in it that this package did not write"
+    path = Path(path)
+    foreign = look_over(path).foreign if path.is_dir() else ()
+    if foreign: raise IsADirectoryError(
+        f"{path} is damaged, and cannot be made anew while files are in it that interpvid did not write "
+        f"({_some(foreign)}). Move these away")
+    remove(path)
 
 # %% ../nbs/02_files.ipynb #63865ac1
 def adopt(
