@@ -137,6 +137,7 @@ def input_key(self:Stages,
 )->str:
     "What a stage knows an input by"
     path,folder = (Path(os.path.abspath(p)) for p in (path, self.folder))
+    if not path.exists(): raise FileNotFoundError(f"{path}: this input of a stage is not there")
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else _content_key(path)
 
 @patch
