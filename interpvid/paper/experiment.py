@@ -28,7 +28,7 @@ from ..data.kth import kth_items
 from ..data.actors import KTH_CLASSES
 from ..data.ssv2 import SSV2_CLASSES, ssv2_items, ssv2_paper_classes
 from ..data.synthetic import (
-    AWAY, CAM_DOWN, CAM_UP, CLOSER, HOLDING, KINDS, PASS, SYNTHETIC_CLASSES, UP, Clips, make_clips)
+    AWAY, CAM_DOWN, CAM_UP, CLOSER, HOLDING, KINDS, PASS, SYNTHETIC_CLASSES, UP, DrawnClips, make_clips)
 from ..explanation import beside, explain, load_explanations, save_explanations
 from ..pages import write_figure
 from ..learner import NoValidation, OneBar, clstm_learner, i3d_learner, preset_of
@@ -194,7 +194,7 @@ class Study:
 def _trained(learner, preset, name, train, valid, seed, epochs, progress):
     def make(path):
         seed_everything(seed)
-        dls = clip_dls(Clips.load(train).dataset, Clips.load(valid).dataset)
+        dls = clip_dls(DrawnClips.load(train), DrawnClips.load(valid))
         learn = learner(dls, preset, cbs=[NoValidation(), *([OneBar(f'training {name}')] if progress else [])], verbose=False)
         with learn.no_bar(), learn.no_logging(): learn.fit_preset(epochs)
         save_model(learn.model, path, seed=seed, epochs=epochs)
@@ -252,14 +252,14 @@ def clips(self:Study):
         for n,m in self.networks.items():
             if list(m.classes)!=c.classes: raise ValueError(f"Study: {n} knows {len(m.classes)} classes ({_some(list(m.classes), 2)}), the clips have {len(c.classes)} ({_some(c.classes, 2)})")
         return c
-    return self.once('clips', filmed if self.real else lambda: Clips.load(self.drawn[1]))
+    return self.once('clips', filmed if self.real else lambda: DrawnClips.load(self.drawn[1]))
 
 @patch
 def frames(self:Study,
     ids, # numbers of clips
 )->np.ndarray: # (n,T,H,W,3) uint8
     "Frames of the clips that are evaluated"
-    return np.stack([np.asarray(self.clips.dataset[int(i)][0]) for i in ids])
+    return np.stack([np.asarray(getattr(self.clips, 'dataset', self.clips)[int(i)][0]) for i in ids])
 
 @patch
 def input(self:Study,
@@ -299,7 +299,7 @@ def _key(self:Study):
 def probs(self:Study):
     "name -> (probabilities (N,K) of the clips as they are, and of the same reversed in time)"
     def make(p):
-        with open(p, 'wb') as f: np.savez(f, **{f'{n}|{k}': v for n,both in both_ways(self.networks, self.clips.dataset, self.progress).items() for k,v in enumerate(both)})
+        with open(p, 'wb') as f: np.savez(f, **{f'{n}|{k}': v for n,both in both_ways(self.networks, getattr(self.clips, 'dataset', self.clips), self.progress).items() for k,v in enumerate(both)})
     def load():
         with np.load(self.stage(f'probabilities-{self.data}', f'what both say of {len(self.clips)} clips, as they are and reversed', make, ('classify','models.i3d','models.clstm'), (*self._after,*self.files.values()), '.npz', **self._key)) as z:
             return {n: (z[f'{n}|0'], z[f'{n}|1']) for n in self.networks}
