@@ -44,6 +44,7 @@ from .files import key_of, writing
 from .models.checkpoints import save_model
 from .models.clstm import CLSTM, CLSTM_VARIANTS
 from .models.i3d import I3D, ORIGINAL_T
+from .registry import NETWORKS, Network, find, register
 
 # %% ../nbs/30_learner.ipynb #0c8cee2c
 _ADAM = dict(opt='adam', lr=.008, bs=16, sqr_mom=.999, eps=1e-8,
@@ -81,14 +82,13 @@ PRESETS |= {
 }
 
 def preset_of(
-    arch, # 'i3d' or 'clstm'
+    arch, # of a network in the registry, such as 'i3d'
     name, # 'something', 'kth', 'released-pytorch', 'small', …
 )->dict:
     "The preset `name` of the network `arch`"
-    if f'{arch}-{name}' not in PRESETS:
-        names = [k.removeprefix(arch+'-') for k in PRESETS if k.startswith(arch+'-')]
-        raise ValueError(f"no preset {name!r} for {arch}; there are {', '.join(names)}")
-    return PRESETS[f'{arch}-{name}']
+    presets = find(NETWORKS, arch).presets
+    if name not in presets: raise ValueError(f"no preset {name!r} for {arch}; there are {', '.join(presets)}")
+    return presets[name]
 
 # %% ../nbs/30_learner.ipynb #be3bf597
 def rank()->int:
@@ -572,11 +572,8 @@ def fit_preset(self:Learner,
     if folder is not None: self.history = log.rows
     return self
 
-# %% ../nbs/30_learner.ipynb #a518e47e
-from .registry import Network, register
-
 # %% ../nbs/30_learner.ipynb #61d21d51
 def _presets(arch): return {k.split('-', 1)[1]: p for k,p in PRESETS.items() if k.startswith(arch+'-')}
 
-register(Network('i3d', 'I3D', I3D, _presets('i3d'), i3d_learner, '#0072B2', 'o', modules=('models.i3d',)))
-register(Network('clstm', 'C-LSTM', CLSTM, _presets('clstm'), clstm_learner, '#D55E00', 's', modules=('models.clstm',)))
+register(Network('i3d', 'I3D', I3D, _presets('i3d'), '#0072B2', 'o', ('models.i3d',)))
+register(Network('clstm', 'C-LSTM', CLSTM, _presets('clstm'), '#D55E00', 's', ('models.clstm',)))

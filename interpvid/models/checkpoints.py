@@ -23,9 +23,15 @@ from ..device import best_device, fast_layout
 from ..files import writing
 from .clstm import CLSTM
 from .i3d import I3D, ORIGINAL_T
+from ..registry import NETWORKS
 
 # %% ../../nbs/25_models.checkpoints.ipynb #c47158c5
 ARCHS = {'I3D':I3D, 'CLSTM':CLSTM}
+
+def _archs():
+    "The networks that a file may hold: those of this package, and those declared in the registry"
+    return ARCHS|{n.build.__name__: n.build for n in NETWORKS.loaded.values() if isinstance(n.build, type)}
+
 _ABOUT = 'arch','settings','classes','stats','clip_shape','info'
 
 def save_model(
@@ -45,15 +51,15 @@ def _about(path, text):
     except ValueError as e: raise ValueError(f"{path}: what it says about its network is no JSON ({e}); the file is damaged") from None
     lacks = [k for k in _ABOUT if not isinstance(about, dict) or k not in about]
     if lacks: raise ValueError(f"{path}: does not say {', '.join(lacks)} of its network; `save_model` writes {', '.join(_ABOUT)}")
-    if about['arch'] not in list(ARCHS): raise ValueError(f"{path}: holds a {about['arch']}; this version knows {', '.join(ARCHS)}")
+    if about['arch'] not in list(_archs()): raise ValueError(f"{path}: holds a {about['arch']}; this version knows {', '.join(_archs())}")
     return about
 
 def _make(path, arch, settings):
     "The network that a file names"
     if not isinstance(settings, dict): raise ValueError(f"{path}: its settings are {settings!r}; they should be named, such as {{'n_classes': 6}}")
-    unknown = set(settings)-set(inspect.signature(ARCHS[arch]).parameters)
+    unknown = set(settings)-set(inspect.signature(_archs()[arch]).parameters)
     if unknown: raise ValueError(f"{path}: {arch} has no setting {', '.join(sorted(unknown))}; the file may come from a newer interpvid, or have been changed by hand")
-    try: return ARCHS[arch](**settings)
+    try: return _archs()[arch](**settings)
     except (TypeError, ValueError, RuntimeError) as e: raise ValueError(f"{path}: its settings {settings} do not make a {arch}: {e}") from None
 
 def load_model(
