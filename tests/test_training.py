@@ -141,8 +141,8 @@ def test_augmentation_does_not_depend_on_where_a_run_was_broken(tmp_path, worker
 
     c = make_clips(4, 0, siblings=True, size=32, progress=False)
     dls = clip_dls(
-        c.dataset,
-        make_clips(12, 1, size=32, progress=False).dataset,
+        c,
+        make_clips(12, 1, size=32, progress=False),
         bs=12,
         item_tfms=clip_augment(SYNTHETIC_CLASSES),
         num_workers=workers,
