@@ -7,6 +7,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready-$(shell cat settings.ini constraints.txt pyproject.toml setup.py | cksum | cut -d' ' -f1)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
+# two OpenMP threads that spin beside another busy process are several times slower: see `make bench`, 'beside another process'
+export OMP_WAIT_POLICY ?= PASSIVE
+# tests: one process a core, one thread each
+WORKERS := $(shell nproc 2>/dev/null || echo 2)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/test_sync.py
 
 .PHONY: help setup reproduce paper test test-all check readme docs lab bench bench-gpu clean
 help: ## this list
@@ -28,16 +33,17 @@ paper: $(STAMP) ## the paper's notebooks, one after the other; what `make reprod
 	@for n in nbs/paper/*.ipynb; do $(BIN)/nbdev-test $$n --n-workers 0 --timing || exit 1; done
 
 test: $(STAMP) check ## all that is quick: notebooks in step and clean, all but the paper's (which train), pytest
-	$(BIN)/nbdev-test --n-workers 2 --skip-folder-re '^([_.]|paper$$)'
-	$(BIN)/pytest -q -m "not slow" --ignore tests/test_sync.py
+	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers $(WORKERS) --skip-folder-re '^([_.]|paper$$)'
+	$(PYTEST) -m "not slow"
 
 test-all: $(STAMP) check ## `make test` with the slow cells and tests, after the main job that they look at
 	@$(BIN)/interpvid reproduce
 	@$(MAKE) paper
 	$(BIN)/nbdev-test --n-workers 1 --flags slow --skip-folder-re '^([_.]|paper$$)'
-	$(BIN)/pytest -q --ignore tests/test_sync.py
+	$(PYTEST)
 
-check: $(STAMP) ## modules equal notebooks, notebooks are clean, README equals index
+check: $(STAMP) ## ruff; modules equal notebooks, notebooks are clean, README equals index
+	@$(BIN)/ruff check --quiet
 	@$(BIN)/pytest -q tests/test_sync.py
 
 readme: $(STAMP) ## README.md from nbs/index.ipynb

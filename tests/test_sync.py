@@ -123,3 +123,32 @@ def test_later_notebooks_only_import_earlier_ones():
         )
         for used in re.findall(r'^\s*from interpvid\.([\w.]+) import', code, re.M):
             assert order[used] < p.stem, f'{p.stem} imports {used}, which comes later'
+
+
+# --- the ruler: what ruff does not measure
+
+
+def code_cells():
+    for p in NOTEBOOKS:
+        for c in json.loads(p.read_text(encoding='utf-8'))['cells']:
+            if c['cell_type'] == 'code':
+                yield names(p), ''.join(c['source'])
+
+
+def filled(source):
+    return [line for line in source.splitlines() if line.strip()]
+
+
+def test_lines_are_short():
+    lines = [line for _, source in code_cells() for line in filled(source)]
+    assert sum(len(line) > 120 for line in lines) <= 0.02 * len(lines)
+
+
+def test_export_cells_hold_one_idea():
+    "Half of them fit into 12 lines; at most five are longer than 40, none longer than 60"
+    sizes = {(n, filled(s)[1]): len(filled(s)) for n, s in code_cells() if s.startswith('#| export')}
+    longest = sorted(sizes, key=sizes.get, reverse=True)
+    said = [f'{n}, {first!r}: {sizes[n, first]} lines' for n, first in longest[:6]]
+    assert sizes[longest[0]] <= 60, said
+    assert sum(size > 40 for size in sizes.values()) <= 5, said
+    assert sorted(sizes.values())[len(sizes) // 2] <= 12
