@@ -106,7 +106,7 @@ class _Learner:
     "A batch of clips on their way"
     def __init__(self, model, perturb, p, weights, parts, half, seed, dev):
         self.model,self.perturb,self.p,self.weights,self.parts,self.half,self.seed,self.dev = model,perturb,p,weights,parts,half,seed,dev
-        self.now,self.came,self.moments,self.ask,self.tries,self.mixes = {},0,None,None,BatchSplitter(2*parts.n, parts.say),None
+        self.now,self.came,self.moments,self.ask,self.tries,self.mixes = {},0,None,None,BatchSplitter(2*parts.n, parts.log),None
     def __len__(self): return len(self.now['number']) if self.now else 0
 
     def begin(self, clips, targets, start):

@@ -92,7 +92,7 @@ class MaskScores:
         order = self.order.numpy()
         self.size = size
         self.trees = [_Tree(o) for o in np.array_split(order, -(-len(order)//size))]
-        self.clips = BatchSplitter(max(1, size//len(order)), self.parts.say)
+        self.clips = BatchSplitter(max(1, size//len(order)), self.parts.log)
     @property
     def evaluations(self):
         "Clips that are computed for each clip; shared beginnings count by their share of frames"
@@ -113,7 +113,7 @@ class MaskScores:
             except (RuntimeError, MemoryError) as e:
                 if not is_oom(e) or self.size<=1: raise
             self._grow(min(self.size, len(self.order))//2)
-            self.parts.say(f"not enough memory for all masks of a clip at once; going on with {self.size}")
+            self.parts.log(f"not enough memory for all masks of a clip at once; going on with {self.size}")
     def _of_tree(self, x, target):
         with fast(x.device, self.half): logits = torch.cat([t.scores(self.model, x) for t in self.trees], 1)
         return logits.float().softmax(2).gather(2, target[:,None,None].expand(-1, logits.shape[1], 1))[...,0]
