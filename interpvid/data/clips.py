@@ -411,3 +411,12 @@ def readable_items(
     gone = {i for i,_ in bad}
     said = f' {len(bad)} clips cannot be read: {first_few([i.name for i,_ in bad])}.' if bad else ''
     return items.like(i for i in items if i not in gone), said
+
+# %% ../../nbs/11_data.clips.ipynb #c93feb52
+@patch
+def clips(self:DatasetStatus,
+    shape, # (T,H,W)
+)->FileClips:
+    "The clips to evaluate on, decoded once and kept in the cache"
+    T,*size = shape
+    return FileClips(self.items, T, size, cache=FrameCache())
