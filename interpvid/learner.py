@@ -348,3 +348,12 @@ def fit_preset(self:Learner,
     self.fit(n-done, p['lr'], cbs=cbs)
     if folder is not None: self.history = log.rows
     return self
+
+# %% ../nbs/30_learner.ipynb #a518e47e
+from .registry import Network, register
+
+# %% ../nbs/30_learner.ipynb #61d21d51
+def _presets(arch): return {k.split('-', 1)[1]: p for k,p in PRESETS.items() if k.startswith(arch+'-')}
+
+register(Network('i3d', 'I3D', I3D, _presets('i3d'), i3d_learner, '#0072B2', 'o', modules=('models.i3d',)))
+register(Network('clstm', 'C-LSTM', CLSTM, _presets('clstm'), clstm_learner, '#D55E00', 's', modules=('models.clstm',)))

@@ -219,7 +219,7 @@ def test_the_real_clip_in_the_official_layout(tmp_path, reference):
         and y.tolist() == [57]
         and dls.vocab[57] == 'Poking something so that it falls over'
     )
-    assert np.array_equal(dls.valid_ds.frames(0), read_frames(item.path, 16, (224, 224)))
+    assert np.array_equal(dls.valid_ds.read(0), read_frames(item.path, 16, (224, 224)))
 
 
 # KTH
@@ -295,7 +295,7 @@ def test_kth_folders_that_are_wrong(tmp_path, clip):
         dls = kth_dls(tmp_path, size=(48, 64), on_error='skip', **QUIET)
     assert (
         len(dls.train_ds) == 2
-        and number(dls.train_ds.frames(1)) == [4 + k for k in sample_indices(16, 32)]
+        and number(dls.train_ds.read(1)) == [4 + k for k in sample_indices(16, 32)]
         and len(items) == 3
     )
     with pytest.raises(ValueError, match="'paper' or 'official'"):
@@ -337,7 +337,7 @@ def test_csv(own):
         ('train', 'x', 5, 12),
         ('validation', 'y', 0, None),
     ]
-    assert number(FileClips(items, 3, None).frames(1)) == [5, 8, 11]
+    assert number(FileClips(items, 3, None).read(1)) == [5, 8, 11]
     csv.write_text('path,label,group\n' + ''.join(f'{c}/{i}.webm,{c},g{i}\n' for c in ('cat', 'dog') for i in range(5)))
     split = {}
     for i in folder_items(csv, valid_pct=0.4):
@@ -414,7 +414,7 @@ def test_batches_are_the_files_frames_in_the_models_format(own):
     x, y = dls.valid.one_batch()
     assert x.is_contiguous(memory_format=torch.channels_last_3d) and x.dtype == torch.float32
     assert torch.allclose(
-        x[0], ((torch.from_numpy(dls.valid_ds.frames(0)).float() / 255 - 0.5) / 0.5).permute(3, 0, 1, 2), atol=1e-6
+        x[0], ((torch.from_numpy(dls.valid_ds.read(0)).float() / 255 - 0.5) / 0.5).permute(3, 0, 1, 2), atol=1e-6
     )
 
 
@@ -626,7 +626,7 @@ def test_a_killed_worker_leaves_a_good_cache(tmp_path):
     )
     seen = [x for x, _ in clip_dls(ds, ds, bs=2, num_workers=2).valid]
     assert sum(map(len, seen)) == 16 and all(
-        number(ds.frames(i)) == sample_indices(10 + i, T_KILL).tolist() for i in range(16)
+        number(ds.read(i)) == sample_indices(10 + i, T_KILL).tolist() for i in range(16)
     )
 
 

@@ -5,8 +5,8 @@ import subprocess, sys
 import numpy as np, pytest
 
 from interpvid.data.synthetic import (
-    CAM_DOWN, DOWN, HOLDING, LEFT, PASS, REVERSED, RIGHT, SYNTHETIC_CLASSES, UP, Clips, box_mask, draw_scene,
-    make_clips, render, truth)
+    CAM_DOWN, DOWN, HOLDING, LEFT, PASS, REVERSED, RIGHT, SYNTHETIC_CLASSES, UP, DrawnClips, box_mask,
+    draw_scene, make_clips, render, scene_truth)
 
 SSV2_NAMES = '''Holding something|Moving something and something away from each other|Moving something and something closer to each other
 Moving something and something so they pass each other|Moving something down|Moving something up|Pushing something from left to right
@@ -62,11 +62,11 @@ def quiet(scene, label, **kw):
 def test_event_frames_are_those_that_differ(seed):
     scene = draw_scene(np.random.default_rng(seed))
     for l in scene.looks:
-        l['idle'] = None  # idlers move at all times
+        l.idle = None  # idlers move at all times
     for label in range(12):
         f = quiet(scene, label)
         differs = np.r_[False, np.abs(np.diff(f, axis=0)).max((1, 2, 3)) > 0]
-        assert np.array_equal(differs, truth(scene, label)['event']), SYNTHETIC_CLASSES[label]
+        assert np.array_equal(differs, scene_truth(scene, label)['event']), SYNTHETIC_CLASSES[label]
 
 
 @pytest.mark.parametrize('seed', range(6))
@@ -74,7 +74,7 @@ def test_what_changes_lies_in_the_boxes(seed):
     scene = draw_scene(np.random.default_rng(seed))
     for label in range(CAM_DOWN):
         f = quiet(scene, label)
-        inside = box_mask(np.nan_to_num(truth(scene, label)['boxes'][:, : len(scene.radii)], nan=-1), 64).any(1)
+        inside = box_mask(np.nan_to_num(scene_truth(scene, label)['boxes'][:, : len(scene.radii)], nan=-1), 64).any(1)
         changed = np.abs(np.diff(f, axis=0)).max(-1) > 0
         near = inside[1:] | inside[:-1]
         for a in 1, 2:
@@ -122,12 +122,27 @@ def test_other_sizes_and_lengths(size, T):
 def test_kept_clips_are_mapped_and_equal(tmp_path):
     c = make_clips(12, 1, progress=False)
     c.save(tmp_path / 'c')
-    d = Clips.load(tmp_path / 'c')
+    d = DrawnClips.load(tmp_path / 'c')
     assert (
         isinstance(d.frames, np.memmap)
         and np.array_equal(c.frames, d.frames)
         and np.array_equal(c.boxes, d.boxes, equal_nan=True)
     )
+
+
+@pytest.mark.parametrize('size', [(4, 4), 1, 0])
+def test_a_size_without_room_for_an_event_is_refused_at_once(size):
+    "It went on drawing scenes for ever"
+    for kind in 'something', 'kth':
+        with pytest.raises(ValueError, match='at least 8×8'):
+            make_clips(1, size=size, kind=kind, progress=False)
+    with pytest.raises(ValueError, match='at least 8'):
+        draw_scene(np.random.default_rng(0), size=4)
+
+
+@pytest.mark.parametrize('kind', ['something', 'kth'])
+def test_the_smallest_size_that_is_named_works(kind):
+    assert make_clips(12, 0, size=8, kind=kind, workers=0, progress=False).frames.shape[2:] == (8, 8, 3)
 
 
 def test_unknown_kind_and_too_few_frames_are_refused():

@@ -141,8 +141,8 @@ def test_augmentation_does_not_depend_on_where_a_run_was_broken(tmp_path, worker
 
     c = make_clips(4, 0, siblings=True, size=32, progress=False)
     dls = clip_dls(
-        c.dataset,
-        make_clips(12, 1, size=32, progress=False).dataset,
+        c,
+        make_clips(12, 1, size=32, progress=False),
         bs=12,
         item_tfms=clip_augment(SYNTHETIC_CLASSES),
         num_workers=workers,
@@ -385,11 +385,26 @@ def test_table_1_is_what_sklearn_says(dls):
     assert np.allclose(t.F1, [f['abcdefg'.index(c)] for c in t.index]) and t.lost.is_monotonic_decreasing
 
 
+def test_frames_are_not_normalised_by_a_guess():
+    "A model without `stats` is refused, not normalised by the built-in clips' mean and deviation"
+
+    class Net(nn.Module):
+        def forward(self, x):
+            return x.mean((1, 3, 4))[:, :2]
+
+    frames = make_clips(12, 3, progress=False, size=32).frames
+    with pytest.raises(ValueError, match=r'Net has no `stats`.*stats=\(mean, std\)'):
+        predict(Net(), frames)
+    assert not np.allclose(predict(Net(), frames, stats=(0, 1)), predict(Net(), frames, stats=(0, 0.2)))
+
+
 def test_reversal_is_in_time_alone():
     clips = make_clips(12, 3, progress=False, size=32)
     seen = []
 
     class Net(nn.Module):
+        stats = (0.5, 0.5)
+
         def __init__(self):
             super().__init__()
             self.k = nn.Parameter(torch.zeros(1))
@@ -415,6 +430,8 @@ def test_clips_that_cannot_be_read_are_left_out_of_the_numbers(tmp_path):
     items[1].path.write_bytes(b'gone')
 
     class Net(nn.Module):
+        stats = (0.5, 0.5)
+
         def __init__(self):
             super().__init__()
             self.k = nn.Parameter(torch.ones(1))

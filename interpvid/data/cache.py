@@ -16,7 +16,7 @@ import av, numpy as np
 try: import fcntl
 except ImportError: fcntl = None # Windows: the bound is then kept by each process for itself
 
-from ..files import _alive
+from ..files import is_running as _alive
 from ..video import _pictures, read_frames
 
 # %% ../../nbs/11_data.cache.ipynb #b16cb0d0

@@ -19,11 +19,12 @@ with warnings.catch_warnings(): # importing fastai warns about torch.jit
     warnings.simplefilter('ignore', FutureWarning)
     from fastai.data.core import DataLoaders, TfmdDL
     from fastai.data.load import SkipItemException
+    from fastai.data.transforms import CategoryMap
     from fasttransform import DisplayedTransform
 
 from ..core import STATS, to_batch, to_frames
 from .cache import FrameCache
-from .clips import Items, FileClips, _cores, check_items, folder_items, leave_out
+from .clips import Items, FileClips, n_cores, check_items, folder_items, leave_out
 from ..device import best_device
 from ..video import VideoError
 
@@ -60,17 +61,16 @@ class ClipDL(TfmdDL):
     def before_iter(self):
         super().before_iter()
         if self.cpu_workers: # they take cores from the network: when nothing is left to decode, this process does better alone
-            self.fake_l.num_workers = 0 if getattr(self.dataset, 'all_kept', False) and not self.after_item.fs else self.cpu_workers
+            self.fake_l.num_workers = 0 if self.dataset.all_kept and not self.after_item.fs else self.cpu_workers
         for pipe in self.after_item,self.before_batch,self.after_batch: pipe.split_idx = self.split_idx
 
     def get_idxs(self):
-        idxs,broken = super().get_idxs(),getattr(self.dataset, 'broken', None)
-        if broken is not None and broken.any(): idxs = [i for i in idxs if not broken[i]]
+        idxs,broken = super().get_idxs(),self.dataset.broken
+        if broken.any(): idxs = [i for i in idxs if not broken[i]]
         return idxs[self.skip_batches*(self.bs or 1):]
 
     def create_item(self, i):
         "A video that breaks in the middle of an epoch is named by the dataset's `skipped`; another stands in for it in training, and validation goes on without it"
-        if not hasattr(self.dataset, 'broken'): return super().create_item(i)
         for _ in range(20):
             try: return super().create_item(i)
             except (VideoError, OSError) as e: self.dataset.skip(i, e)
@@ -115,6 +115,7 @@ def clip_dls(
     dls = DataLoaders(mk(train, True), mk(valid, False), device=device)
     dls.train.split_idx,dls.valid.split_idx = 0,1
     if device.type=='cpu': dls.train.cpu_workers = dls.valid.cpu_workers = kw['num_workers']
+    for ds in train,valid: ds.vocab = CategoryMap(ds.classes, sort=False) # fastai looks for it on the dataset
     dls.vocab,dls.c,dls.stats = train.vocab,len(train.classes),stats
     return dls
 
@@ -153,7 +154,7 @@ def video_dls(
     needs = len(items)*(128+3*n*size[0]*size[1]) if size and n else 0
     if cache is not None and cache.writable and needs>cache.max_bytes:
         print(f"the cache holds {cache.max_bytes/1e9:.0f} GB of the {needs/1e9:.0f} GB that these clips take; the rest is decoded in each epoch (cache=FrameCache(folder, max_bytes) allows more)")
-    dls = clip_dls(*sets, bs=bs, stats=stats, num_workers=min(16, _cores()) if num_workers is None else num_workers, **kwargs)
+    dls = clip_dls(*sets, bs=bs, stats=stats, num_workers=min(16, n_cores()) if num_workers is None else num_workers, **kwargs)
     dls.left_out,dls.cache = left_out,cache
     return dls
 
@@ -167,3 +168,9 @@ def folder_dls(
 )->DataLoaders:
     "fastai `DataLoaders` of clips of one's own"
     return video_dls(folder_items(root, valid_pct, seed, on_error, csv), on_error=on_error, **kwargs)
+
+# %% ../../nbs/11_data.loaders.ipynb #1d7b05fa
+from ..registry import Dataset, register
+
+# %% ../../nbs/11_data.loaders.ipynb #5d794cb9
+register(Dataset('folder', 'a folder of your own', folder_dls))

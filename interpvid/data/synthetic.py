@@ -6,22 +6,24 @@ Docs: https://interpvid.github.io/interpvid/data.synthetic.html.md"""
 
 # %% auto #0
 __all__ = ['SYNTHETIC_CLASSES', 'HOLDING', 'AWAY', 'CLOSER', 'PASS', 'DOWN', 'UP', 'RIGHT', 'LEFT', 'CAM_DOWN', 'CAM_LEFT',
-           'CAM_RIGHT', 'CAM_UP', 'REVERSED', 'R_MIN', 'R_MAX', 'TRAVEL', 'HALF', 'SHAPES', 'IDLE', 'NOISE', 'SHAKE',
-           'MAX_THINGS', 'KINDS', 'Scene', 'draw_scene', 'progress', 'render', 'truth', 'box_mask', 'Clips',
-           'make_clips', 'synthetic_dls']
+           'CAM_RIGHT', 'CAM_UP', 'REVERSED', 'R_MIN', 'R_MAX', 'TRAVEL', 'HALF', 'MOVERS', 'MIN_FRAMES', 'MIN_SIZE',
+           'NOISE', 'SHAKE', 'MAX_THINGS', 'KINDS', 'Look', 'Scene', 'draw_scene', 'event_progress', 'render',
+           'scene_truth', 'box_mask', 'DrawnClips', 'make_clips', 'synthetic_dls']
 
 # %% ../../nbs/12_data.synthetic.ipynb #003abe9a
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import permutations, product
 from pathlib import Path
 
-import cv2, numpy as np
+import cv2
+import numpy as np
+from fastcore.basics import patch, store_attr
 from tqdm.auto import tqdm
 
 from ..files import writing
 from .actors import KTH_CLASSES, SUBJECTS, cycle_starts, draw_act
 from .clips import ArrayClips, _cores
-from .loaders import clip_dls
 
 # %% ../../nbs/12_data.synthetic.ipynb #40f7e121
 SYNTHETIC_CLASSES = [
@@ -38,289 +40,452 @@ SYNTHETIC_CLASSES = [
     'Turning the camera right while filming something',
     'Turning the camera upwards while filming something']
 HOLDING,AWAY,CLOSER,PASS,DOWN,UP,RIGHT,LEFT,CAM_DOWN,CAM_LEFT,CAM_RIGHT,CAM_UP = range(12)
-REVERSED = np.array([HOLDING,CLOSER,AWAY,PASS,UP,DOWN,LEFT,RIGHT,CAM_UP,CAM_RIGHT,CAM_LEFT,CAM_DOWN]) # label of the clip played backwards
+# label of the clip played backwards
+REVERSED = np.array([HOLDING,CLOSER,AWAY,PASS,UP,DOWN,LEFT,RIGHT,CAM_UP,CAM_RIGHT,CAM_LEFT,CAM_DOWN])
 
 # %% ../../nbs/12_data.synthetic.ipynb #c5a6a5a4
-R_MIN,R_MAX = 5.,7.     # radii of things, in 64ths of the picture
+R_MIN,R_MAX = 5.,7.     # radii of things, in 64ths of the image
 TRAVEL = 14.,18.        # how far a single thing or the camera goes
 HALF = 5.,7.            # how far each of two things goes when they close in or part
-SHAPES,IDLE = 4,('spin','flicker','pulse')
+MOVERS = 4              # the first so many things can act, a fifth one idles
+MIN_FRAMES,MIN_SIZE = 12,8 # smaller clips have no room for an event
 
+@dataclass
+class Look:
+    "How a thing looks, and what it does on the spot"
+    shape:int        # disc, square, triangle, cross
+    angle:float      # radians
+    stripe:float     # width of two stripes, pixels
+    a:np.ndarray     # (3,) colour of one stripe
+    b:np.ndarray     # (3,) and of the other
+    idle:str|None    # 'spin', 'flicker', 'pulse' or nothing
+    phase:float      # radians
+    pace:float       # radians per frame
+
+# %% ../../nbs/12_data.synthetic.ipynb #3eebcdd0
 @dataclass
 class Scene:
     "All of a clip but its label and its noise; lengths in pixels, points as (x,y)"
-    T:int
-    size:int # frames, pixels
-    start:int
-    length:int # event frames: start, …, start+length-1
-    centres:np.ndarray                    # (n,2) in the first frame
-    radii:np.ndarray                      # (n,)
-    travel:np.ndarray                     # (12,n,2) how far each thing has come after the event, for each label
-    movers:int                            # the first so many things can act; the others idle on the spot
-    looks:list                            # per thing: shape, angle, two colours, stripe width, idling
-    background:np.ndarray                 # (N,N,3) float32, larger than the picture by `margin` on each side
-    margin:int
+    T:int                 # frames
+    size:int              # pixels
+    start:int             # first frame of the event
+    length:int            # frames of the event
+    centres:np.ndarray    # (n,2) in the first frame
+    radii:np.ndarray      # (n,)
+    travel:np.ndarray     # (12,n,2) how far each thing has come after the event, for each label
+    looks:list            # a `Look` for each thing
+    background:np.ndarray # (N,N,3) float32, larger than the image by `margin` on each side
+    margin:int            # pixels
 
-def _apart(p, r, z, size):
-    "Do things at `p` with radii `r` stay apart while they travel by `z`? Distances are those of a picture that closes on itself"
+# %% ../../nbs/12_data.synthetic.ipynb #8acdb22e
+def _apart(
+    p,    # (n,2) centres
+    r,    # (n,) radii
+    z,    # (n,2) how far each travels
+    size, # pixels
+)->bool:
+    "Do things stay apart while they travel?"
     i,j = np.triu_indices(len(r), 1)
     q = p + np.linspace(0, 1, 9)[:,None,None]*z
     d = np.abs(q[:,i]-q[:,j])%size
     d = np.minimum(d, size-d)
     return ((d**2).sum(-1) > (r[i]+r[j]+1)**2).all()
 
-def _options(p, r, far, half, movers, size):
-    "For each label the ways in which it could happen: a list of (n,2)"
-    Z,(ex,ey) = np.zeros_like(p),np.eye(2)*far
-    out = {l: [] for l in range(12)}
-    out[HOLDING] = [Z]
-    for l,v in {CAM_DOWN:-ey, CAM_UP:ey, CAM_LEFT:ex, CAM_RIGHT:-ex}.items(): out[l] = [Z+v] # the world goes the other way
-    for i in range(movers):
-        for l,v in {DOWN:ey, UP:-ey, RIGHT:ex, LEFT:-ex}.items():
-            z = Z.copy()
-            z[i] = v
-            if _apart(p, r, z, size): out[l].append(z)
-        for j in range(movers):
-            for a in 0,1: # along x or y, i before j, in lanes that keep them from touching as they pass
-                gap,lane = p[j,a]-p[i,a], abs(p[j,1-a]-p[i,1-a])
-                if not (2*half<=gap<=size/2 and r[i]+r[j]+1.5<=lane<=.56*size): continue
-                if p[i,a]-half<.05*size or p[j,a]+half>.95*size: continue # 'closer' has to be closer in the picture too
-                zs = []
-                for k in -half,half,gap:
-                    z = Z.copy()
-                    z[i,a],z[j,a] = k,-k
-                    zs.append(z)
-                if all(_apart(p, r, z, size) for z in zs):
-                    for l,z in zip((AWAY,CLOSER,PASS), zs): out[l].append(z)
-    return out
+# %% ../../nbs/12_data.synthetic.ipynb #e5b3b30c
+_STEP = {DOWN:(0,1), UP:(0,-1), RIGHT:(1,0), LEFT:(-1,0)}
+_WORLD = {CAM_DOWN:(0,-1), CAM_UP:(0,1), CAM_LEFT:(1,0), CAM_RIGHT:(-1,0)}
 
+def _ways_of_one(p, r, far, size):
+    "A single thing goes `far` in one of four directions"
+    ways = {label: [] for label in _STEP}
+    for i,(label,step) in product(range(MOVERS), _STEP.items()):
+        z = np.zeros_like(p)
+        z[i] = far*np.array(step)
+        if _apart(p, r, z, size): ways[label].append(z)
+    return ways
+
+# %% ../../nbs/12_data.synthetic.ipynb #9a0900cf
+def _facing(p, r, half, i, j, a, size):
+    "Is `i` before `j` along axis `a`, with room for all that two things can do?"
+    gap,lane = p[j,a]-p[i,a], abs(p[j,1-a]-p[i,1-a])
+    has_room = 2*half<=gap<=size/2 and r[i]+r[j]+1.5<=lane<=.56*size
+    return has_room and p[i,a]-half>=.05*size and p[j,a]+half<=.95*size
+
+# %% ../../nbs/12_data.synthetic.ipynb #d2c24531
+def _ways_of_two(p, r, half, size):
+    "Two things go apart, come closer or pass each other"
+    ways = {AWAY:[], CLOSER:[], PASS:[]}
+    for (i,j),a in product(permutations(range(MOVERS), 2), (0,1)):
+        if not _facing(p, r, half, i, j, a, size): continue
+        moves = [np.zeros_like(p) for _ in ways]
+        for z,k in zip(moves, (-half, half, p[j,a]-p[i,a])): z[i,a],z[j,a] = k,-k
+        if all(_apart(p, r, z, size) for z in moves):
+            for label,z in zip(ways, moves): ways[label].append(z)
+    return ways
+
+# %% ../../nbs/12_data.synthetic.ipynb #16f65191
+def _ways(p, r, far, half, size):
+    "For each label the ways in which it could happen: a list of (n,2)"
+    still = np.zeros_like(p)
+    camera = {label: [still+far*np.array(step)] for label,step in _WORLD.items()}
+    return {HOLDING:[still], **camera, **_ways_of_one(p, r, far, size), **_ways_of_two(p, r, half, size)}
+
+# %% ../../nbs/12_data.synthetic.ipynb #58fe1bc4
+def _check_room(T, size):
+    "Is there room for an event?"
+    if T<MIN_FRAMES:
+        raise ValueError(f"draw_scene: {T} frames are too few for an event of 5 to 10; at least {MIN_FRAMES}")
+    if size<MIN_SIZE:
+        raise ValueError(f"draw_scene: {size} pixels are too few for four things that move; at least {MIN_SIZE}")
+
+def _place(rng, size):
+    "Radii (n,), centres (n,2) and the ways of each label, of things that stand apart"
+    u = size/64
+    while True:
+        n = MOVERS+int(rng.integers(2))
+        r,p = rng.uniform(R_MIN, R_MAX, n)*u, rng.uniform(0, size, (n,2))
+        if not _apart(p, r, np.zeros_like(p), size): continue
+        ways = _ways(p, r, rng.uniform(*TRAVEL)*u, rng.uniform(*HALF)*u, size)
+        if all(ways.values()): return r,p,ways
+
+# %% ../../nbs/12_data.synthetic.ipynb #c8f34c16
 def _hsv(rng, s, v):
     "A colour of any hue, with saturation and value from the ranges `s` and `v`"
     c = np.float32([[[rng.uniform(0,360), rng.uniform(*s), rng.uniform(*v)]]])
     return cv2.cvtColor(c, cv2.COLOR_HSV2RGB)[0,0]*255
 
+def _look(rng, shape, idles, u):
+    "A thing's look; `u` is a 64th of the image in pixels"
+    idle = ('spin','flicker','pulse')[rng.integers(3)] if idles else None
+    return Look(int(shape), rng.uniform(0,2*np.pi), rng.uniform(6,10)*u, _hsv(rng,(.7,1),(.3,.9)),
+                _hsv(rng,(.2,1),(.1,.6)), idle, rng.uniform(0,2*np.pi), rng.uniform(.6,1.4)*rng.choice([-1,1]))
+
+def _background(rng, N):
+    "Soft pale clouds (N,N,3), random values on four grids"
+    layers = (3,1.),(7,.7),(18,.5),(44,.35) # cells across, strength
+    draw = lambda g: rng.standard_normal((g,g,3)).astype(np.float32)
+    clouds = sum(a*cv2.resize(draw(g), (N,N), interpolation=cv2.INTER_CUBIC) for g,a in layers)
+    clouds = (.35*clouds+.65*clouds.mean(-1, keepdims=True))*rng.uniform(5,9)
+    return (clouds+(rng.uniform(160,200)+rng.uniform(-14,14,3)).astype(np.float32)).astype(np.float32)
+
+# %% ../../nbs/12_data.synthetic.ipynb #c2100c1f
 def draw_scene(
     rng,     # a numpy random generator
-    T=16,    # frames
-    size=64, # pixels
+    T=16,    # frames, at least 12
+    size=64, # pixels, at least 8
 )->Scene:
     "A scene to which each of the twelve events could happen"
-    if T<12: raise ValueError(f"draw_scene: {T} frames are too few for an event of 5 to 10; at least 12")
-    u = size/64
-    while True:
-        movers,n = 4, 4+int(rng.integers(2))
-        r,p = rng.uniform(R_MIN, R_MAX, n)*u, rng.uniform(0, size, (n,2))
-        if not _apart(p, r, np.zeros_like(p), size): continue
-        ways = _options(p, r, rng.uniform(*TRAVEL)*u, rng.uniform(*HALF)*u, movers, size)
-        if all(ways.values()): break
+    _check_room(T, size)
+    r,p,ways = _place(rng, size)
     length = int(rng.integers(5, 11))
     start = int(rng.integers(1, T-length+1))
     travel = np.stack([ways[l][rng.integers(len(ways[l]))] for l in range(12)])
-    looks,shapes = [],rng.permutation(SHAPES) # no two movers alike
-    for i in range(n):
-        idle = IDLE[rng.integers(3)] if i>=movers else None
-        looks.append(dict(shape=int(shapes[i%SHAPES]), angle=rng.uniform(0,2*np.pi), stripe=rng.uniform(6,10)*u,
-            a=_hsv(rng,(.7,1),(.3,.9)), b=_hsv(rng,(.2,1),(.1,.6)), idle=idle, phase=rng.uniform(0,2*np.pi), pace=rng.uniform(.6,1.4)*rng.choice([-1,1])))
-    margin = int(24*u)
-    N = size+2*margin
-    bg = sum(a*cv2.resize(rng.standard_normal((g,g,3)).astype(np.float32), (N,N), interpolation=cv2.INTER_CUBIC) for g,a in ((3,1.),(7,.7),(18,.5),(44,.35)))
-    bg = (.35*bg+.65*bg.mean(-1, keepdims=True))*rng.uniform(5,9) + (rng.uniform(160,200)+rng.uniform(-14,14,3)).astype(np.float32)
-    return Scene(T, size, start, length, p, r, travel, movers, looks, bg.astype(np.float32), margin)
+    shapes = rng.permutation(MOVERS) # no two movers alike
+    looks = [_look(rng, shapes[i%MOVERS], i>=MOVERS, size/64) for i in range(len(r))]
+    margin = int(24*size/64)
+    return Scene(T, size, start, length, p, r, travel, looks, _background(rng, size+2*margin), margin)
 
 # %% ../../nbs/12_data.synthetic.ipynb #d5d4e6f5
-NOISE,SHAKE = 3.,.18 # sensor noise (of 255), push of the hand per frame (pixels)
-
-def progress(
-    scene:Scene,   # from `draw_scene`
+def event_progress(
+    scene:Scene, # from `draw_scene`
 )->np.ndarray: # (T,) from 0 to 1
     "How much of the event has happened"
     return np.clip((np.arange(scene.T)-scene.start+1)/scene.length, 0, 1)
 
+# %% ../../nbs/12_data.synthetic.ipynb #46f77ead
+def _outline(
+    shape:int, # disc, square, triangle, cross
+    U,V,       # (T,h,h) places around the centre, turned with the thing, pixels
+    R,         # (T,1,1) radius
+)->np.ndarray: # (T,h,h) negative inside
+    "Signed distance to the outline, in pixels"
+    if shape==0: return np.sqrt(U*U+V*V)-R
+    if shape==1: return np.maximum(np.abs(U), np.abs(V))-.8*R
+    if shape==2: return np.maximum(np.maximum(-V, .5*V+.866*U), .5*V-.866*U)-.55*R
+    bars = np.minimum(np.abs(U), np.abs(V))-.35*R
+    return np.maximum(bars, np.maximum(np.abs(U), np.abs(V))-.9*R)
+
+# %% ../../nbs/12_data.synthetic.ipynb #b4477a9a
+def _idling(look, radius, t):
+    "Angle, radius and brightness (T,) at times `t` of a thing that may spin, pulse or flicker"
+    wave = np.sin(look.phase+look.pace*t)
+    angle,size,light = np.full(len(t), look.angle), np.full(len(t), radius), np.ones(len(t))
+    if look.idle=='spin': angle = angle+look.pace*t
+    if look.idle=='pulse': size = size*(.8+.2*wave)
+    if look.idle=='flicker': light = 1+.5*wave
+    return angle,size,light
+
+# %% ../../nbs/12_data.synthetic.ipynb #789c1561
 def _thing(look, radius, fx, fy, T, reach):
-    "Coverage (T,h,h) in [0,1] and colour (T,h,h,3) of one thing around its centre, which lies (fx,fy) off the grid"
-    t = np.arange(T)
-    wave = np.sin(look['phase']+look['pace']*t)
-    angle,size,light = np.full(T, look['angle']), np.full(T, radius), np.ones(T)
-    if look['idle']=='spin': angle = angle+look['pace']*t
-    if look['idle']=='flicker': light = 1+.5*wave
-    if look['idle']=='pulse': size = size*(.8+.2*wave)
-    g = np.arange(-reach, reach+1, dtype=np.float32)
+    "Coverage (T,h,h,1) in [0,1] and colour (T,h,h,3) of a thing around its centre, which lies (fx,fy) off the grid"
     f = lambda a: a.astype(np.float32)[:,None,None]
+    angle,size,light = _idling(look, radius, np.arange(T))
+    g = np.arange(-reach, reach+1, dtype=np.float32)
     X,Y,R = g[None,None,:]-f(fx), g[None,:,None]-f(fy), f(size)
     U,V = f(np.cos(angle))*X+f(np.sin(angle))*Y, f(np.cos(angle))*Y-f(np.sin(angle))*X
-    shape = look['shape'] # signed distance to the outline, in pixels: disc, square, triangle, cross
-    if shape==0: d = np.sqrt(U*U+V*V)-R
-    elif shape==1: d = np.maximum(np.abs(U), np.abs(V))-.8*R
-    elif shape==2: d = np.maximum(np.maximum(-V, .5*V+.866*U), .5*V-.866*U)-.55*R
-    else: d = np.maximum(np.minimum(np.abs(U), np.abs(V))-.35*R, np.maximum(np.abs(U), np.abs(V))-.9*R)
-    stripes = (np.sin(2*np.pi*U/look['stripe'])>0)[...,None]
-    return np.clip(.5-d, 0, 1)[...,None], np.where(stripes, look['a'], look['b'])*f(light)[...,None]
+    stripes = (np.sin(2*np.pi*U/look.stripe)>0)[...,None]
+    cover = np.clip(.5-_outline(look.shape, U, V, R), 0, 1)
+    return cover[...,None], np.where(stripes, look.a, look.b)*f(light)[...,None]
 
+# %% ../../nbs/12_data.synthetic.ipynb #d349dee8
+NOISE,SHAKE = 3.,.18 # sensor noise (of 255), push of the hand per frame (pixels)
+
+def _hand(rng, T, size):
+    "Where the camera is pushed to by an unsteady hand: (T,2) pixels"
+    push,hand = np.zeros(2),np.zeros((T,2))
+    for t in range(T):
+        push = .6*push+rng.normal(0, SHAKE*size/64, 2)
+        hand[t] = push
+    return hand
+
+# %% ../../nbs/12_data.synthetic.ipynb #d970fe91
+def _seen_from(scene, camera):
+    "The background (T,H,W,3) float32 as the camera (T,2) moves over it"
+    M,S = scene.margin,scene.size
+    at = lambda x,y: cv2.warpAffine(scene.background, np.float32([[1,0,x-M],[0,1,y-M]]), (S,S))
+    return np.stack([at(*c) for c in camera])
+
+def _paste(out, cover, colour, at):
+    "Lay a thing over the frames around `at` (T,2); what leaves on one side comes in at the other"
+    T,S = out.shape[:2]
+    g = np.arange(cover.shape[1])-cover.shape[1]//2
+    rows,cols = (at[:,1,None]+g)%S, (at[:,0,None]+g)%S
+    where = np.arange(T)[:,None,None], rows[:,:,None], cols[:,None,:]
+    out[where] = out[where]*(1-cover)+cover*colour
+
+# %% ../../nbs/12_data.synthetic.ipynb #06f911a2
 def render(
     scene:Scene,# from `draw_scene`
     label:int,  # what happens, an index into `SYNTHETIC_CLASSES`
     rng,        # for the noise and the hand
 )->np.ndarray:  # (T,H,W,3) uint8
     "The frames of `scene` when `label` happens to it"
-    T,S,M = scene.T,scene.size,scene.margin
-    k = progress(scene)[:,None]
-    push,hand = np.zeros(2),np.zeros((T,2))
-    for t in range(T):
-        push = .6*push+rng.normal(0, SHAKE*S/64, 2)
-        hand[t] = push
-    camera = k*scene.travel[label,0]*(label>=CAM_DOWN)+hand
-    out = np.stack([cv2.warpAffine(scene.background, np.float32([[1,0,c[0]-M],[0,1,c[1]-M]]), (S,S)) for c in camera])
-    t,reach = np.arange(T), int(scene.radii.max())+3
+    done,hand = event_progress(scene)[:,None],_hand(rng, scene.T, scene.size)
+    out = _seen_from(scene, done*scene.travel[label,0]*(label>=CAM_DOWN)+hand)
+    reach = int(scene.radii.max())+3
     for i in reversed(range(len(scene.radii))):
-        c = scene.centres[i]+k*scene.travel[label,i]+hand
-        at = np.floor(c).astype(int)
-        cover,colour = _thing(scene.looks[i], scene.radii[i], *(c-at).T, T, reach)
-        g = np.arange(-reach, reach+1)
-        where = t[:,None,None], ((at[:,1,None]+g)%S)[:,:,None], ((at[:,0,None]+g)%S)[:,None,:]
-        out[where] = out[where]*(1-cover)+cover*colour
+        centre = scene.centres[i]+done*scene.travel[label,i]+hand
+        at = np.floor(centre).astype(int)
+        _paste(out, *_thing(scene.looks[i], scene.radii[i], *(centre-at).T, scene.T, reach), at)
     out += NOISE*rng.standard_normal(out.shape, dtype=np.float32)
     return np.clip(out+.5, 0, 255).astype(np.uint8)
 
-# %% ../../nbs/12_data.synthetic.ipynb #46f77ead
+# %% ../../nbs/12_data.synthetic.ipynb #4206f231
 MAX_THINGS = 5
 
-def truth(
+def scene_truth(
     scene:Scene, # from `draw_scene`
     label:int,   # what happens, an index into `SYNTHETIC_CLASSES`
 )->dict: # event (T,) bool, boxes (T,5,4) x0,y0,x1,y1 in pixels (NaN: no such thing), acting (5,) bool, camera bool
     "What is known about `scene` when `label` happens to it"
-    k = progress(scene)
-    n = len(scene.radii)
-    event = np.zeros(scene.T, bool)
-    if label!=HOLDING: event[scene.start:scene.start+scene.length] = True
-    c = (scene.centres+k[:,None,None]*scene.travel[label])%scene.size
+    n,r = len(scene.radii),scene.radii[:,None]
+    event,acting = np.zeros(scene.T, bool),np.zeros(MAX_THINGS, bool)
     boxes = np.full((scene.T,MAX_THINGS,4), np.nan, np.float32)
-    boxes[:,:n] = np.concatenate([c-scene.radii[:,None], c+scene.radii[:,None]], -1)
-    acting = np.zeros(MAX_THINGS, bool)
+    if label!=HOLDING: event[scene.start:scene.start+scene.length] = True
     if label<CAM_DOWN: acting[:n] = (scene.travel[label]!=0).any(-1)
+    centre = (scene.centres+event_progress(scene)[:,None,None]*scene.travel[label])%scene.size
+    boxes[:,:n] = np.concatenate([centre-r, centre+r], -1)
     return dict(event=event, boxes=boxes, acting=acting, camera=label>=CAM_DOWN)
 
+# %% ../../nbs/12_data.synthetic.ipynb #1a227f4c
 def box_mask(
     boxes, # (…,4) x0,y0,x1,y1 in pixels
     size,  # pixels, or (height, width)
 )->np.ndarray: # (…,height,width) bool
-    "Boxes as pictures: True inside; what runs over a border goes on at the other side"
-    b = np.asarray(boxes)[...,None]
+    "Boxes as images: True inside; what runs over a border goes on at the other side"
+    x0,y0,x1,y1 = np.moveaxis(np.asarray(boxes), -1, 0)[...,None]
     H,W = (size,size) if np.ndim(size)==0 else size
-    def inside(lo, hi, n): return (np.arange(n)-np.ceil(lo))%n <= np.floor(hi)-np.ceil(lo)
-    return inside(b[...,1,:], b[...,3,:], H)[...,:,None] & inside(b[...,0,:], b[...,2,:], W)[...,None,:]
+    inside = lambda lo,hi,n: (np.arange(n)-np.ceil(lo))%n <= np.floor(hi)-np.ceil(lo)
+    return inside(y0, y1, H)[...,:,None] & inside(x0, x1, W)[...,None,:]
 
 # %% ../../nbs/12_data.synthetic.ipynb #a9d55537
-KINDS = {'something':(SYNTHETIC_CLASSES,16,(64,64)), 'kth':(KTH_CLASSES,32,(120,160))} # classes, frames, size
+KINDS = { # classes, frames, (height, width)
+    'something': (SYNTHETIC_CLASSES, 16, (64,64)),
+    'kth': (KTH_CLASSES, 32, (120,160))}
 
-@dataclass
-class Clips:
+# %% ../../nbs/12_data.synthetic.ipynb #f7c62f49
+class DrawnClips(ArrayClips):
     "Built-in clips and the truth about them"
-    frames:np.ndarray   # (N,T,H,W,3) uint8
-    labels:np.ndarray   # (N,) index into `classes`
-    scenes:np.ndarray   # (N,) clips of one number show the same scene
-    event:np.ndarray    # (N,T) bool: something happens; for 'kth': somebody is in the picture
-    boxes:np.ndarray    # (N,T,n,4) pixels; NaN: no such thing
-    acting:np.ndarray   # (N,n) bool: these things act
-    camera:np.ndarray   # (N,) bool: the camera moves
-    phase:np.ndarray    # (N,T) cycles of the movement that have passed; NaN for 'something', where nothing is repeated
-    subjects:np.ndarray # (N,) 1 to 25: who acts; 0 for 'something'
-    settings:np.ndarray # (N,) 1 to 4: where; 0 for 'something'
-    kind:str='something'
-    only:tuple=()       # these of the kind's classes, by number, which `labels` then count; empty: all
-    def __len__(self): return len(self.labels)
-    @property
-    def classes(self):
-        names = KINDS[self.kind][0]
-        return [names[i] for i in self.only] if self.only else names
-    @property
-    def reversed_labels(self):
-        "Labels of the clips played backwards; an act of KTH stays itself; -1: a class that is left out"
-        if self.kind!='something': return self.labels
-        which = list(self.only or range(12))
-        return np.array([which.index(r) if r in which else -1 for r in REVERSED[which]])[self.labels]
-    @property
-    def dataset(self): return ArrayClips(self.frames, self.labels, self.classes, self.scenes)
-    def truth(self, i):
-        "What is known about clip `i`"
-        out = dict(event=self.event[i], boxes=self.boxes[i], acting=self.acting[i], camera=bool(self.camera[i]))
-        return out if self.kind=='something' else {**out, 'phase':self.phase[i], 'cycles':cycle_starts(self.phase[i])}
+    def __init__(self,
+        frames,           # (N,T,H,W,3) uint8
+        labels,           # (N,) index into `classes`
+        scenes,           # (N,) clips of one number show the same scene
+        event,            # (N,T) bool: something happens; for 'kth': a person is in view
+        boxes,            # (N,T,n,4) pixels; NaN: no such thing
+        acting,           # (N,n) bool: these things act
+        camera,           # (N,) bool: the camera moves
+        phase,            # (N,T) cycles of the movement that have passed; NaN for 'something', where nothing repeats
+        subjects,         # (N,) 1 to 25: who acts; 0 for 'something'
+        settings,         # (N,) 1 to 4: where; 0 for 'something'
+        kind='something', # of `KINDS`
+        only=(),          # indices of the kind's classes, which `labels` then count; empty: all
+    ):
+        names = KINDS[kind][0]
+        super().__init__(frames, labels, [names[i] for i in only] if len(only) else names, scenes)
+        self.only = tuple(map(int, only))
+        store_attr('scenes,event,boxes,acting,camera,phase,subjects,settings,kind')
 
-    def save(self, path):
-        "Write into a folder: frames.npy, truth.npz"
-        with writing(path) as tmp:
-            tmp.mkdir()
-            np.save(tmp/'frames.npy', self.frames)
-            np.savez(tmp/'truth.npz', **{f.name: getattr(self, f.name) for f in fields(self)[1:]})
-    @classmethod
-    def load(cls, path):
-        "Clips from a folder; the frames stay on disk and are mapped"
-        with np.load(Path(path)/'truth.npz') as z: rest = {f.name: z[f.name] for f in fields(cls)[1:] if f.name in z}
-        return cls(np.load(Path(path)/'frames.npy', mmap_mode='r'), **{**rest, 'kind':str(rest['kind']), 'only':tuple(map(int, rest.get('only', ())))})
+# %% ../../nbs/12_data.synthetic.ipynb #12b49fe1
+@patch(as_prop=True)
+def reversed_labels(self:DrawnClips):
+    "Labels of the clips played backwards; an action of KTH stays itself; -1: a class that is left out"
+    if self.kind!='something': return self.labels
+    which = list(self.only or range(12))
+    return np.array([which.index(r) if r in which else -1 for r in REVERSED[which]])[self.labels]
 
-def _something(seed, i, labels, T, size):
+@patch
+def truth(self:DrawnClips,
+    i:int, # index of the clip
+)->dict: # event, boxes, acting, camera; for 'kth' also phase and cycles
+    "What is known about clip `i`"
+    known = dict(event=self.event[i], boxes=self.boxes[i], acting=self.acting[i], camera=bool(self.camera[i]))
+    if self.kind=='kth': known |= dict(phase=self.phase[i], cycles=cycle_starts(self.phase[i]))
+    return known
+
+# %% ../../nbs/12_data.synthetic.ipynb #d1741167
+_KEPT = 'labels','scenes','event','boxes','acting','camera','phase','subjects','settings','kind','only'
+
+@patch
+def save(self:DrawnClips,
+    path, # of the folder
+):
+    "Write into a folder: frames.npy, truth.npz"
+    with writing(path) as tmp:
+        tmp.mkdir()
+        np.save(tmp/'frames.npy', self.frames)
+        np.savez(tmp/'truth.npz', **{k: getattr(self, k) for k in _KEPT})
+
+@patch(cls_method=True)
+def load(cls:DrawnClips,
+    path, # of a folder that `save` wrote
+)->DrawnClips:
+    "Clips from a folder; the frames stay on disk and are mapped"
+    with np.load(Path(path)/'truth.npz') as z: known = {k: z[k] for k in _KEPT if k in z}
+    known['kind'] = str(known['kind'])
+    return cls(np.load(Path(path)/'frames.npy', mmap_mode='r'), **known)
+
+# %% ../../nbs/12_data.synthetic.ipynb #ad5165b3
+def _draw_events(seed, i, labels, T, size, people):
+    "Scene `i` under each label: frames, label, scene, truth"
     scene = draw_scene(np.random.default_rng([seed,i]), T, size[0])
-    return [(render(scene, l, np.random.default_rng([seed,i,l+1])), l, i, truth(scene, l)) for l in labels]
+    none = dict(phase=np.full(T, np.nan), subjects=0, settings=0)
+    return [(render(scene, l, np.random.default_rng([seed,i,l+1])), l, i, scene_truth(scene, l)|none) for l in labels]
 
-def _kth(seed, i, labels, T, size, people):
-    who = np.random.default_rng([seed,i])
-    number,setting = int(who.choice(people)),int(who.integers(1,5))
-    out = []
-    for l in labels:
-        f,t = draw_act(l, number, setting, np.random.default_rng([seed,i,1]), T, size)
-        out.append((f, l, i, dict(event=t['visible'], boxes=t['box'][:,None], acting=np.ones(1,bool), camera=setting==2, phase=t['phase'], subjects=number, settings=setting)))
-    return out
+def _draw_people(seed, i, labels, T, size, people):
+    "Person and place `i` in each action: frames, label, scene, truth"
+    rng = np.random.default_rng([seed,i])
+    who,where = int(rng.choice(people)),int(rng.integers(1,5))
+    def draw(label):
+        frames,t = draw_act(label, who, where, np.random.default_rng([seed,i,1]), T, size)
+        return frames, label, i, dict(event=t['visible'], boxes=t['box'][:,None], acting=np.ones(1,bool),
+                                      camera=where==2, phase=t['phase'], subjects=who, settings=where)
+    return [draw(l) for l in labels]
 
-def _make(args):
-    cv2.setNumThreads(0) # not 1: in a process that was forked from one where OpenCV has worked, that waits for ever
-    kind,*rest,people = args
-    return _something(*rest) if kind=='something' else _kth(*rest, people)
+def _draw(job):
+    cv2.setNumThreads(0) # not 1: a process forked from one in which OpenCV has worked would wait for ever
+    kind,*args = job
+    return (_draw_events if kind=='something' else _draw_people)(*args)
 
-def make_clips(
-    n,               # how many scenes
-    seed=0,          # 0 or more; with the scene's number it fixes a clip
-    siblings=False,  # True: each scene under all K labels (K·n clips); False: scene i under label i mod K
-    T=None,          # frames; None: 16, and 32 for 'kth'
-    size=None,       # pixels, or (height, width); None: 64, and (120,160) for 'kth'
-    kind='something',# twelve events, or 'kth': people who do one of six things
-    people=SUBJECTS, # for 'kth': who may act, some of 1 to 25
-    only=None,       # some of the classes, by number or name: the K that there are; None: all
-    workers=None,    # processes; None: one a core, 0: this one
-    progress=True,   # show a progress bar
-)->Clips:
-    "Built-in clips"
+# %% ../../nbs/12_data.synthetic.ipynb #77b9ffea
+def _check_request(n, seed, kind, T, size, people):
+    "Can these clips be drawn?"
     if n<1: raise ValueError(f"make_clips: {n} scenes asked for; at least 1")
     if seed<0: raise ValueError(f"make_clips: the seed has to be 0 or more, not {seed}")
-    if kind not in KINDS: raise ValueError(f"make_clips: kind {kind!r} is not known; there are {' and '.join(map(repr, KINDS))}")
-    classes,T_,size_ = KINDS[kind]
-    K = len(classes)
-    size = size_ if size is None else (size,size) if np.ndim(size)==0 else tuple(size)
-    if kind=='something' and size[0]!=size[1]: raise ValueError(f"make_clips: clips of kind 'something' are square, not {size[0]}×{size[1]}")
-    if not len(people): raise ValueError("make_clips: nobody may act; `people` is empty")
-    which = list(range(K)) if only is None else [classes.index(c) if c in classes else c for c in only]
-    if not which or len(set(which))<len(which) or any(c not in range(K) for c in which): raise ValueError(f"make_clips: only={only!r}; some of the classes, each once, by number (0 to {K-1}) or name: {'; '.join(classes)}")
-    jobs = [(kind, seed, i, which if siblings else [which[i%len(which)]], T or T_, size, list(people)) for i in range(n)]
-    bar = lambda it: tqdm(it, total=n, desc='making clips', disable=not progress, leave=False)
-    if workers is None: workers = _cores()
-    if workers and n>=48:
-        with ProcessPoolExecutor(workers) as pool: made = list(bar(pool.map(_make, jobs, chunksize=4)))
-    else: made = list(bar(map(_make, jobs)))
-    made = [m for ms in made for m in ms]
-    frames,labels,scenes,tr = zip(*made)
-    known = {k: np.stack([t[k] for t in tr]) for k in tr[0]}
-    if kind=='something': known |= dict(phase=np.full(known['event'].shape, np.nan), subjects=np.zeros(len(made), int), settings=np.zeros(len(made), int))
-    return Clips(np.stack(frames), np.array([which.index(l) for l in labels]), np.array(scenes), **known, kind=kind, only=() if only is None else tuple(which))
+    if kind=='something' and size[0]!=size[1]:
+        raise ValueError(f"make_clips: clips of kind 'something' are square, not {size[0]}×{size[1]}")
+    if min(size)<MIN_SIZE:
+        raise ValueError(f"make_clips: {size[0]}×{size[1]} pixels are too few; at least {MIN_SIZE}×{MIN_SIZE}")
+    if kind=='something': _check_room(T, size[0])
+    if not len(people): raise ValueError("make_clips: `people` is empty; give some of 1 to 25")
 
+# %% ../../nbs/12_data.synthetic.ipynb #26beb495
+def _class_indices(only, classes):
+    "Indices of the classes that are wanted, given by index or name; None: all"
+    if only is None: return list(range(len(classes)))
+    which = [classes.index(c) if c in classes else c for c in only]
+    if not which or len(set(which))<len(which) or any(c not in range(len(classes)) for c in which):
+        raise ValueError(f"make_clips: only={only!r}; some of the classes, each once, by index (0 to {len(classes)-1}) "
+                         f"or name: {'; '.join(classes)}")
+    return which
+
+# %% ../../nbs/12_data.synthetic.ipynb #c12850f2
+def _draw_all(jobs, workers, progress):
+    "Run the jobs, in several processes where that pays"
+    bar = lambda done: tqdm(done, total=len(jobs), desc='making clips', disable=not progress, leave=False)
+    if workers is None: workers = _cores()
+    if not workers or len(jobs)<48: return list(bar(map(_draw, jobs)))
+    with ProcessPoolExecutor(workers) as pool: return list(bar(pool.map(_draw, jobs, chunksize=4)))
+
+# %% ../../nbs/12_data.synthetic.ipynb #8af3ed2d
+def make_clips(
+    n,               # how many scenes
+    seed=0,          # 0 or more; with the scene's index it fixes a clip
+    siblings=False,  # True: each scene under all K labels (K·n clips); False: scene i under label i mod K
+    T=None,          # frames; None: 16, and 32 for 'kth'
+    size=None,       # pixels, or (height, width), at least 8; None: 64, and (120,160) for 'kth'
+    kind='something',# twelve events, or 'kth': people who do one of six things
+    people=SUBJECTS, # for 'kth': who may act, some of 1 to 25
+    only=None,       # some of the K classes, by index or name; None: all
+    workers=None,    # processes; None: one a core, 0: this one
+    progress=True,   # show a progress bar
+)->DrawnClips:
+    "Built-in clips"
+    if kind not in KINDS:
+        raise ValueError(f"make_clips: kind {kind!r} is not known; there are {' and '.join(map(repr, KINDS))}")
+    classes,T_,size_ = KINDS[kind]
+    T,size = T or T_, size_ if size is None else (size,size) if np.ndim(size)==0 else tuple(size)
+    _check_request(n, seed, kind, T, size, people)
+    which = _class_indices(only, classes)
+    jobs = [(kind, seed, i, which if siblings else [which[i%len(which)]], T, size, list(people)) for i in range(n)]
+    drawn = [clip for clips in _draw_all(jobs, workers, progress) for clip in clips]
+    frames,labels,scenes,truths = zip(*drawn)
+    known = {k: np.stack([t[k] for t in truths]) for k in truths[0]}
+    labels = np.array([which.index(l) for l in labels])
+    only = () if only is None else which
+    return DrawnClips(np.stack(frames), labels, np.array(scenes), **known, kind=kind, only=only)
+
+# %% ../../nbs/12_data.synthetic.ipynb #10b46b5a
 def synthetic_dls(
     n_train=20,      # scenes to train on, each under every label
     n_valid=48,      # clips to validate on
-    seed=0,          # training clips; validation clips take the next
+    seed=0,          # of the training clips; validation clips take the next
     bs=24,           # clips per batch: a multiple of the number of classes keeps scenes whole
     kind='something',# or 'kth': subjects 1 to 16 train, 17 to 25 validate, as in the paper
     **kwargs,        # for `make_clips`
 ):
     "fastai `DataLoaders` of built-in clips"
-    who = lambda people: dict(people=people) if kind=='kth' else {}
-    train = make_clips(n_train, seed, siblings=True, kind=kind, **who(range(1,17)), **kwargs)
-    valid = make_clips(n_valid, seed+1, kind=kind, **who(range(17,26)), **kwargs)
-    return clip_dls(train.dataset, valid.dataset, bs=bs)
+    from interpvid.data.loaders import clip_dls
+    train_people,valid_people = [dict(people=range(1,17)),dict(people=range(17,26))] if kind=='kth' else [{},{}]
+    train = make_clips(n_train, seed, siblings=True, kind=kind, **train_people, **kwargs)
+    valid = make_clips(n_valid, seed+1, kind=kind, **valid_people, **kwargs)
+    return clip_dls(train, valid, bs=bs)
+
+# %% ../../nbs/12_data.synthetic.ipynb #58f158b7
+from functools import partial
+
+from ..registry import Dataset, register
+
+# %% ../../nbs/12_data.synthetic.ipynb #0d7ae4be
+def _events(n, seed, training, progress=False):
+    return make_clips(n, seed, siblings=training, T=16, size=64, progress=progress)
+
+register(Dataset(
+    'events', 'built-in clips of events', synthetic_dls, draw=_events, load=DrawnClips.load,
+    classes=SYNTHETIC_CLASSES,
+    about='twelve events', heading='Things that move', figure='2',
+    shape=(16,64,64), preset='small', lam=(.01,.02), scenes=240, valid=240, per_class=10, n_ablation=1,
+    sequences=tuple((letter, SYNTHETIC_CLASSES[label]) for letter,label in
+                    zip('abcdefgh', (AWAY,CLOSER,PASS,UP,UP,HOLDING,CAM_DOWN,CAM_UP)))))
+
+# %% ../../nbs/12_data.synthetic.ipynb #0714fec6
+def _people(n, seed, training, progress=False):
+    people = range(1,17) if training else range(17,26)
+    return make_clips(n, seed, siblings=training, kind='kth', people=people, T=16, size=(48,64), progress=progress)
+
+register(Dataset(
+    'people', 'built-in clips of people', partial(synthetic_dls, kind='kth'), draw=_people, load=DrawnClips.load,
+    classes=KTH_CLASSES,
+    about='six actions of drawn people, of whom numbers 17 to 25 are evaluated and the others trained on',
+    heading='People who act', figure='3',
+    shape=(16,48,64), preset='small-kth', lam=(.02,.04), scenes=240, valid=240, per_class=4, n_ablation=1,
+    sequences=(('a','Handclapping'), ('b','Running'))))
