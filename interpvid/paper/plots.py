@@ -77,7 +77,8 @@ def _distribution_key(fig, ax, looks):
     for model,(color,marker,line) in looks.items():
         ax.plot([], [], color=color, ls=line, marker=marker, mec='white', ms=7, label=f'{model}, mean marked')
         if model not in PAPER_TABLE2.index: continue
-        ax.plot([], [], color=color, ls=_DASHED, lw=.9, marker=marker, mfc='white', ms=6, label=f"{model}, the paper's mean")
+        ax.plot([], [], color=color, ls=_DASHED, lw=.9, marker=marker, mfc='white', ms=6,
+                label=f"{model}, the paper's mean")
     fig.legend(*ax.get_legend_handles_labels(), loc='outside upper center', ncols=4, frameon=False, fontsize='small')
 
 def plot_distributions(
@@ -234,7 +235,8 @@ def _verdict_cell(ax, x, y, r):
         ax.text(x, y+.29, f"{r['difference']:+.2g}", ha='center', va='center', fontsize=8, color='#333333')
 
 def _verdict_key(fig, a, b):
-    handles = [Line2D([], [], ls='', marker=f'${sign}$', color=color, ms=8, label=v) for v,(color,sign) in VERDICT_LOOKS.items()]
+    handles = [Line2D([], [], ls='', marker=f'${sign}$', color=color, ms=8, label=v)
+               for v,(color,sign) in VERDICT_LOOKS.items()]
     fig.legend(handles=handles, loc='outside lower center', ncols=4, frameon=False, fontsize=8.5, handletextpad=.3,
                title=f'numbers: {a} - {b}, mean of clips', title_fontsize=8.5)
 
