@@ -1,19 +1,18 @@
-"Sizes, lengths and settings of the two networks; shortcuts against PyTorch's own operations; what explaining leaves behind."
+"Sizes, lengths and settings of the two networks; fast operations against PyTorch's own; what explaining leaves behind."
 
-import copy, inspect, json
+import copy, inspect, json, weakref
 from contextlib import nullcontext
 
 import numpy as np, pytest, torch, torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from interpvid.cam import gradcam
 from interpvid.device import eval_frozen, fast, has_bf16, reference_ops
 from interpvid.models.fast import conv
 from interpvid.models.checkpoints import load_model, save_model
 from interpvid.masks.learn import learn_masks
-from interpvid.models.fast import overrides_consistent
 from interpvid.masks.search import search_windows
-from interpvid.models import clstm
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM, norm_pool
 from interpvid.models.i3d import ORIGINAL_T, PAPER_T, I3D, same_pad
 from interpvid.models.layers import layer_table
@@ -116,7 +115,7 @@ def test_a_file_that_is_no_checkpoint_says_so(tmp_path):
         load_model(tmp_path / 'nothing.safetensors')
 
 
-# --- shortcuts: the same numbers sooner
+# --- fast operations: the same numbers sooner
 
 NARROW = dict(hidden=(4, 4), stride=(2, 2), pool=(2, 2))
 variants = {n: dict(kw, **NARROW) for n, kw in CLSTM_VARIANTS.items()} | dict(
@@ -192,7 +191,7 @@ def seeded():
 @pytest.mark.parametrize('train', [False, True], ids=['eval', 'train'])
 @pytest.mark.parametrize('size,T', [((64, 64), 3), ((63, 79), 2), ((70, 61), 1)], ids=str)
 @pytest.mark.parametrize('name', variants)
-def test_clstm_by_shortcuts(name, size, T, train):
+def test_clstm_is_fast_and_the_same(name, size, T, train):
     if name == 'three':
         size = size[0] + 7, size[1] + 7
     net = stirred(CLSTM(3, size, T, **variants[name])).train(train)
@@ -206,7 +205,7 @@ def test_clstm_by_shortcuts(name, size, T, train):
 
 
 @pytest.mark.parametrize('frozen', ['input', 'wx', 'wh', 'norms'])
-def test_clstm_by_shortcuts_with_parts_that_need_no_gradient(frozen):
+def test_clstm_is_fast_and_the_same_with_parts_that_need_no_gradient(frozen):
     net = stirred(CLSTM(3, 48, 3, **NARROW)).train()
     x = torch.randn(2, 3, 3, 48, 48, requires_grad=frozen != 'input')
     for n, p in net.named_parameters():
@@ -225,7 +224,7 @@ def test_clstm_by_shortcuts_with_parts_that_need_no_gradient(frozen):
 @pytest.mark.parametrize(
     'shape,t', [((8, 32, 48), ORIGINAL_T), ((5, 33, 45), ORIGINAL_T), ((4, 31, 40), PAPER_T)], ids=str
 )
-def test_i3d_by_shortcuts(shape, t, train):
+def test_i3d_is_fast_and_the_same(shape, t, train):
     net = stirred(I3D(3, t, s_strides=(2, 2, 2, 1, 1), head_t=2, **SMALL)).train(train).double()
     x = torch.randn(2, 3, *shape).double()  # the ways through ReLU and max pool do not flip in float64
     with reference_ops():
@@ -236,7 +235,7 @@ def test_i3d_by_shortcuts(shape, t, train):
 
 @pytest.mark.parametrize('seed', range(24))
 def test_conv_is_that_of_pytorch(seed):
-    "Few channels or many, kernels wider and narrower than the stride, more zeros than the kernel reaches, pixels that no kernel reaches"
+    "Few channels or many, kernels wider or narrower than the stride, zeros or pixels that no kernel reaches"
     r = np.random.default_rng(seed)
     d = 2 + seed % 2
     ints = lambda a, b: [int(n) for n in r.integers(a, b, d)]
@@ -258,12 +257,22 @@ def test_conv_is_that_of_pytorch(seed):
 
 def test_conv_takes_numbers_for_all_axes_and_frozen_kernels():
     x, w = torch.randn(1, 3, 9, 8, requires_grad=True), torch.randn(2, 3, 3, 3)
-    y = conv(x, w, None, 2, 1)
-    assert type(y.grad_fn).__name__ == '_ConvBackward'  # the shortcut it is
     a, b = (torch.autograd.grad(f(x, w, None, 2, 1).pow(2).sum(), x)[0] for f in (conv, F.conv2d))
     torch.testing.assert_close(a, b)
+
+
+def test_conv_is_fast_where_it_pays_and_not_within_reference_ops():
+    "A fast gradient shows by refusing to be differentiated again"
+    x, w = torch.randn(1, 3, 9, 8, requires_grad=True), torch.randn(2, 3, 3, 3)
+
+    def twice(stride):
+        return torch.autograd.grad(conv(x, w, None, stride, 1).pow(2).sum(), x, create_graph=True)[0]
+
+    with pytest.raises(RuntimeError, match='reference_ops'):
+        twice(2)
+    assert twice(1).requires_grad  # without a stride PyTorch's own is quick
     with reference_ops():
-        assert type(conv(x, w, None, 2, 1).grad_fn).__name__ != '_ConvBackward'
+        assert twice(2).requires_grad
 
 
 # --- ConvLSTM's settings, each equation as it stands
@@ -343,7 +352,7 @@ def test_convlstm_takes_gradients_of_any_layout(dtype):
 @pytest.mark.parametrize('levels', [None, 1, 3])
 @pytest.mark.parametrize('H,W', [(6, 8), (7, 5), (2, 3)])
 def test_norm_pool_with_ties_and_negative_scales(train, needs, levels, H, W):
-    "The first of equals has the gradient, as in max_pool2d; rows and columns left over have what the mean and variance give"
+    "The first of equals has the gradient, as in max_pool2d; what is left over has that of mean and variance"
     bn = nn.BatchNorm2d(4).train(train)
     x = torch.randn(3, 4, 2, H, W)
     if levels:
@@ -408,7 +417,7 @@ def test_norm_pool_of_other_kinds(kw):
     ],
 )
 def test_bfloat16_points_the_same_way(make, least):
-    "As float32, and no further from it than PyTorch's own bfloat16 (an untrained I3D turns noise into noise: 57 layers of rounding show)"
+    "As float32, and no further from it than PyTorch's own bfloat16 (in an untrained I3D 57 layers of rounding show)"
     net = make().eval()
     x = torch.randn(2, 3, 8, 64, 64, requires_grad=True)
 
@@ -464,36 +473,58 @@ def test_without_gradients_nothing_is_kept(name):
         assert y.grad_fn is None and torch.equal(y, want)
 
 
-def test_frames_keep_their_gates_only_for_the_way_back(monkeypatch):
-    "What is kept is counted where it is handed over, also without gradients, when PyTorch would throw it away only at the end"
-    lstm, x, n = ConvLSTM(3, 4), torch.randn(1, 3, 4, 16, 16), []
-    forward = clstm._Frames.forward
+class PeakMemory(TorchDispatchMode):
+    "Most bytes alive at once, of memory that was taken inside"
 
-    def counted(ctx, *a):
-        save = ctx.save_for_backward
-        fake = type(
-            '',
-            (),
-            dict(
-                save_for_backward=lambda _, *ts: (n.append(len(ts)), save(*ts)),
-                __setattr__=lambda _, k, v: setattr(ctx, k, v),
-            ),
-        )()
-        return forward(fake, *a)
+    def __init__(self, *inputs):
+        super().__init__()
+        self.now = self.peak = 0
+        self.alive = {x.untyped_storage().data_ptr() for x in inputs}
 
-    monkeypatch.setattr(clstm._Frames, 'forward', staticmethod(counted))
-    want = lstm(x)
-    with torch.no_grad():
-        assert torch.equal(lstm(x), want)
+    def freed(self, at, n):
+        self.alive.discard(at)
+        self.now -= n
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for t in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(t, torch.Tensor):
+                memory = t.untyped_storage()
+                at, n = memory.data_ptr(), memory.nbytes()
+                if at not in self.alive:
+                    self.alive.add(at)
+                    self.now += n
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(memory, self.freed, at, n)
+        return out
+
+
+def peak_of(lstm, T, needs_grad, no_grad=False):
+    x = torch.randn(1, 3, T, 32, 32, requires_grad=needs_grad)
+    with PeakMemory(x, *lstm.parameters()) as memory, torch.no_grad() if no_grad else nullcontext():
+        lstm(x)
+    return memory.peak
+
+
+def test_memory_grows_with_the_clip_only_where_a_gradient_needs_it():
+    "A frame adds itself and its state; with a gradient also four gates, the cell and its tanh"
+    lstm = ConvLSTM(3, 4)
+    frame, state = 3 * 32 * 32 * 4, 4 * 16 * 16 * 4
+
+    def per_frame(**kw):
+        return (peak_of(lstm, 40, **kw) - peak_of(lstm, 20, **kw)) / 20
+
+    assert per_frame(needs_grad=True) >= frame + 7 * state
+    assert per_frame(needs_grad=False) >= frame + 7 * state  # for the weights
+    assert per_frame(needs_grad=True, no_grad=True) <= frame + 1.1 * state
     lstm.requires_grad_(False)
-    lstm(x)
-    lstm(x.requires_grad_())
-    assert n == [4 + 3 * 4, 4, 4, 4 + 3 * 4]
+    assert per_frame(needs_grad=False) <= frame + 1.1 * state
+    assert per_frame(needs_grad=True) >= frame + 7 * state
 
 
 @pytest.mark.filterwarnings('ignore:Using backward')
 @pytest.mark.parametrize('what', ['ConvLSTM', 'norm_pool', 'conv'])
-def test_second_derivatives_need_plain(what):
+def test_second_derivatives_need_reference_ops(what):
     lstm, bn, w = ConvLSTM(3, 2, 3).double(), nn.BatchNorm2d(3).double(), torch.randn(2, 3, 3, 3).double()
     x = torch.randn(1, 3, 3, 7, 8).double().requires_grad_()
     f = dict(ConvLSTM=lstm, norm_pool=lambda x: norm_pool(x, bn), conv=lambda x: conv(x[:, :, 0], w, None, 2, 1))[what]
@@ -507,7 +538,7 @@ def test_second_derivatives_need_plain(what):
         lambda: f(x).sum().backward(create_graph=True),
         lambda: torch.autograd.grad((torch.autograd.grad(f(x).pow(3).sum(), x, create_graph=True)[0] * x).sum(), x),
     ):  # the last has a way to x that does not pass through here
-        with pytest.raises(RuntimeError, match='plain'):
+        with pytest.raises(RuntimeError, match='reference_ops'):
             again()
     with reference_ops():
         g, gg = twice()
@@ -631,7 +662,7 @@ def test_dropout_is_where_it_is_said_to_be(drop, p):
 @pytest.mark.skipif(not has_bf16('cpu'), reason='without bfloat16 units')
 @pytest.mark.parametrize('T,k', [(2, 3), (2, 7), (3, 7)])
 def test_kernels_longer_than_the_clip_have_gradients(T, k):
-    "oneDNN (torch 2.14) reads memory that nobody wrote there"
+    "oneDNN (torch 2.14) reads uninitialised memory there"
     torch.manual_seed(0)
     x, w = torch.randn(4, 16, T, 5, 5), torch.randn(8, 16, k, 3, 3, requires_grad=True)
 
@@ -666,7 +697,7 @@ MIXING = list(mixing())
 
 
 @pytest.mark.parametrize('name,make,size', MIXING, ids=[v[0] for v in MIXING])
-def test_mixtures_of_answers_are_answers_to_mixtures(name, make, size):
+def test_the_stem_of_a_mixture_is_the_mixture_of_stems(name, make, size):
     torch.manual_seed(1)
     net = make().eval()
     x = torch.randn(2, 3, *size)
@@ -676,7 +707,9 @@ def test_mixtures_of_answers_are_answers_to_mixtures(name, make, size):
     for to, tol in (torch.float32, 1e-4), (torch.float64, 1e-9):
         net, v = net.to(to), x.to(to)
         got = []
-        for f in (lambda W: net(torch.einsum('bts,bcshw->bcthw', W, v))), (lambda W: net.forward_from_stem(net.stem(v), W)):
+        by_frames = lambda W: net(torch.einsum('bts,bcshw->bcthw', W, v))
+        by_stem = lambda W: net.forward_from_stem(net.stem(v), W)
+        for f in by_frames, by_stem:
             w = W.to(to).requires_grad_()
             y = f(w)
             got.append((y.detach(), torch.autograd.grad((y * torch.arange(5.0)).sum(), w)[0]))
@@ -688,35 +721,50 @@ def test_mixtures_of_answers_are_answers_to_mixtures(name, make, size):
     torch.testing.assert_close(one, net(torch.einsum('bts,cshw->bcthw', W.to(to), v[0])), atol=1e-9, rtol=1e-7)
 
 
-def test_a_network_that_is_watched_or_has_a_forward_of_its_own_takes_no_short_way():
-    class Other(I3D):
-        def forward(self, x):
-            return 3 * super().forward(x)
+class Other(I3D):
+    "A forward of its own, the stem of its parent"
 
-    torch.manual_seed(0)
-    x = torch.randn(2, 3, 8, 32, 32)
-    kw = dict(target=0, preset='released-pytorch', iterations=3, start=[0, 0, 1, 1, 1, 1, 0, 0], half=False)
-    net = I3D(5, s_strides=(2, 2, 2, 2, 1), width=0.125).eval()
-    seen = []
-    assert overrides_consistent(net, 'stem', 'forward_from_stem') and not overrides_consistent(Other(5, width=0.125), 'stem', 'forward_from_stem')
-    a = learn_masks(net, x, **kw)
-    h = net.features.Conv3d_1a_7x7.conv.register_forward_hook(lambda *_: None)
-    g = net.features.Conv3d_1a_7x7.register_forward_hook(lambda *_: seen.append(1))
-    b = learn_masks(net, x, **kw)
-    h.remove()
-    g.remove()
-    assert len(seen) >= 5 and not overrides_consistent(Watched(net), 'stem', 'forward_from_stem')
-    np.testing.assert_allclose(a.mask, b.mask, atol=1e-4)
-    np.testing.assert_allclose(a.curve['loss'], b.curve['loss'], atol=1e-5)
-    with reference_ops():
-        c = learn_masks(net, x, **kw)
-    np.testing.assert_allclose(a.curve['loss'], c.curve['loss'], atol=1e-5)
+    def forward(self, x):
+        return 3 * super().forward(x)
 
 
-class Watched(nn.Module):
+class Wrapped(nn.Module):
     def __init__(self, net):
         super().__init__()
         self.net = net
 
     def forward(self, x):
         return self.net(x)
+
+
+MASKS = dict(target=0, preset='released-pytorch', iterations=3, start=[0, 0, 1, 1, 1, 1, 0, 0], half=False)
+
+
+def test_a_forward_of_ones_own_is_the_one_explained():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 32, 32)
+    net = I3D(5, s_strides=(2, 2, 2, 2, 1), width=0.125).eval()
+    other = Other(**net.settings).eval()
+    other.load_state_dict(net.state_dict())
+    curves = [learn_masks(m, x, **MASKS).curve['loss'] for m in (net, other, Wrapped(net), Wrapped(other))]
+    np.testing.assert_allclose(curves[0], curves[2], atol=1e-5)
+    np.testing.assert_allclose(curves[1], curves[3], atol=1e-5)
+    assert np.abs(curves[0] - curves[1]).max() > 1e-3
+    with reference_ops():
+        np.testing.assert_allclose(learn_masks(net, x, **MASKS).curve['loss'], curves[0], atol=1e-5)
+
+
+def test_hooks_are_called_for_every_evaluation():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 32, 32)
+    net = I3D(5, s_strides=(2, 2, 2, 2, 1), width=0.125).eval()
+    want = learn_masks(net, x, **MASKS)
+    seen = []
+    first = net.features.Conv3d_1a_7x7
+    hooks = [first.register_forward_hook(lambda *_: seen.append(1)), first.conv.register_forward_hook(lambda *_: None)]
+    got = learn_masks(net, x, **MASKS)
+    for h in hooks:
+        h.remove()
+    assert len(seen) >= 5
+    np.testing.assert_allclose(got.mask, want.mask, atol=1e-4)
+    np.testing.assert_allclose(got.curve['loss'], want.curve['loss'], atol=1e-5)

@@ -16,8 +16,8 @@ import av, numpy as np
 try: import fcntl
 except ImportError: fcntl = None # Windows: the bound is then kept by each process for itself
 
-from ..files import _alive
-from ..video import _pictures, read_frames
+from ..files import is_running as _alive
+from ..video import image_files, read_frames
 
 # %% ../../nbs/11_data.cache.ipynb #b16cb0d0
 def clip_key(
@@ -27,7 +27,7 @@ def clip_key(
     "A name for the frames that `read_frames` would give"
     path = Path(os.path.abspath(path))
     stamp = lambda p: (p.name, (s := p.stat()).st_size, s.st_mtime_ns)
-    files = [stamp(p) for p in _pictures(path)] if path.is_dir() else [stamp(path)]
+    files = [stamp(p) for p in image_files(path)] if path.is_dir() else [stamp(path)]
     about = dict(path=str(path), files=files, decoder=f'PyAV {av.__version__}', form=1, **sampling)
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=int).encode()).hexdigest()[:32]
 

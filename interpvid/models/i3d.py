@@ -1,4 +1,4 @@
-"""I3D: a network for pictures, inflated by a third axis.
+"""I3D: a network for images, inflated by a third axis.
 
 Docs: https://interpvid.github.io/interpvid/models.i3d.html.md"""
 
@@ -10,10 +10,12 @@ __all__ = ['PAPER_T', 'ORIGINAL_T', 'same_pad', 'UnitConv', 'SamePool', 'Incepti
 # %% ../../nbs/20_models.i3d.ipynb #1efb4c94
 from collections import OrderedDict
 
-import torch, torch.nn.functional as F
+import torch
+import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
-from .fast import conv
+from .fast import conv, mix_frames
 
 # %% ../../nbs/20_models.i3d.ipynb #a4ff7c67
 def same_pad(
@@ -23,45 +25,55 @@ def same_pad(
 )->tuple:  # zeros before, zeros after
     "TensorFlow's 'same' padding along one axis"
     p = max((-(-n//s)-1)*s+k-n, 0)
-    return p//2, p-p//2
+    return p//2,p-p//2
 
-def _pads(x, k, s): return [same_pad(*a) for a in zip(x.shape[2:], k, s)]
+def _same_pads(size, kernel, stride): return [same_pad(*nks) for nks in zip(size, kernel, stride)]
+
+def _pad(x, pads):
+    "Zeros (before, after) along the last axes"
+    return F.pad(x, [p for before_after in reversed(pads) for p in before_after])
 
 # %% ../../nbs/20_models.i3d.ipynb #4ca5fc90
 class UnitConv(nn.Module):
-    "Convolution, batch norm, ReLU, with 'same' padding"
+    "Convolution with 'same' padding, batch norm, ReLU"
     def __init__(self,
-        i:int, o:int,       # channels in and out
-        kernel=(1,1,1),     # over (T,H,W)
-        stride=(1,1,1),     # over (T,H,W)
+        i:int,          # channels in
+        o:int,          # channels out
+        kernel=(1,1,1), # over (T,H,W)
+        stride=(1,1,1), # over (T,H,W)
     ):
         super().__init__()
         self.kernel,self.stride = kernel,stride
         self.conv = nn.Conv3d(i, o, kernel, stride, bias=False)
         self.bn = nn.BatchNorm3d(o, eps=1e-3)
     def forward(self, x):
-        p = _pads(x, self.kernel, self.stride)
-        if any(a!=b for a,b in p): x,p = F.pad(x, [q for ab in reversed(p) for q in ab]),[(0,0)]*3
-        return F.relu(self.bn(conv(x, self.conv.weight, None, self.stride, [a for a,_ in p])), inplace=True)
+        pads = _same_pads(x.shape[2:], self.kernel, self.stride)
+        if any(a!=b for a,b in pads): x,pads = _pad(x, pads),[(0,0)]*3
+        return F.relu(self.bn(conv(x, self.conv.weight, None, self.stride, [a for a,_ in pads])), inplace=True)
 
+# %% ../../nbs/20_models.i3d.ipynb #403eee56
 class SamePool(nn.Module):
-    "Max pooling with 'same' padding; what it pools are outputs of ReLU, so a padded zero never wins"
-    def __init__(self, kernel, stride):
+    "Max pooling of outputs of ReLU, with 'same' padding"
+    def __init__(self,
+        kernel, # over (T,H,W)
+        stride, # over (T,H,W)
+    ):
         super().__init__()
         self.kernel,self.stride = kernel,stride
     def forward(self, x):
-        p = _pads(x, self.kernel, self.stride)
-        if all(a==b or s>1 for (a,b),s in zip(p, self.stride)): # an extra zero at the end is a last window that reaches beyond it
-            return F.max_pool3d(x, self.kernel, self.stride, [a for a,_ in p], ceil_mode=any(a!=b for a,b in p))
-        return F.max_pool3d(F.pad(x, [q for ab in reversed(p) for q in ab]), self.kernel, self.stride)
+        pads = _same_pads(x.shape[2:], self.kernel, self.stride)
+        uneven = [a!=b for a,b in pads]
+        if any(u and s==1 for u,s in zip(uneven, self.stride)):
+            return F.max_pool3d(_pad(x, pads), self.kernel, self.stride)
+        return F.max_pool3d(x, self.kernel, self.stride, [a for a,_ in pads], ceil_mode=any(uneven))
     def extra_repr(self): return f'kernel={self.kernel}, stride={self.stride}'
 
 # %% ../../nbs/20_models.i3d.ipynb #7be2578c
 class Inception(nn.Module):
     "Four branches, concatenated"
     def __init__(self,
-        i:int,    # channels in
-        o:tuple,  # channels: 1x1x1 | neck, 3x3x3 | neck, 3x3x3 | after the pool
+        i:int,   # channels in
+        o:tuple, # channels: 1×1×1 | neck, 3×3×3 | neck, 3×3×3 | after the pool
     ):
         super().__init__()
         self.b0 = UnitConv(i, o[0])
@@ -71,10 +83,41 @@ class Inception(nn.Module):
     def forward(self, x): return torch.cat([self.b0(x), self.b1(x), self.b2(x), self.b3(x)], 1)
 
 # %% ../../nbs/20_models.i3d.ipynb #c460bfbd
-_MIXED = dict(Mixed_3b=(64,96,128,16,32,32), Mixed_3c=(128,128,192,32,96,64), Mixed_4b=(192,96,208,16,48,64),
-    Mixed_4c=(160,112,224,24,64,64), Mixed_4d=(128,128,256,24,64,64), Mixed_4e=(112,144,288,32,64,64),
-    Mixed_4f=(256,160,320,32,128,128), Mixed_5b=(256,160,320,32,128,128), Mixed_5c=(384,192,384,48,128,128))
-PAPER_T,ORIGINAL_T = (1,1,1,1,2),(2,1,1,2,2)
+PAPER_T,ORIGINAL_T = (1,1,1,1,2),(2,1,1,2,2) # strides in time of Conv3d_1a, MaxPool3d_2a, 3a, 4a, 5a
+
+_MIXED = { # channels of the Inception modules
+    '3b': (64,96,128,16,32,32),    '3c': (128,128,192,32,96,64),
+    '4b': (192,96,208,16,48,64),   '4c': (160,112,224,24,64,64),
+    '4d': (128,128,256,24,64,64),  '4e': (112,144,288,32,64,64),
+    '4f': (256,160,320,32,128,128),
+    '5b': (256,160,320,32,128,128), '5c': (384,192,384,48,128,128),
+}
+
+def _layers(
+    c:int,  # channels of the input
+    w,      # channels of Inception-v1 -> channels here
+    stride, # five (T,H,W)
+)->tuple:   # the layers by name, channels of the last
+    "The layers of I3D up to the classifier"
+    f = OrderedDict(
+        Conv3d_1a_7x7=UnitConv(c, w(64), (7,7,7), stride[0]),
+        MaxPool3d_2a_3x3=SamePool((1,3,3), stride[1]),
+        Conv3d_2b_1x1=UnitConv(w(64), w(64)),
+        Conv3d_2c_3x3=UnitConv(w(64), w(192), (3,3,3)),
+        MaxPool3d_3a_3x3=SamePool((1,3,3), stride[2]))
+    i = w(192)
+    for name,o in _MIXED.items():
+        if name=='4b': f['MaxPool3d_4a_3x3'] = SamePool((3,3,3), stride[3])
+        if name=='5b': f['MaxPool3d_5a_2x2'] = SamePool((2,2,2), stride[4])
+        o = [w(n) for n in o]
+        f[f'Mixed_{name}'] = Inception(i, o)
+        i = o[0]+o[2]+o[4]+o[5]
+    return f,i
+
+# %% ../../nbs/20_models.i3d.ipynb #abbea1ac
+def _check_strides(**strides):
+    if any(len(s)!=5 for s in strides.values()):
+        raise ValueError(f"I3D: five strides each, got {', '.join(f'{k}={s}' for k,s in strides.items())}")
 
 class I3D(nn.Module):
     "Inflated Inception-v1: (B,C,T,H,W) to scores (B,K), before the softmax"
@@ -82,56 +125,64 @@ class I3D(nn.Module):
     def __init__(self,
         n_classes:int,         # K
         t_strides=PAPER_T,     # strides in time of Conv3d_1a, MaxPool3d_2a, 3a, 4a, 5a; `ORIGINAL_T`: as published
-        s_strides=(2,2,2,2,2), # strides in space of the same; less for small pictures
+        s_strides=(2,2,2,2,2), # strides in space of the same; less for small images
         width:float=1.,        # share of the channels that each layer keeps
         dropout:float=.5,      # before the classifier
         in_channels:int=3,     # C
-        head_t:int=1,          # activations in time that are averaged at each step of the head; 2: as published, which counts the first and last half as much
+        head_t:int=1,          # activations in time averaged at each step of the head; 2: as published (see below)
     ):
         super().__init__()
-        if len(t_strides)!=5 or len(s_strides)!=5: raise ValueError(f"I3D: five strides each, got t_strides={t_strides}, s_strides={s_strides}")
-        self.settings = dict(n_classes=n_classes, t_strides=list(t_strides), s_strides=list(s_strides), width=width, dropout=dropout, in_channels=in_channels, head_t=head_t)
+        _check_strides(t_strides=t_strides, s_strides=s_strides)
+        self.settings = dict(n_classes=n_classes, t_strides=list(t_strides), s_strides=list(s_strides), width=width,
+                             dropout=dropout, in_channels=in_channels, head_t=head_t)
         self.head_t = head_t
-        w = lambda n: max(4, round(n*width))
-        s = [(t,a,a) for t,a in zip(t_strides, s_strides)]
-        f = OrderedDict(
-            Conv3d_1a_7x7=UnitConv(in_channels, w(64), (7,7,7), s[0]), MaxPool3d_2a_3x3=SamePool((1,3,3), s[1]),
-            Conv3d_2b_1x1=UnitConv(w(64), w(64)), Conv3d_2c_3x3=UnitConv(w(64), w(192), (3,3,3)), MaxPool3d_3a_3x3=SamePool((1,3,3), s[2]))
-        i = w(192)
-        for name,o in _MIXED.items():
-            if name=='Mixed_4b': f['MaxPool3d_4a_3x3'] = SamePool((3,3,3), s[3])
-            if name=='Mixed_5b': f['MaxPool3d_5a_2x2'] = SamePool((2,2,2), s[4])
-            o = [w(c) for c in o]
-            f[name] = Inception(i, o)
-            i = o[0]+o[2]+o[4]+o[5]
-        self.features = nn.Sequential(f)
+        strides = [(t,s,s) for t,s in zip(t_strides, s_strides)]
+        layers,last = _layers(in_channels, lambda n: max(4, round(n*width)), strides)
+        self.features = nn.Sequential(layers)
         self.dropout = nn.Dropout(dropout)
-        self.logits = nn.Conv3d(i, n_classes, 1)
-    def forward(self, x:Tensor)->Tensor:
-        if x.ndim!=5: raise ValueError(f"I3D takes a batch (B,C,T,H,W), got {tuple(x.shape)}")
-        return self._head(self.features(x))
-    def _head(self, x):
-        x = x.mean((3,4), keepdim=True) # (B,F,T',1,1)
-        if self.head_t>1: x = F.avg_pool3d(x, (min(self.head_t, x.shape[2]),1,1), 1)
-        return self.logits(self.dropout(x)).mean((2,3,4)) # scores at each time, averaged
-    def stem(self,
-        x:Tensor, # (B,C,T,H,W)
-    )->Tensor:    # (B,T·k,H',W',F), k places in the kernel
-        "What the first convolution makes of each frame by itself, at each place of its kernel in time"
-        c,w = self.features[0],self.features[0].conv.weight
-        k = w.shape[2]
-        frames = F.pad(x, [q for ab in reversed(_pads(x, c.kernel, c.stride)[1:]) for q in ab]).transpose(1,2).flatten(0,1).contiguous(memory_format=torch.channels_last)
-        y = F.conv2d(frames, w.permute(2,0,1,3,4).flatten(0,1).contiguous(memory_format=torch.channels_last), None, c.stride[1:]) # (B·T,k·F,H',W')
-        return y.unflatten(1, (k,-1)).unflatten(0, (len(x),-1)).permute(0,1,2,4,5,3).flatten(1,2).contiguous()
-    def forward_from_stem(self,
-        answers:Tensor, # of clips x, or of one for all
-        W:Tensor,       # (B,T,T): each new frame as weights of old ones
-    )->Tensor:          # scores (B,K) of the clips W x
-        "Scores of mixtures of frames, without the first convolution: that of a mixture is the mixture of its answers"
-        c = self.features[0]
-        k = c.kernel[0]
-        A = F.pad(W, (0,0,*same_pad(W.shape[1], k, c.stride[0]))).unfold(1, k, c.stride[0]).flatten(2).to(answers.dtype) # (B,T',T·k)
-        y = torch.bmm(A if len(answers)==len(W) else A.flatten(0,1)[None], answers.flatten(2)).view(len(W), -1, *answers.shape[2:]).permute(0,4,1,2,3)
-        x = F.relu(c.bn(y), inplace=True)
-        for m in self.features[1:]: x = m(x)
-        return self._head(x)
+        self.logits = nn.Conv3d(last, n_classes, 1)
+
+# %% ../../nbs/20_models.i3d.ipynb #29cd77e9
+@patch
+def forward(self:I3D,
+    x:Tensor, # (B,C,T,H,W)
+)->Tensor:    # scores (B,K)
+    if x.ndim!=5: raise ValueError(f"I3D takes a batch (B,C,T,H,W), got {tuple(x.shape)}")
+    return self.head(self.features(x))
+
+@patch
+def head(self:I3D,
+    x:Tensor, # activations (B,F,T',H',W')
+)->Tensor:    # scores (B,K)
+    "Scores at each time, averaged"
+    x = x.mean((3,4), keepdim=True) # (B,F,T',1,1)
+    if self.head_t>1: x = F.avg_pool3d(x, (min(self.head_t, x.shape[2]),1,1), 1)
+    return self.logits(self.dropout(x)).mean((2,3,4))
+
+# %% ../../nbs/20_models.i3d.ipynb #d23d6128
+@patch
+def stem(self:I3D,
+    x:Tensor, # (B,C,T,H,W)
+)->Tensor:    # (B,T·k,H',W',F), k frames in the kernel
+    "What the first convolution makes of each frame by itself, with each frame of its kernel"
+    first,w = self.features[0],self.features[0].conv.weight # (F,C,k,kh,kw)
+    pads = _same_pads(x.shape[2:], first.kernel, first.stride)
+    frames = _pad(x, pads[1:]).transpose(1,2).flatten(0,1).contiguous(memory_format=torch.channels_last)
+    w = w.permute(2,0,1,3,4).flatten(0,1).contiguous(memory_format=torch.channels_last) # (k·F,C,kh,kw)
+    y = F.conv2d(frames, w, None, first.stride[1:])                                     # (B·T,k·F,H',W')
+    y = y.unflatten(1, (first.kernel[0],-1)).unflatten(0, (len(x),-1))                  # (B,T,k,F,H',W')
+    return y.permute(0,1,2,4,5,3).flatten(1,2).contiguous()
+
+@patch
+def forward_from_stem(self:I3D,
+    stem:Tensor, # what `stem` made of clips x, or of one for all
+    W:Tensor,    # (B,T,T): each new frame as weights of old ones
+)->Tensor:       # scores (B,K) of the clips W x
+    "Scores of mixtures of frames, without the first convolution (see `has_linear_stem`)"
+    first = self.features[0]
+    k,s = first.kernel[0],first.stride[0]
+    W = F.pad(W, (0,0,*same_pad(W.shape[1], k, s))).unfold(1, k, s).flatten(2) # (B,T',T·k)
+    y = mix_frames(stem, W).permute(0,4,1,2,3)                                 # (B,F,T',H',W')
+    x = F.relu(first.bn(y), inplace=True)
+    for layer in self.features[1:]: x = layer(x)
+    return self.head(x)

@@ -8,30 +8,54 @@ Docs: https://interpvid.github.io/interpvid/models.layers.html.md"""
 __all__ = ['layer_table']
 
 # %% ../../nbs/18_models.layers.ipynb #cbd5e3bd
-import pandas as pd, torch
+import pandas as pd
+import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..device import eval_frozen
 
 # %% ../../nbs/18_models.layers.ipynb #95d7fc07
+def _child_layers(model):
+    "Names of the model's children, and of theirs where a child only holds others"
+    names = []
+    for name,child in model.named_children():
+        if isinstance(child, (nn.ModuleList,nn.Sequential)): names += [f'{name}.{k}' for k,_ in child.named_children()]
+        else: names.append(name)
+    return names
+
+def _check_layers(layers, named):
+    missing = [n for n in layers if n not in named]
+    if missing: raise ValueError(f"no layer named {missing[0]!r}; there are {', '.join(list(named)[1:8])}, …")
+
+# %% ../../nbs/18_models.layers.ipynb #b7641fa7
+def _layer_shapes(model, x, layers):
+    "{layer: shape of its output without the batch}, and the counter of floating point operations"
+    named,shapes,counter = dict(model.named_modules()),{},FlopCounterMode(display=False)
+    hooks = [named[n].register_forward_hook(lambda m, inp, out, n=n: shapes.update({n: tuple(out.shape[1:])}))
+             for n in layers]
+    try:
+        with eval_frozen(model), torch.no_grad(), counter: model(x)
+    finally:
+        for h in hooks: h.remove()
+    return shapes,counter
+
+def _n_parameters(module): return sum(p.numel() for p in module.parameters())
+
+# %% ../../nbs/18_models.layers.ipynb #c757f7e6
 def layer_table(
     model:nn.Module, # takes clips
     x:Tensor,        # one clip (1,C,T,H,W)
-    layers=None,     # names of modules; None: the model's children, and theirs where a child has no forward of its own
-)->pd.DataFrame:     # one row a layer: shape of its output without the batch, parameters, millions of multiply-adds for one clip
+    layers=None,     # names of modules; None: the model's children, or theirs where a child only holds others
+)->pd.DataFrame:     # one row a layer: its output's shape without the batch, parameters, millions of multiply-adds
     "Shapes, parameters and multiply-adds of a network's layers"
-    named = dict(model.named_modules())
-    if layers is None: layers = [n for c,m in model.named_children() for n in ([f'{c}.{k}' for k,_ in m.named_children()] if isinstance(m, (nn.ModuleList,nn.Sequential)) else [c])]
-    if missing := [n for n in layers if n not in named]: raise ValueError(f"no layer named {missing[0]!r}; there are {', '.join(list(named)[1:8])}, …")
-    out = {}
-    hooks = [named[n].register_forward_hook(lambda m,i,o,n=n: out.__setitem__(n, tuple(o.shape[1:]))) for n in layers]
-    count = FlopCounterMode(display=False)
-    try:
-        with eval_frozen(model), torch.no_grad(), count: model(x)
-    finally:
-        for h in hooks: h.remove()
-    flops,own = count.get_flop_counts(),type(model).__name__
-    rows = [dict(layer=n, output=' × '.join(map(str, s)), parameters=sum(p.numel() for p in named[n].parameters()), MACs=sum(flops.get(f'{own}.{n}', {}).values())/2e6) for n,s in out.items()]
-    total = dict(layer='in all', output='', parameters=sum(p.numel() for p in model.parameters()), MACs=count.get_total_flops()/2e6)
-    return pd.DataFrame([*rows, total]).set_index('layer').rename(columns={'MACs':'multiply-adds (millions)'}).round(1)
+    named,own = dict(model.named_modules()),type(model).__name__
+    if layers is None: layers = _child_layers(model)
+    _check_layers(layers, named)
+    shapes,counter = _layer_shapes(model, x, layers)
+    flops,macs = counter.get_flop_counts(),'multiply-adds (millions)'
+    rows = [{'layer': n, 'output': ' × '.join(map(str, shape)), 'parameters': _n_parameters(named[n]),
+             macs: sum(flops.get(f'{own}.{n}', {}).values())/2e6} for n,shape in shapes.items()]
+    rows.append({'layer': 'in all', 'output': '', 'parameters': _n_parameters(model),
+                 macs: counter.get_total_flops()/2e6})
+    return pd.DataFrame(rows).set_index('layer').round(1)
