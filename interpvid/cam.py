@@ -283,7 +283,7 @@ def upsample(
 # %% ../nbs/40_cam.ipynb #8b854b62
 def scaled(
     L:Tensor,         # maps (B,T,H,W)
-    normalize='clip', # 'clip', 'frame', 'stretch', or None: as they are
+    normalize='clip', # largest absolute value of each 'clip' or 'frame' is 1; 'stretch': frames from 0 to 1; or None
 )->Tensor:            # (B,T,H,W)
     "Maps scaled so that the largest absolute value is 1"
     if normalize is None: return L
@@ -328,9 +328,9 @@ def gradcam(
     target=None,        # class index or (B,) of them; None: the predicted class
     layer=None,         # name or module; None: the model's `cam_layer`
     preset='paper',     # a name in `CAM_PRESETS`, for all that is 'preset' below
-    weights='preset',   # 'frame': mean gradient over i,j for each t (Eq. 2); 'clip': over t,i,j
+    weights='preset',   # a name in `CAM_WEIGHTS`: 'frame' (Eq. 2), 'clip'
     of='preset',        # what is differentiated: 'logit', 'prob', or 'all logits', their sum
-    normalize='preset', # 'clip': largest absolute value of the clip is 1; 'frame': of each frame; 'stretch': each frame from 0 to 1; None: as they come
+    normalize='preset', # see `scaled`
     relu:bool=True,     # False: signed; what speaks against the class is negative
     space='preset',     # 'bilinear', 'bicubic' or 'nearest'; None: the layer's own H',W'
     time='preset',      # 'linear' or 'nearest'; None: the layer's own T'
@@ -363,7 +363,7 @@ def check_maps(L:Tensor, like):
 def as_maps(
     maps,             # (B,T',H',W'), of any size; or attributions of values (B,C,T,H,W), whose channels are added up
     like,             # clips (B,C,T,H,W), or the size (T,H,W)
-    sign='positive',  # 'positive': what speaks against the class is left out, as in Eq. 2; 'absolute': it counts as much
+    sign='positive',  # 'positive': what speaks against the class is left out; 'absolute': it counts as much
     normalize='clip', # as in `gradcam`
     space='bilinear', # as in `gradcam`
     time='linear',    # as in `gradcam`

@@ -1027,7 +1027,7 @@ def test_layers_that_cannot_be_explained(layer, says):
         (dict(time='cubic'), "time='cubic'"),
         (dict(preset='ours'), "preset='ours'; there are 'paper', 'released-pytorch', 'released-tf'"),
         (dict(normalize='stretch', relu=False), 'moves zero'),
-        (dict(bs=0), 'at least 1 at a time'),
+        (dict(bs=0), 'a whole number from 1'),
     ],
 )
 def test_settings_that_make_no_map(kw, says):
