@@ -26,7 +26,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..files import is_abandoned, temporary_name
-from ..video import _pictures, read_frames
+from ..video import image_files, read_frames
 
 try: import fcntl
 except ImportError: fcntl = None # Windows: each process then keeps the bound for itself
@@ -45,7 +45,7 @@ def clip_key(
 )->str:         # 32 hexadecimal digits
     "A name for the frames that `read_frames` would give"
     path = Path(os.path.abspath(path))
-    files = [_stamp(p) for p in (_pictures(path) if path.is_dir() else [path])]
+    files = [_stamp(p) for p in (image_files(path) if path.is_dir() else [path])]
     about = dict(path=str(path), files=files, decoder=f'PyAV {av.__version__}', form=FORM, **sampling)
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=int).encode()).hexdigest()[:32]
 
