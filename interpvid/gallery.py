@@ -31,7 +31,7 @@ def gallery_scores(
 )->dict: # name -> number, or None where there is none
     "The numbers that a gallery sorts by"
     r = e.row()
-    v = [*(r[k] for k in _SCORES[:6]), r['OS']-r['FS'], r['OS']-r['RS'], r['RS']-r['FS'], r['length'], r['loss']]
+    v = [*(r[k] for k in _SCORES[:6]), r['OS']-r['FS'], r['OS']-r['RS'], r['RS']-r['FS'], r['mask length'], r['loss']]
     return {k: round(float(n), 6) if np.isfinite(n) else None for k,n in zip(_SCORES, v)}
 
 # %% ../nbs/67_gallery.ipynb #a3f10c06

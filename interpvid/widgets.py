@@ -253,7 +253,7 @@ class Painter(Shown, W.VBox):
         return ScrubParts(p.sheet, {**p.spec, 'cols':cols, 'rows':[{'name':'', 'mask':m.tolist()}], 'scores':self.scrubber.answer['scores']})
     def __repr__(self): return f"Painter({self.scrubber.spec['title']}; {_key(self.scrubber.masks)})"
 
-ABOUT = {**SCORES, 'FS':'with the painted frames frozen', 'RS':'with the painted frames reversed', 'loss':'of the mask (paper, Eq. 1): its length and roughness, and FS'}
+ABOUT = {**{k: s.meaning for k,s in SCORES.items()}, 'FS':'with the painted frames frozen', 'RS':'with the painted frames reversed', 'loss':'of the mask (paper, Eq. 1): its length and roughness, and FS'}
 
 # %% ../nbs/71_widgets.ipynb #8dac22aa
 class Browser(Shown, W.VBox):

@@ -125,16 +125,6 @@ def kth_dls(
     dls.missing = items.missing
     return dls
 
-# %% ../../nbs/14_data.kth.ipynb #a58560c1
-from ..registry import Dataset, register
-
-# %% ../../nbs/14_data.kth.ipynb #d2949c6c
-register(Dataset(
-    'kth', 'KTH Actions', kth_dls, drawn='people', env='INTERPVID_KTH', option='kth',
-    heading='People who act', figure='3', shape=(32,120,160), preset='kth', lam=(.02,.04),
-    per_class=150, n_ablation=20,
-    sequences=(('a','Handclapping','person18_handclapping_d3, 1'), ('b','Running','person25_running_d3, 1'))))
-
 # %% ../../nbs/14_data.kth.ipynb #c31ed0d2
 def kth_status(
     root, # the dataset's folder
@@ -155,3 +145,13 @@ def kth_status(
                     f"the subjects that are there stand in for them (subject {first_few(people, 16)}).")
     enough = len(train&set(items.missing))<=.1*len(train) and len(valid)>0
     return DatasetStatus(valid or there, enough, missing, list(range(len(KTH_CLASSES))))
+
+# %% ../../nbs/14_data.kth.ipynb #a58560c1
+from ..registry import Dataset, register
+
+# %% ../../nbs/14_data.kth.ipynb #d2949c6c
+register(Dataset(
+    'kth', 'KTH Actions', kth_dls, kth_status, drawn='people', option='kth',
+    env='INTERPVID_KTH', heading='People who act', figure='3', shape=(32,120,160), preset='kth', lam=(.02,.04),
+    per_class=150, n_ablation=20,
+    sequences=(('a','Handclapping','person18_handclapping_d3, 1'), ('b','Running','person25_running_d3, 1'))))

@@ -208,19 +208,6 @@ def ssv2_dls(
     if augment: kwargs['item_tfms'] = [*clip_augment(SSV2_CLASSES, classes), *(kwargs.get('item_tfms') or [])]
     return video_dls(items, n, size, resize, on_error=on_error, **kwargs)
 
-# %% ../../nbs/13_data.ssv2.ipynb #cc17ff51
-from ..registry import Dataset, register
-
-# %% ../../nbs/13_data.ssv2.ipynb #8cd993bf
-_FIGURE2 = dict(a=(36,43627), b=(37,180193), c=(39,28170), d=(45,125857),
-                e=(45,81536), f=(81,46708), g=(165,197549), h=(168,215115))
-
-register(Dataset(
-    'something', 'Something-something-V2', ssv2_dls, drawn='events', env='INTERPVID_SSV2', option='ssv2',
-    heading='Things that move', figure='2', shape=(16,224,224), preset='something', lam=(.01,.02),
-    per_class=150, n_ablation=20,
-    sequences=tuple((letter, SSV2_CLASSES[label], str(id)) for letter,(label,id) in _FIGURE2.items())))
-
 # %% ../../nbs/13_data.ssv2.ipynb #5c313615
 def _of_built_in_classes(items):
     "The clips whose classes the built-in clips have as well, labelled as these"
@@ -248,3 +235,16 @@ def ssv2_status(
                          "Name the folder of the whole dataset, or none for built-in clips")
     missing += f' {len(few)} validation clips are of the twelve classes that the built-in clips have as well.'
     return DatasetStatus(few, False, missing, list(range(1, len(few.classes)))) # 0: holding, where nothing happens
+
+# %% ../../nbs/13_data.ssv2.ipynb #cc17ff51
+from ..registry import Dataset, register
+
+# %% ../../nbs/13_data.ssv2.ipynb #8cd993bf
+_FIGURE2 = dict(a=(36,43627), b=(37,180193), c=(39,28170), d=(45,125857),
+                e=(45,81536), f=(81,46708), g=(165,197549), h=(168,215115))
+
+register(Dataset(
+    'something', 'Something-something-V2', ssv2_dls, ssv2_status, drawn='events', option='ssv2',
+    env='INTERPVID_SSV2', heading='Things that move', figure='2', shape=(16,224,224), preset='something', lam=(.01,.02),
+    per_class=150, n_ablation=20,
+    sequences=tuple((letter, SSV2_CLASSES[label], str(id)) for letter,(label,id) in _FIGURE2.items())))

@@ -12,6 +12,7 @@ __all__ = ['SETTINGS', 'CAM_VARIANTS', 'STARTS', 'by_settings', 'settings_table'
 import numpy as np, pandas as pd
 
 from ..cam import CAM_PRESETS, gradcam
+from ..masks.perturb import HALF_FROZEN, MaskRange
 from ..masks.scores import mask_scores
 from ..metrics import blob_stats, drop_difference, drop_ratio, tiou
 from ..tables import CONTROL
@@ -62,11 +63,11 @@ def baselines(
         for ii,of in study.batches():
             for n,es in of.items():
                 x,m,t = study.input(ii, n),np.stack([e.mask for e in es]),[e.target for e in es]
-                for name,off in ('the clip',0.),('half-frozen',.5):
-                    s = mask_scores(study.networks[n], x, m, t, off=off)[['OS','FS','RS','pred']]
+                for name,r in ('the clip',MaskRange()),('half-frozen',HALF_FROZEN):
+                    s = mask_scores(study.networks[n], x, m, t, mask_range=r)[['OS','FS','RS','pred']]
                     rows.append(s.assign(model=n, baseline=name, clip=ii, **{'class':[e.classes[e.label] for e in es]}))
         pd.concat(rows, ignore_index=True).to_parquet(p)
-    s = pd.read_parquet(study.stage(f'baselines-{study.data}', f'{len(study.ids())} clips beside half-frozen ones', make, 'masks.scores', study.kept(), '.parquet'))
+    s = pd.read_parquet(study.stage(f'baselines-{study.data}', f'{len(study.ids())} clips beside half-frozen ones', make, ('masks.scores','models.i3d','models.clstm'), study.kept(), '.parquet'))
     d = {k: s[k].to_numpy() for k in ('OS','FS','RS')}
     return s.assign(**{'drop ratio':drop_ratio(**d), 'drop difference':drop_difference(**d)})
 
@@ -97,7 +98,7 @@ def cam_variants(
                 for v,kw in CAM_VARIANTS.items():
                     rows += [dict(variant=v, model=n, clip=i, **{'class':e.classes[e.label]}, **blob_stats(m)) for i,e,m in zip(ii, es, gradcam(study.networks[n], x, t, **kw).float().cpu().numpy())]
         pd.DataFrame(rows).to_parquet(p)
-    return pd.read_parquet(study.stage(f'cams-{study.data}', f'{len(ids)} clips under {len(CAM_VARIANTS)} variants of Grad-CAM', make, 'tables', study.kept(), '.parquet', variants=CAM_VARIANTS, ids=ids.tolist()))
+    return pd.read_parquet(study.stage(f'cams-{study.data}', f'{len(ids)} clips under {len(CAM_VARIANTS)} variants of Grad-CAM', make, ('cam','tables','models.i3d','models.clstm'), study.kept(), '.parquet', variants=CAM_VARIANTS, ids=ids.tolist()))
 
 def cam_table(
     blobs, # from `cam_variants`

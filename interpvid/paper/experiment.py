@@ -166,7 +166,7 @@ class Study:
         if not root and self.size['valid']<K*self.size['per_class']: raise ValueError(f"{self.size['per_class']} clips of each of {K} classes need at least {K*self.size['per_class']} validation clips, not {self.size['valid']}")
         if masks not in MASK_PRESETS: raise ValueError(f"no preset {masks!r} for masks; there are {', '.join(MASK_PRESETS)}")
         self.masks = masks
-        self.stage = stages or Stages(self.out/'cache', say=lambda line: None)
+        self.stage = stages or Stages(self.out/'cache', log=lambda line: None)
         self.lam,self._once = dict(zip(('lam1','lam2'), self.spec['lam'])),{}
         self.drawing = dict(scenes=self.size['scenes'], valid=self.size['valid'])
     @property
@@ -224,12 +224,12 @@ def _file(self:Study, name):
             kw,preset = dict(self.kwargs),self.training
             load = {k: kw.pop(k) for k in ('n','size','num_workers','bs') if k in kw}
             dls = load_data(self.spec['data'], self.root, **{'bs':preset_of(arch, preset)['bs'], 'on_error':'skip', 'progress':self.progress, **load})
-            train(dls, arch, preset, folder, self.epochs, self.seed, say=self.stage.say, progress=self.progress, **kw)
+            train(dls, arch, preset, folder, self.epochs, self.seed, say=self.stage.log, progress=self.progress, **kw)
         return folder/'best.safetensors'
     tr,va = self.drawn
     preset = self.spec['small']
     epochs = self.epochs or preset_of(file_stem(name), preset)['epochs']
-    return self.stage(f'{name}-{self.data}', f'{name} trained for {epochs} epochs', _trained(MODELS[name], preset, name, tr, va, self.seed, epochs, self.progress), 'learner', (tr,va), '.safetensors', preset=preset, seed=self.seed, epochs=epochs)
+    return self.stage(f'{name}-{self.data}', f'{name} trained for {epochs} epochs', _trained(MODELS[name], preset, name, tr, va, self.seed, epochs, self.progress), ('learner','data.loaders','models.i3d','models.clstm'), (tr,va), '.safetensors', preset=preset, seed=self.seed, epochs=epochs)
 
 @patch(as_prop=True)
 def files(self:Study):
@@ -301,7 +301,7 @@ def probs(self:Study):
     def make(p):
         with open(p, 'wb') as f: np.savez(f, **{f'{n}|{k}': v for n,both in both_ways(self.networks, getattr(self.clips, 'dataset', self.clips), self.progress).items() for k,v in enumerate(both)})
     def load():
-        with np.load(self.stage(f'probabilities-{self.data}', f'what both say of {len(self.clips)} clips, as they are and reversed', make, 'scores', (*self._after,*self.files.values()), '.npz', **self._key)) as z:
+        with np.load(self.stage(f'probabilities-{self.data}', f'what both say of {len(self.clips)} clips, as they are and reversed', make, ('classify','models.i3d','models.clstm'), (*self._after,*self.files.values()), '.npz', **self._key)) as z:
             return {n: (z[f'{n}|0'], z[f'{n}|1']) for n in self.networks}
     return self.once('probs', load)
 
@@ -335,7 +335,7 @@ def _parts(self:Study, ids, preset, **settings):
                 warnings.filterwarnings('ignore', message='the score of') # of clips under every mask: the tables count them
                 save_explanations(explain(self.networks[n], self.input(ii, n), labels=self.clips.labels[ii], truth=[self.clips.truth(i) for i in ii], name=n, preset=preset, iterations=self.iterations,
                                           desc=f'masks of {n}, {how}, {k+1} of {len(chunks)}' if self.progress else None, **self.lam, **settings), p)
-        return self.stage.parts(f'explain-{self.data}-{n}', f'{n}: {len(ids)} clips explained ({how})', make, len(chunks), 'explanation', (*self._after, self.files[n]),
+        return self.stage.parts(f'explain-{self.data}-{n}', f'{n}: {len(ids)} clips explained ({how})', make, len(chunks), ('explanation','models.i3d','models.clstm'), (*self._after, self.files[n]),
                                 ids=[int(i) for i in ids], preset=preset, iterations=self.iterations, **self.lam, **settings, **self._key)
     return self.once(('parts', tuple(ids), how), lambda: {n: of(n) for n in self.networks})
 
@@ -382,7 +382,7 @@ def windows(self:Study)->dict: # name -> dict of window (n,T), loss (n,)
         def make(k, p):
             best = search_windows(self.networks[n], self.input(chunks[k], n), desc=f'every window, {n}, {k+1} of {len(chunks)}' if self.progress else None, **self.lam)
             with open(p, 'wb') as f: np.savez(f, window=best.mask, loss=best.loss['loss'])
-        fs = self.stage.parts(f'windows-{self.data}-{n}', f'{n}: best of all windows of {len(ids)} clips', make, len(chunks), 'masks.search', (*self._after, self.files[n]), ids=ids.tolist(), **self.lam, **self._key)
+        fs = self.stage.parts(f'windows-{self.data}-{n}', f'{n}: best of all windows of {len(ids)} clips', make, len(chunks), ('masks.search','models.i3d','models.clstm'), (*self._after, self.files[n]), ids=ids.tolist(), **self.lam, **self._key)
         return {k: np.concatenate([np.load(f)[k] for f in fs]) for k in ('window','loss')}
     return self.once('windows', lambda: {n: of(n) for n in self.networks})
 
@@ -453,8 +453,8 @@ def figure_files(self:Study)->list: # of paths
     def draw(p):
         p.mkdir()
         for letter,_,es in figs: write_figure(p/f'fig{n}-{letter}', *es)
-    made = self.once('figures', lambda: self.stage(f'figures-{self.data}', f'{len(figs)} sequences as GIF and MP4', draw, 'figures', self.kept(), clips=[said for _,said,_ in figs]))
-    out = [self.out/'figures'/f.name for f in sorted(made.iterdir())]
+    made = self.once('figures', lambda: self.stage(f'figures-{self.data}', f'{len(figs)} sequences as GIF and MP4', draw, 'pages', self.kept(), clips=[said for _,said,_ in figs]))
+    out = [self.out/'figures'/f.name for f in sorted(made.glob('[!.]*'))]
     for f in out:
         with writing(f) as tmp: shutil.copy(made/f.name, tmp)
     return out
