@@ -26,7 +26,7 @@ from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 from .cache import FrameCache, clip_key
-from ..video import PICTURES, VideoError, probe, read_frames
+from ..video import IMAGES, VideoError, probe, read_frames
 
 # %% ../../nbs/11_data.clips.ipynb #27c0db58
 class Clips(torch.utils.data.Dataset):
@@ -221,7 +221,7 @@ def find_clips(
     "Video files, and folders that hold pictures"
     def is_clip(p):
         if p.name.startswith('.'): return False
-        return any(q.suffix.lower() in PICTURES for q in p.iterdir()) if p.is_dir() else p.suffix.lower() in VIDEOS
+        return any(q.suffix.lower() in IMAGES for q in p.iterdir()) if p.is_dir() else p.suffix.lower() in VIDEOS
     return sorted((p for p in Path(folder).iterdir() if is_clip(p)), key=lambda p: p.name)
 
 # %% ../../nbs/11_data.clips.ipynb #1b0905fc
