@@ -8,7 +8,7 @@ Docs: https://interpvid.github.io/interpvid/paper.ablations.html.md"""
 __all__ = ['COMPARED', 'BASELINES', 'CAM_VARIANTS', 'STARTS', 'network_input', 'search_all', 'by_settings', 'settings_table',
            'conclusions_by', 'baselines', 'baseline_table', 'cam_variants', 'cam_table', 'start_table']
 
-# %% ../../nbs/94_paper.ablations.ipynb #a2944915
+# %% ../../nbs/94_paper.ablations.ipynb #76b6502f
 import numpy as np
 import pandas as pd
 
@@ -16,16 +16,16 @@ from ..cam import CAM_PRESETS, gradcam
 from ..core import to_batch
 from ..device import device_of
 from ..masks.perturb import HALF_FROZEN, MaskRange
-from ..masks.scores import mask_scores
+from ..masks.scores import drop_difference, drop_ratio, mask_scores
 from ..masks.search import search_windows
-from ..metrics import blob_stats, drop_difference, drop_ratio, tiou
+from ..metrics import blob_stats, tiou
 from .claims import conclusions
 from .experiment import (
     CHUNK, Step, choose_clips, explain_all, explain_batches, explained_folders, load_clips, load_networks,
     measure_all, network_files, network_key, remember, run, train_all)
 from ..tables import CONTROL
 
-# %% ../../nbs/94_paper.ablations.ipynb #e511581a
+# %% ../../nbs/94_paper.ablations.ipynb #288063f4
 def network_input(exp,
     ids,     # indices of clips
     network, # label of a network
@@ -45,7 +45,7 @@ def _search_step(exp, network):
     return Step(f'windows-{exp.dataset.key}-{network}', f'{network}: best of all windows of {len(ids)} clips', make,
                 ('masks.search',*modules), inputs, '.npz', len(chunks), dict(key, ids=ids.tolist(), **exp.lam))
 
-# %% ../../nbs/94_paper.ablations.ipynb #4cfa7014
+# %% ../../nbs/94_paper.ablations.ipynb #016d329a
 @remember
 def search_all(exp)->dict: # label -> dict of window (n,T), loss (n,)
     "The best of all windows for each clip of the ablations, by trying all"
@@ -54,7 +54,7 @@ def search_all(exp)->dict: # label -> dict of window (n,T), loss (n,)
     files = {n: run(exp, _search_step(exp, n)) for n in network_files(exp)}
     return {n: {key: joined(fs, key) for key in ('window','loss')} for n,fs in files.items()}
 
-# %% ../../nbs/94_paper.ablations.ipynb #2c01a64f
+# %% ../../nbs/94_paper.ablations.ipynb #e7795534
 COMPARED = 'paper','released-pytorch','released-tf','fast' # of `MASK_PRESETS`
 
 def _counted(stats): return stats[~stats['class'].isin(CONTROL)]
@@ -69,7 +69,7 @@ def by_settings(exp)->dict: # preset -> `measure_all` of the clips of the ablati
         return stats.assign(**{'above best':stats['loss']-[best[k] for k in zip(stats['model'], stats['clip'])]})
     return {preset: measured(preset) for preset in COMPARED}
 
-# %% ../../nbs/94_paper.ablations.ipynb #86280efe
+# %% ../../nbs/94_paper.ablations.ipynb #facd5da5
 def settings_table(
     stats, # from `by_settings`
 )->pd.DataFrame: # a row for each network and setting
@@ -84,14 +84,14 @@ def settings_table(
     table = pd.DataFrame(rows).T.rename_axis(['model','settings'])
     return table.sort_index(level='model', sort_remaining=False, ascending=False, kind='stable')
 
-# %% ../../nbs/94_paper.ablations.ipynb #4d525525
+# %% ../../nbs/94_paper.ablations.ipynb #6913c634
 def conclusions_by(
     stats, # dict of setting -> `measure_all`
 )->dict:   # setting -> `conclusions`
     "The paper's statements under each setting"
     return {preset: conclusions(s) for preset,s in stats.items()}
 
-# %% ../../nbs/94_paper.ablations.ipynb #7bcbe43c
+# %% ../../nbs/94_paper.ablations.ipynb #302bb1e2
 BASELINES = {'the clip':MaskRange(), 'half-frozen':HALF_FROZEN} # what counts as the clip without a mask
 
 def _score_baselines(exp, ids, network, es):
@@ -104,12 +104,13 @@ def _score_baselines(exp, ids, network, es):
 
 def _baselines_step(exp):
     def make(path):
-        tables = [t for ids,of in explain_batches(exp) for n,es in of.items() for t in _score_baselines(exp, ids, n, es)]
+        batches = [(ids, n, es) for ids,of in explain_batches(exp) for n,es in of.items()]
+        tables = [t for batch in batches for t in _score_baselines(exp, *batch)]
         pd.concat(tables, ignore_index=True).to_parquet(path)
     what = f'{len(choose_clips(exp))} clips beside half-frozen ones'
     return Step(f'baselines-{exp.dataset.key}', what, make, ('masks.scores',), explained_folders(exp), '.parquet')
 
-# %% ../../nbs/94_paper.ablations.ipynb #4f502e25
+# %% ../../nbs/94_paper.ablations.ipynb #b8b7b7c7
 def baselines(exp)->pd.DataFrame: # for each network, baseline and clip: OS, FS, RS, pred, both drops
     "Scores of the same masks, beside the clip as it is and beside the half-frozen one"
     scores = pd.read_parquet(run(exp, _baselines_step(exp)))
@@ -129,7 +130,7 @@ def baseline_table(
             'drop difference':g['drop difference'].mean()}
     return pd.DataFrame(rows).T.rename_axis(['model','original'])
 
-# %% ../../nbs/94_paper.ablations.ipynb #46a949a2
+# %% ../../nbs/94_paper.ablations.ipynb #3eba148f
 CAM_VARIANTS = {
     **{name: dict(preset=name) for name in CAM_PRESETS},
     'paper, of the probability':     dict(preset='paper', of='prob'),
@@ -148,13 +149,14 @@ def _blobs_of_variants(exp, ids, network, es):
 def _cams_step(exp):
     ids = choose_clips(exp, ablation=True)
     def make(path):
-        rows = [r for ii,of in explain_batches(exp, ids) for n,es in of.items() for r in _blobs_of_variants(exp, ii, n, es)]
+        batches = [(some, n, es) for some,of in explain_batches(exp, ids) for n,es in of.items()]
+        rows = [row for batch in batches for row in _blobs_of_variants(exp, *batch)]
         pd.DataFrame(rows).to_parquet(path)
     what = f'{len(ids)} clips under {len(CAM_VARIANTS)} variants of Grad-CAM'
     return Step(f'cams-{exp.dataset.key}', what, make, ('cam','metrics'), explained_folders(exp), '.parquet',
                 settings=dict(variants=CAM_VARIANTS, ids=ids.tolist()))
 
-# %% ../../nbs/94_paper.ablations.ipynb #0cfda703
+# %% ../../nbs/94_paper.ablations.ipynb #6d358fb6
 def cam_variants(exp)->pd.DataFrame: # for each variant, network and clip the blob statistics
     "Blobs of the same clips under each variant of Grad-CAM"
     return pd.read_parquet(run(exp, _cams_step(exp)))
@@ -166,7 +168,7 @@ def cam_table(
     columns = ['blob count','blob size','centre distance']
     return _counted(blobs).groupby(['variant','model'], sort=False)[columns].mean()
 
-# %% ../../nbs/94_paper.ablations.ipynb #0d612d5a
+# %% ../../nbs/94_paper.ablations.ipynb #e35177c2
 STARTS = {'central':{}, 'random, seed 0':dict(start='random', seed=0), 'random, seed 1':dict(start='random', seed=1),
           'best window':dict(start='window')}
 
