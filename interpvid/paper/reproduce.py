@@ -7,7 +7,7 @@ Docs: https://interpvid.github.io/interpvid/paper.reproduce.html.md"""
 # %% auto #0
 __all__ = ['TABLES', 'ABLATIONS', 'experiment_tables', 'ablation_tables', 'check_out', 'count_stages', 'reproduce']
 
-# %% ../../nbs/96_paper.reproduce.ipynb #a332b92d
+# %% ../../nbs/96_paper.reproduce.ipynb #dc54678b
 import shutil
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ from ..registry import DATASETS, NETWORKS
 from ..runs import Stages
 from ..tables import heat_table, overlap_table, paired_table, table2
 
-# %% ../../nbs/96_paper.reproduce.ipynb #ec8cbe30
+# %% ../../nbs/96_paper.reproduce.ipynb #c00f3803
 def experiment_tables(exp)->dict: # name -> DataFrame
     "Tables 1 and 2 of one dataset, and what stands behind them"
     stats = measure_all(exp)
@@ -45,7 +45,7 @@ def ablation_tables(exp)->dict: # name -> DataFrame
     return {'settings':settings_table(by), 'by setting':pd.concat(conclusions_by(by), names=['settings']),
             'baselines':baseline_table(baselines(exp)), 'cams':cam_table(cam_variants(exp)), 'starts':start_table(exp)}
 
-# %% ../../nbs/96_paper.reproduce.ipynb #d4f2dbd2
+# %% ../../nbs/96_paper.reproduce.ipynb #bea94d83
 TABLES = 'table1','classes','table2','paired','filter','blobs','conclusions','overlap','heat'
 ABLATIONS = 'settings','by-setting','baselines','cams','starts'
 
@@ -65,7 +65,7 @@ def check_out(
     for path in (out/'index.html', out/'settings.json', *ablations, *(p for e in experiments for p in _results(e))):
         check_replaceable(path, ours=True)
 
-# %% ../../nbs/96_paper.reproduce.ipynb #817ef778
+# %% ../../nbs/96_paper.reproduce.ipynb #bc3f3da4
 def count_stages(experiments)->int|None:
     "How many stages a run has; None where that depends on what is in folders"
     if not all(e.synthetic for e in experiments): return None
@@ -86,7 +86,7 @@ def _copy_networks(exp):
         to = exp.out/'models'/suffix(exp)[1:]/f'{keys.get(label, label)}.safetensors'
         with writing(to, ours=True) as tmp: shutil.copy(path, tmp)
 
-# %% ../../nbs/96_paper.reproduce.ipynb #9a7ec3c8
+# %% ../../nbs/96_paper.reproduce.ipynb #ed8cfc24
 def _write_all(experiments, tables, ablations, settings):
     "Networks, tables and the page, in the folder of results"
     out = experiments[0].out
@@ -105,7 +105,7 @@ def reproduce(
     epochs=None,     # passes over the training clips; None: the presets'
     per_class=None,  # at most so many clips of each class are explained; None: 10 (of people: 4), of a real dataset 150
     n_ablation=None, # and so many of these under other settings of the mask; None: 1, of a real dataset 20
-    mask_preset=DEFAULT_PRESET, # settings of the learned masks: the authors' programs', the paper's (which leave every mask where it started), or ours, which need a fraction of the work
+    mask_preset=DEFAULT_PRESET, # settings of the learned masks; the paper's leave every mask where it started
     iterations=None, # steps of mask learning; None: the preset's
     fresh=False,     # make everything anew, reuse nothing
     cache=None,      # folder of the kept stages; None: `out`/cache. Runs that share it share clips and networks
@@ -113,8 +113,8 @@ def reproduce(
     progress=True,   # show progress bars
     preset=None,     # of training on real datasets; None: the paper's
     training=None,   # dict: more settings of training on real datasets, see `Experiment`
-    **roots,         # folder of a dataset by its option: `ssv2=`, `kth=`; None: what its environment variable says; False: built-in clips
-)->dict:             # dataset or 'programs' -> name -> DataFrame; 'experiments': dataset -> `Experiment`; 'page': path
+    **roots,         # folder of each dataset, `ssv2=` and `kth=`; None: its environment variable; False: built-in clips
+)->dict:             # dataset or 'programs' -> name -> DataFrame; 'experiments': dataset -> `Experiment`; 'page'
     "Train on all datasets, real or built-in, explain, and write tables, figures, galleries and a page"
     start,out,stages = time.time(),Path(out),Stages(cache or Path(out)/'cache', None, fresh, log)
     settings = dict(seed=seed, scenes=scenes, valid=valid, epochs=epochs, per_class=per_class, n_ablation=n_ablation,
@@ -126,13 +126,14 @@ def reproduce(
     stages.n = count_stages(experiments)
     tables = [experiment_tables(exp) for exp in experiments]
     ablations = ablation_tables(experiments[0])
-    _write_all(experiments, tables, ablations, settings|{e.declared.option or e.data: not e.synthetic for e in experiments})
+    real = {e.declared.option or e.data: not e.synthetic for e in experiments}
+    _write_all(experiments, tables, ablations, settings|real)
     log(f"all done in {time.time()-start:.0f} s: tables, figures/, galleries and the page are in {out}; "
         f"open {out/'index.html'}")
     by_data = {e.data: t for e,t in zip(experiments, tables)}
     return dict(**by_data, programs=ablations, experiments={e.data: e for e in experiments}, page=out/'index.html')
 
-# %% ../../nbs/96_paper.reproduce.ipynb #c5fb22e4
+# %% ../../nbs/96_paper.reproduce.ipynb #2bcd6edd
 def _experiments(roots, **settings):
     "An experiment for each dataset of the page"
     options = {DATASETS.about(key).get('option') or key: key for key in main_datasets()}
