@@ -297,8 +297,6 @@ def n_cores()->int:
     "Processor cores that this process may use"
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
-_cores = n_cores # until data.synthetic takes the public name
-
 def _stamp(path):
     "Size and time of change of a file, or of each file of a folder"
     if path.is_dir(): return [[p.name, *_stamp(p)] for p in sorted(path.iterdir()) if p.is_file()]
