@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from ..files import writing
 from .actors import KTH_CLASSES, SUBJECTS, cycle_starts, draw_act
-from .clips import ArrayClips, _cores
+from .clips import ArrayClips, n_cores
 
 # %% ../../nbs/12_data.synthetic.ipynb #40f7e121
 SYNTHETIC_CLASSES = [
@@ -412,7 +412,7 @@ def _class_indices(only, classes):
 def _draw_all(jobs, workers, progress):
     "Run the jobs, in several processes where that pays"
     bar = lambda done: tqdm(done, total=len(jobs), desc='making clips', disable=not progress, leave=False)
-    if workers is None: workers = _cores()
+    if workers is None: workers = n_cores()
     if not workers or len(jobs)<48: return list(bar(map(_draw, jobs)))
     with ProcessPoolExecutor(workers) as pool: return list(bar(pool.map(_draw, jobs, chunksize=4)))
 
