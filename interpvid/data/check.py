@@ -16,8 +16,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .clips import _each, folder_items
-from .kth import _find, kth_items
-from .ssv2 import _list_file, ssv2_items
+from .kth import kth_files, kth_items
+from .ssv2 import ssv2_items, ssv2_list
 from ..video import VideoError, probe
 
 # %% ../../nbs/16_data.check.ipynb #4bdeca3d
@@ -30,8 +30,8 @@ def layout_of(
     root = Path(root)
     if root.is_file(): return 'csv'
     if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
-    if any(_list_file(root, w) for w in ('labels','train','validation','test')): return 'ssv2'
-    if (root/'00sequences.txt').is_file() or _find(root, strict=False): return 'kth'
+    if any(ssv2_list(root, w) for w in ('labels','train','validation','test')): return 'ssv2'
+    if (root/'00sequences.txt').is_file() or kth_files(root, strict=False): return 'kth'
     return 'folder'
 
 # %% ../../nbs/16_data.check.ipynb #5be7b4b6
@@ -80,7 +80,7 @@ def _same_bytes(paths, progress):
 
 def _items(root, layout):
     if layout=='ssv2':
-        there = [s for s in ('train','validation','test') if _list_file(root, s)]
+        there = [s for s in ('train','validation','test') if ssv2_list(root, s)]
         items = ssv2_items(root, there or None, on_error='skip') # None: which says what is missing
         items.left_out += [(f'{s}.json', 'this list is not there') for s in ('train','validation') if s not in there]
         return items

@@ -29,6 +29,10 @@ from .cache import FrameCache, clip_key
 from ..video import IMAGES, VideoError, probe, read_frames
 
 # %% ../../nbs/11_data.clips.ipynb #27c0db58
+def _flags(n):
+    "`n` zeros that all workers of a loader can set"
+    return torch.zeros(n, dtype=torch.uint8).share_memory_()
+
 class Clips(torch.utils.data.Dataset):
     "N labelled clips; `clips[i]` is (frames (T,H,W,3) uint8, label)"
     per_clip = 'labels','groups','names','broken' # attributes with one entry for each clip
@@ -44,7 +48,7 @@ class Clips(torch.utils.data.Dataset):
         self.labels,self.classes = np.asarray(labels, int),list(classes)
         self.groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
         self.names = [f'clip {i}' for i in range(len(labels))] if names is None else list(names)
-        self.broken = torch.zeros(len(labels), dtype=torch.uint8) # 1: could not be read
+        self.broken = _flags(len(labels)) # 1: could not be read
 
     def __len__(self): return len(self.labels)
     def __getitem__(self, i): return torch.from_numpy(self.read(i)), torch.tensor(int(self.labels[i]))
@@ -297,8 +301,6 @@ def n_cores()->int:
     "Processor cores that this process may use"
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
-_cores = n_cores # until data.synthetic takes the public name
-
 def _stamp(path):
     "Size and time of change of a file, or of each file of a folder"
     if path.is_dir(): return [[p.name, *_stamp(p)] for p in sorted(path.iterdir()) if p.is_file()]
@@ -319,8 +321,7 @@ class FileClips(Clips):
         super().__init__(labels, items.classes, names=[i.name or i.path.name for i in items])
         self.items,self.cache = items,cache
         self.sampling = dict(n=n, size=tuple(size) if size else None, resize=resize)
-        # 1: could not be read; 1: seen in the cache. Both are written by all workers
-        self.broken,self.kept = (torch.zeros(len(items), dtype=torch.uint8).share_memory_() for _ in range(2))
+        self.kept = _flags(len(items)) # 1: seen in the cache
 
     def read(self, i)->np.ndarray:
         item = self.items[i]
