@@ -389,7 +389,7 @@ def test_quarto_makes_the_site_where_it_is(small):
     assert 'render' in (small / 'quarto.log').read_text()
     made = (small / '_proc' / '61_metrics.ipynb').read_text()
     assert 'kept' in made and 'widget' not in made and 'iopub' not in made and 'output-file: metrics.html' in made
-    assert 'metrics.html#drop_ratio' in (small / '_proc' / 'index.ipynb').read_text()
+    assert 'masks.scores.html#drop_ratio' in (small / '_proc' / 'index.ipynb').read_text()
     assert not list(small.rglob('ran')) and (small / 'nbs' / 'nbdev.yml').read_text() == (NBS / 'nbdev.yml').read_text()
 
 

@@ -12,8 +12,10 @@ __all__ = ['SETTINGS', 'CAM_VARIANTS', 'STARTS', 'by_settings', 'settings_table'
 import numpy as np, pandas as pd
 
 from ..cam import CAM_PRESETS, gradcam
+from ..masks.perturb import HALF_FROZEN, MaskRange
 from ..masks.scores import mask_scores
-from ..metrics import blob_stats, drop_difference, drop_ratio, tiou
+from ..masks.scores import drop_difference, drop_ratio
+from ..metrics import blob_stats, tiou
 from ..tables import CONTROL
 from .claims import conclusions
 
@@ -62,8 +64,8 @@ def baselines(
         for ii,of in study.batches():
             for n,es in of.items():
                 x,m,t = study.input(ii, n),np.stack([e.mask for e in es]),[e.target for e in es]
-                for name,off in ('the clip',0.),('half-frozen',.5):
-                    s = mask_scores(study.networks[n], x, m, t, off=off)[['OS','FS','RS','pred']]
+                for name,r in ('the clip',MaskRange()),('half-frozen',HALF_FROZEN):
+                    s = mask_scores(study.networks[n], x, m, t, mask_range=r)[['OS','FS','RS','pred']]
                     rows.append(s.assign(model=n, baseline=name, clip=ii, **{'class':[e.classes[e.label] for e in es]}))
         pd.concat(rows, ignore_index=True).to_parquet(p)
     s = pd.read_parquet(study.stage(f'baselines-{study.data}', f'{len(study.ids())} clips beside half-frozen ones', make, ('masks.scores','models.i3d','models.clstm'), study.kept(), '.parquet'))
