@@ -1,6 +1,7 @@
 "Runs that are killed, resumed, shared among processes; the numbers that come out of them."
 
 import json, math, os, re, signal, subprocess, sys, time
+from functools import partial
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
@@ -11,10 +12,21 @@ from interpvid.core import seed_everything
 from interpvid.data.clips import ArrayClips
 from interpvid.data.loaders import clip_dls
 from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips, synthetic_dls
-from interpvid.learner import PRESETS, NoValidation, clstm_learner, i3d_learner, load_state, preset_of, run_epoch
+from interpvid.learner import (
+    PRESETS,
+    NoValidation,
+    clstm_learner,
+    i3d_learner,
+    load_state,
+    make_learner,
+    preset_of,
+    run_epoch,
+)
 from interpvid.models.checkpoints import load_model
+from interpvid.models.i3d import I3D
 from interpvid.classify import class_metrics, class_table, predict
-from interpvid.training import evaluate
+from interpvid.registry import NETWORKS, Network, register
+from interpvid.training import evaluate, train
 from videos import by_opencv, numbered
 
 SMALL = dict(width=0.0625)
@@ -51,7 +63,7 @@ def stopping(epoch, batch):
     return Unplug()
 
 
-# -- presets -------------------------------------------------------------------------------------------------------------
+# -- presets ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     'name,epochs,wd,opt',
     [
@@ -82,24 +94,31 @@ def test_a_preset_is_printed_and_an_unknown_one_named(dls, capsys):
         i3d_learner(dls, 'smal')
 
 
-@pytest.mark.parametrize(
-    'make,preset', [(i3d_learner, 'something'), (clstm_learner, 'something'), (clstm_learner, 'released-tf')]
-)
-def test_decay_is_what_the_program_does(dls, make, preset):
-    "One step without a gradient: L2 does nothing to SGD's direction but shrink; per step shrinks by wd whatever the rate"
-    p = {**PRESETS[f"{'i3d' if make is i3d_learner else 'clstm'}-{preset}"], 'wd': 1e-2}
-    from interpvid.learner import _optimizer
+class Ones(nn.Module):
+    "A network with three weights, all one"
 
-    w = nn.Parameter(torch.ones(3))
-    opt = _optimizer(p)[0]([w], lr=p['lr'])
+    def __init__(self, n_classes):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+
+@pytest.mark.parametrize('arch,preset', [('i3d', 'something'), ('clstm', 'something'), ('clstm', 'released-tf')])
+def test_decay_is_what_the_program_does(dls, arch, preset):
+    "One step without a gradient: by L2 Adam steps by the rate, `per step` shrinks by wd at any rate"
+    learn = make_learner(Ones, dls, {**preset_of(arch, preset), 'wd': 1e-2, 'model': {}})
+    learn.create_opt()
+    w = learn.model.w
     w.grad = torch.zeros(3)
-    opt.step()
+    learn.opt.step()
+    p = learn.preset
     want = {'L2': 1 - p['lr'], 'per step': 1 - 1e-2}[p['decay']]  # Adam turns any constant gradient into a step of lr
     torch.testing.assert_close(w.data, torch.full((3,), want), atol=1e-5, rtol=0)
 
 
 def test_the_rate_is_halved_on_a_plateau(dls, tmp_path, monkeypatch):
-    "No accuracy is better by more than 1 than the first, so two epochs later the rate falls, and two epochs later again; also where a run was broken in between"
+    """No accuracy is better by more than 1 than the first: the rate falls two epochs later, and again after two more.
+
+    Also where the run was stopped in between."""
     monkeypatch.setitem(
         PRESETS,
         'i3d-flat',
@@ -111,7 +130,7 @@ def test_the_rate_is_halved_on_a_plateau(dls, tmp_path, monkeypatch):
     assert np.allclose(rates, [0.008, 0.008, 0.008, 0.004, 0.004, 0.002])
 
 
-# -- resuming ------------------------------------------------------------------------------------------------------------
+# -- resuming ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     'make,preset,kw',
     [
@@ -247,7 +266,7 @@ def test_a_run_of_the_first_edition_goes_on(dls, tmp_path):
     with pytest.raises(Stop):
         run(tmp_path / 'old', stopping(1, 2))
     state = load_state(tmp_path / 'old' / 'state.pt')
-    assert (state['epoch'], state['batch']) == (1, 2)
+    assert (state['epoch'], state['batch']) == (1, 3)
     torch.save(first_edition(state), tmp_path / 'old' / 'state.pt')
     again = run(tmp_path / 'old')
     np.testing.assert_allclose(rows(tmp_path / 'old'), rows(tmp_path / 'whole'), rtol=1e-5)
@@ -361,7 +380,7 @@ def test_a_loss_that_is_no_number_stops_the_training(dls, tmp_path, monkeypatch)
     assert not (tmp_path / 'b' / 'state.pt').exists() and (tmp_path / 'a' / 'state.pt').read_bytes() == kept
 
 
-# -- several processes ---------------------------------------------------------------------------------------------------
+# -- several processes ------------------------------------------------------------------------------
 def torchrun(n, *args):
     r = subprocess.run(
         [
@@ -412,7 +431,7 @@ def test_two_processes_train_one_network_and_count_each_clip_once(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / 'run' / 'table1.csv', index_col=0), a, rtol=1e-6)
 
 
-# -- scores --------------------------------------------------------------------------------------------------------------
+# -- scores -----------------------------------------------------------------------------------------
 def test_table_1_is_what_sklearn_says(dls):
     from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
@@ -500,7 +519,7 @@ def test_clips_that_cannot_be_read_are_left_out_of_the_numbers(tmp_path):
     )
 
 
-# -- the command ---------------------------------------------------------------------------------------------------------
+# -- the command ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     'args,why',
     [
@@ -555,6 +574,21 @@ def test_train_on_a_folder_of_videos_and_evaluate(tmp_path, capsys):
         main(['evaluate', str(tmp_path / 'r' / 'best.safetensors'), *common]) == 0
         and 'I3D, reversed' in capsys.readouterr().out
     )
+
+
+def test_a_third_network_is_reported_by_its_own_name(dls, tmp_path, monkeypatch):
+    "The first edition called every network that is not I3D 'C-LSTM'"
+    monkeypatch.setattr(NETWORKS, 'loaded', dict(NETWORKS.loaded))
+    preset = {**preset_of('i3d', 'small'), 'epochs': 1}
+    register(Network('slim', 'Slim I3D', partial(I3D, **SMALL), {'mine': preset}, modules=('models.i3d',)))
+    lines = []
+    got = train(dls, 'slim', 'mine', tmp_path, log=lines.append, progress=False)
+    assert got['table1'].index.tolist() == ['Slim I3D', 'Slim I3D, reversed'] and list(got['classes']) == ['Slim I3D']
+    assert lines[0].startswith('epoch 1: training loss') and str(tmp_path) in lines[-1]
+    with pytest.raises(ValueError, match="no preset 'small' for slim; there are mine"):
+        train(dls, 'slim', 'small', tmp_path, log=lines.append)
+    with pytest.raises(ValueError, match="no network 'fat'.*slim"):
+        train(dls, 'fat', folder=tmp_path)
 
 
 def test_evaluating_on_other_classes_or_sizes_is_refused(dls, tmp_path):

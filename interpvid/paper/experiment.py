@@ -11,7 +11,7 @@ __all__ = ['DEFAULT_PRESET', 'CHUNK', 'TINY', 'LOADING', 'results_folder', 'Expe
            'make_class_tables', 'network_key', 'explain_batches', 'explain_pairs', 'explain_all', 'explained_folders',
            'measure_all', 'measure_blobs', 'describe', 'planned']
 
-# %% ../../nbs/90_paper.experiment.ipynb #7fc8a51a
+# %% ../../nbs/90_paper.experiment.ipynb #db2778db
 import hashlib
 import inspect
 import os
@@ -26,7 +26,7 @@ import pandas as pd
 from fastcore.basics import patch
 from IPython.display import Markdown
 
-# %% ../../nbs/90_paper.experiment.ipynb #69dda38f
+# %% ../../nbs/90_paper.experiment.ipynb #5bb02000
 from ..classify import both_ways, class_table, table1
 from ..explanation import explain, load_explanations, save_explanations
 from ..models.checkpoints import load_model
@@ -35,7 +35,7 @@ from ..runs import Stages, function_code
 from ..tables import BLOB_VARIANTS, CONTROL, blob_table, clip_stats
 from ..training import load_data, train, train_on_clips
 
-# %% ../../nbs/90_paper.experiment.ipynb #5fe385ed
+# %% ../../nbs/90_paper.experiment.ipynb #ea17ac6a
 def _checkout():
     "The checkout that the working folder lies in; None where it lies in none"
     here = Path.cwd()
@@ -47,7 +47,7 @@ def results_folder()->Path:
     if at := os.environ.get('INTERPVID_RESULTS'): return Path(at).expanduser()
     return Path(os.path.relpath((_checkout() or Path.cwd())/'results')) # short, and the same on every machine
 
-# %% ../../nbs/90_paper.experiment.ipynb #2ba47703
+# %% ../../nbs/90_paper.experiment.ipynb #bdd7976d
 DEFAULT_PRESET = 'released-pytorch' # of the paper's text and the two programs, the one under which masks move
 CHUNK = 24 # clips that are explained and kept at a time
 
@@ -72,7 +72,7 @@ class Experiment:
     training:dict=field(default_factory=dict) # more for it: `n`, `size`, `bs`, `num_workers`, `patience`, …
     def __post_init__(self): _set_up(self)
 
-# %% ../../nbs/90_paper.experiment.ipynb #4118df4d
+# %% ../../nbs/90_paper.experiment.ipynb #ab759878
 def _folder_of(declared, root):
     "The folder of a real dataset; None for built-in clips"
     if root is None: root = os.environ.get(declared.env or '')
@@ -99,7 +99,7 @@ def _default_settings(self):
     for k in 'scenes','valid':
         if getattr(self, k) is None and self.drawn: setattr(self, k, getattr(self.drawn, k))
 
-# %% ../../nbs/90_paper.experiment.ipynb #626eb9fb
+# %% ../../nbs/90_paper.experiment.ipynb #cda7afff
 def _check_settings(self):
     "Refuse what cannot work"
     for k in 'scenes','valid','per_class','n_ablation','epochs','iterations':
@@ -122,7 +122,7 @@ def _set_up(self):
     self.lam = dict(zip(('lam1','lam2'), self.dataset.lam))
     self.memory = {} # what functions gave, see `remember`
 
-# %% ../../nbs/90_paper.experiment.ipynb #a76a367e
+# %% ../../nbs/90_paper.experiment.ipynb #135c6627
 TINY = dict(scenes=2, valid=12, epochs=1, per_class=1, n_ablation=1, iterations=2)
 
 def tiny_folder()->Path:
@@ -136,7 +136,7 @@ def tiny_experiment(
     "An experiment of a minute, on built-in clips, which learns nothing"
     return Experiment(data, False, tiny_folder(), **{**TINY, 'progress':False, **settings})
 
-# %% ../../nbs/90_paper.experiment.ipynb #e9b15d0d
+# %% ../../nbs/90_paper.experiment.ipynb #8b25d38e
 @dataclass
 class Step:
     "Something that is made once and kept"
@@ -160,7 +160,7 @@ def run(exp, step):
     if step.parts: return exp.stages.parts(step.name, step.what, step.make, step.parts, **how)
     return exp.stages(step.name, step.what, step.make, **how)
 
-# %% ../../nbs/90_paper.experiment.ipynb #c673d247
+# %% ../../nbs/90_paper.experiment.ipynb #546e2456
 def remember(f):
     "Keep what `f(exp, …)` gives as long as the experiment lives"
     @wraps(f)
@@ -170,7 +170,7 @@ def remember(f):
         return exp.memory[key]
     return remembered
 
-# %% ../../nbs/90_paper.experiment.ipynb #40712b5d
+# %% ../../nbs/90_paper.experiment.ipynb #e8d0ad2b
 def _module_of(f):
     "The module of the package that a function comes from, as a tuple; empty where it is not ours"
     while isinstance(f, partial): f = f.func
@@ -195,7 +195,7 @@ def draw_clips(exp, part)->Path:
     "The folder of the built-in clips to train on ('train') or to evaluate on ('valid')"
     return run(exp, _draw_step(exp, part))
 
-# %% ../../nbs/90_paper.experiment.ipynb #6240e0f3
+# %% ../../nbs/90_paper.experiment.ipynb #65ef0c2a
 @remember
 def look(exp):
     "What the folder of a real dataset holds, as a `DatasetStatus`"
@@ -223,7 +223,7 @@ def _same_shape(shapes):
                          "so they cannot be asked about the same ones")
     return tuple(next(iter(shapes.values())))
 
-# %% ../../nbs/90_paper.experiment.ipynb #b0bcb0f9
+# %% ../../nbs/90_paper.experiment.ipynb #f4cf13ac
 @remember
 def load_clips(exp):
     "The clips that are evaluated"
@@ -249,7 +249,7 @@ def choose_clips(exp,
     if ablation: classes = [c for c in classes if clips.classes[c] not in CONTROL]
     return pick_per_class(clips.labels, exp.n_ablation if ablation else exp.per_class, classes)
 
-# %% ../../nbs/90_paper.experiment.ipynb #97c69643
+# %% ../../nbs/90_paper.experiment.ipynb #81491f16
 def _train_drawn_step(exp, network):
     "A network trained on the built-in clips"
     preset = exp.drawn.preset
@@ -263,7 +263,7 @@ def _train_drawn_step(exp, network):
                 settings=dict(preset=network.presets[preset], seed=exp.seed, epochs=epochs,
                               build=_own_code(network.build)))
 
-# %% ../../nbs/90_paper.experiment.ipynb #58e643d8
+# %% ../../nbs/90_paper.experiment.ipynb #f61eea70
 LOADING = 'n','size','bs','num_workers' # settings of `training` that are for loading clips
 
 def _train_on_dataset(exp, network, folder, fresh):
@@ -294,7 +294,7 @@ def _train_real_step(exp, network):
 
 def _digest(x): return hashlib.sha256(repr(x).encode()).hexdigest()[:16]
 
-# %% ../../nbs/90_paper.experiment.ipynb #a43b0c62
+# %% ../../nbs/90_paper.experiment.ipynb #cfe7be00
 def _train_step(exp, network):
     return (_train_drawn_step if _uses_drawn_networks(exp) else _train_real_step)(exp, network)
 
@@ -322,7 +322,7 @@ def load_networks(exp)->dict: # label -> network
                              f"the clips have {len(clips.classes)} ({', '.join(clips.classes[:2])} …)")
     return nets
 
-# %% ../../nbs/90_paper.experiment.ipynb #1daa5479
+# %% ../../nbs/90_paper.experiment.ipynb #e9163688
 def _clips_key(exp):
     "What tells the evaluated clips from others, for stages that rest on them: (inputs, settings)"
     if exp.synthetic: return (path_of(exp, _draw_step(exp, 'valid')),),{}
@@ -348,7 +348,7 @@ def predict_all(exp)->dict: # label -> (probabilities (N,K) of the clips as they
     with np.load(run(exp, _predict_step(exp))) as z:
         return {n: (z[f'{n}|0'], z[f'{n}|1']) for n in network_files(exp)}
 
-# %% ../../nbs/90_paper.experiment.ipynb #aade0d66
+# %% ../../nbs/90_paper.experiment.ipynb #975b8bd7
 def make_table1(exp)->pd.DataFrame:
     "F1 and accuracy of all networks, as they are and reversed (paper, Table 1)"
     clips = load_clips(exp)
@@ -361,7 +361,7 @@ def make_class_tables(exp)->dict: # label -> a row for each class
     clips = load_clips(exp)
     return {n: class_table(*both, clips.labels, clips.classes) for n,both in predict_all(exp).items()}
 
-# %% ../../nbs/90_paper.experiment.ipynb #04e4623d
+# %% ../../nbs/90_paper.experiment.ipynb #e347383d
 def _explain_chunk(exp, network, ids, desc, **settings):
     "The explanations of a few clips"
     clips = load_clips(exp)
@@ -388,7 +388,7 @@ def _explain_step(exp, network, ids, preset, **settings):
                 ('explanation',*modules), inputs, '.npz', len(chunks),
                 dict(key, ids=[int(i) for i in ids], preset=preset, iterations=exp.iterations, **exp.lam, **settings))
 
-# %% ../../nbs/90_paper.experiment.ipynb #4a1d72c0
+# %% ../../nbs/90_paper.experiment.ipynb #f94449c4
 @remember
 def _explained_files(exp, ids, preset, settings): # ids: a tuple; settings: a tuple of pairs
     "label -> files of explanations, `CHUNK` clips in each"
@@ -412,7 +412,7 @@ def explain_batches(exp,
         if not wanted.any(): continue
         yield here[wanted],{n: [e for e,w in zip(load_explanations(f), wanted) if w] for n,f in zip(files, chunk)}
 
-# %% ../../nbs/90_paper.experiment.ipynb #b8b8f306
+# %% ../../nbs/90_paper.experiment.ipynb #760a30a1
 def explain_pairs(exp,
     ids=None, preset=None, **settings, # as for `explain_batches`
 ): # yields (index of the clip, [an explanation for each network])
@@ -432,7 +432,7 @@ def explained_folders(exp)->tuple: # of paths
     files = _explained_files(exp, tuple(map(int, choose_clips(exp))), exp.masks, ())
     return tuple(fs[0].parent for fs in files.values())
 
-# %% ../../nbs/90_paper.experiment.ipynb #84008348
+# %% ../../nbs/90_paper.experiment.ipynb #a8bf11fd
 def measure_all(exp,
     ids=None, preset=None, **settings, # as for `explain_batches`
 )->pd.DataFrame: # see `clip_stats`, and columns `clip` (its index), `name`, `moved`
@@ -445,7 +445,7 @@ def measure_all(exp,
     order = list(network_files(exp))
     return stats.sort_values('model', key=lambda m: m.map(order.index), kind='stable', ignore_index=True)
 
-# %% ../../nbs/90_paper.experiment.ipynb #2bf74c52
+# %% ../../nbs/90_paper.experiment.ipynb #f095541c
 def _blobs_step(exp):
     ids = choose_clips(exp, ablation=not exp.synthetic) # of a real dataset a few clips are enough
     def make(path): blob_table(sum(explain_all(exp, ids).values(), [])).reset_index().to_parquet(path)
@@ -456,7 +456,7 @@ def measure_blobs(exp)->pd.DataFrame: # see `blob_table`
     "Blob statistics by several detectors"
     return pd.read_parquet(run(exp, _blobs_step(exp))).set_index(['detector','model'])
 
-# %% ../../nbs/90_paper.experiment.ipynb #df1a2232
+# %% ../../nbs/90_paper.experiment.ipynb #020fdb23
 def _say_drawn(exp):
     d,(T,H,W) = exp.drawn,exp.drawn.shape
     said = (f"**Data: built-in clips** ({d.about or d.title}): {exp.valid} to evaluate on, {T} frames of {H}×{W}; "
@@ -475,7 +475,7 @@ def describe(exp)->Markdown:
     "The data of an experiment, in words"
     return Markdown((_say_drawn if exp.synthetic else _say_real)(exp))
 
-# %% ../../nbs/90_paper.experiment.ipynb #e1c11a54
+# %% ../../nbs/90_paper.experiment.ipynb #0d88aa35
 def planned(exp)->dict: # what -> path
     "The main stages, and where they are or would be"
     steps = [_draw_step(exp, part) for part in ('train','valid')] if _uses_drawn_networks(exp) else []
