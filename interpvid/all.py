@@ -7,7 +7,7 @@ Docs: https://interpvid.github.io/interpvid/all.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/all.ipynb #f55ec937
+# %% ../nbs/all.ipynb #a105962e
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-# %% ../nbs/all.ipynb #a2364ad7
+# %% ../nbs/all.ipynb #408f9532
 from .core import STATS, seed_everything, to_batch, to_frames
 from .data.clips import folder_items
 from .data.kth import KTH_CLASSES, kth_dls, kth_items
@@ -25,7 +25,7 @@ from .data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items
 from .data.synthetic import HOLDING, LEFT, REVERSED, RIGHT, SYNTHETIC_CLASSES, make_clips, synthetic_dls
 from .video import probe, read_frames, sample_indices, write_video
 
-# %% ../nbs/all.ipynb #eeb79a78
+# %% ../nbs/all.ipynb #9fc6e700
 from .classify import table1
 from .learner import clstm_learner, i3d_learner, preset_of
 from .models.adapters import wrap
@@ -34,16 +34,17 @@ from .models.clstm import CLSTM
 from .models.i3d import I3D
 from .training import evaluate, train
 
-# %% ../nbs/all.ipynb #465cdfeb
+# %% ../nbs/all.ipynb #94478037
 from .cam import gradcam
 from .explanation import Explanation, explain, load_explanations, save_explanations
 from .masks.learn import MASK_PRESETS, learn_masks
+from .masks.loss import as_text
 from .masks.perturb import freeze, reverse
 from .masks.scores import mask_scores
 from .masks.search import search_windows
 from .metrics import expected_tiou, tiou
 
-# %% ../nbs/all.ipynb #49188b24
+# %% ../nbs/all.ipynb #0037de4a
 from .gallery import gallery_html, write_gallery
 from .pages import figure_columns
 from .stats import boot_ci, paired_ci
@@ -51,7 +52,7 @@ from .tables import CONTROL, overlap_table, paired_table, table2
 from .viz import film_strip, overlay, picture, scrub_html
 from .widgets import Browser, Painter, Scrubber
 
-# %% ../nbs/all.ipynb #fcd9e7d8
+# %% ../nbs/all.ipynb #58ead56a
 from .paper.claims import PAPER_TABLE1, PAPER_TABLE2, conclusions
 from .paper.experiment import (
     Experiment, choose_clips, describe, explain_all, explain_pairs, load_clips, load_networks, make_class_tables,
@@ -59,5 +60,5 @@ from .paper.experiment import (
 from .paper.page import figure_table, make_gallery, show_figure, write_figures
 from .paper.reproduce import reproduce
 
-# %% ../nbs/all.ipynb #9896cb06
+# %% ../nbs/all.ipynb #354ef94a
 __all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself

@@ -52,7 +52,6 @@ class Network:
     label:str              # its name in tables and figures
     build:Callable         # (n_classes, …) -> a model (B,C,T,H,W) -> (B,K) with `settings`
     presets:dict=field(default_factory=dict) # name -> settings of training, see `make_learner`
-    learner:Callable=None  # (dls, preset, …) -> fastai Learner; None: `make_learner` with `build` and a preset
     color:str='#009E73'    # in plots
     marker:str='^'
     modules:tuple=()       # modules of the package whose code decides what it computes

@@ -18,7 +18,7 @@ def fresh():
 
 def test_second_call_reuses_everything(full):
     lines = []
-    reproduce(ROOT / 'results', ssv2=False, kth=False, say=lines.append)
+    reproduce(ROOT / 'results', ssv2=False, kth=False, log=lines.append)
     assert all('reused' in line for line in lines[:-1]) and len(lines) == STAGES + 1
     assert lines[-2].startswith(f'[{STAGES}/{STAGES}]')
 
