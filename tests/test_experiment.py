@@ -61,7 +61,8 @@ def six_files(root, subjects=(1,)):
 
 def on_things(things, out, log=lambda line: None, training=ON_DATASET, **settings):
     stages = Stages(out / 'cache', log=log)
-    return Experiment('something', things, out, preset='small', training=training, stages=stages, **{**REAL, **settings})
+    settings = dict(REAL, preset='small', training=training, stages=stages) | settings
+    return Experiment('something', things, out, **settings)
 
 
 def test_trained_on_the_dataset_where_it_is_there(things, tmp_path):
@@ -72,7 +73,8 @@ def test_trained_on_the_dataset_where_it_is_there(things, tmp_path):
     assert load_networks(exp)['I3D'].clip_shape == (16, 32, 32)
     assert len(make_table1(exp)) == 4 and len(measure_all(exp)) == 2 * len(choose_clips(exp))
     explained = {SSV2_CLASSES[load_clips(exp).labels[i]] for i in choose_clips(exp)}
-    assert explained == {SSV2_CLASSES[k] for k in (36, 37, 39, 45, 165, 168)}  # those of the paper's seven that are there
+    there = 36, 37, 39, 45, 165, 168  # of the paper's seven
+    assert explained == {SSV2_CLASSES[k] for k in there}
 
     lines = []
     again = on_things(things, tmp_path, lines.append)
@@ -86,7 +88,8 @@ def test_the_figure_shows_the_papers_own_clips_where_they_are_there(things, tmp_
     assert first[0] == 'a' and "the paper's own, 43627" in first[1]
     assert all('in the place of' in said for _, said, _ in others)
     letters = [letter for letter, *_ in (first, *others)]
-    assert 'f' not in letters and 'No clip of its class' in show_figure(exp, 'f').data  # nobody pretends to take something
+    # nobody pretends to take something
+    assert 'f' not in letters and 'No clip of its class' in show_figure(exp, 'f').data
     assert '43627' in show_figure(exp, 'a', px=32).data
     assert figure_table(exp).index.get_level_values(0).unique().tolist() == letters
     with pytest.raises(ValueError, match="no sequence 'z'"):
