@@ -249,7 +249,7 @@ def test_what_goes_wrong_is_said_and_the_widget_stays_usable(lab):
 SET = """import torch
 torch.manual_seed(0)
 a,b = (CLSTM(12, 64, stride=(4,1,1), shared_norm=False).eval() for _ in range(2))
-es = [e for n,m in dict(A=a, B=b).items() for e in explain(m, clips.frames[:3 if n=='A' else 2], labels=clips.labels, classes=SYNTHETIC_CLASSES, name=n, iterations=2)]
+es = [e for n,m in dict(A=a, B=b).items() for e in explain(m, clips.frames[:3 if n=='A' else 2], labels=clips.labels, classes=SYNTHETIC_CLASSES, stats=STATS, name=n, iterations=2)]
 b = Browser(es)
 b"""
 
