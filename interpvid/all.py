@@ -46,7 +46,7 @@ from .paper.claims import *
 from .paper.tables import *
 from .paper.plots import *
 from .widgets import Browser, Painter, Scrubber
-from .gallery import gallery, write_gallery
+from .gallery import gallery_html, write_gallery
 from .training import evaluate, load_data, train
 from .paper.experiment import SIZES, Study, results_folder
 from .paper.ablations import *

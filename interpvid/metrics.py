@@ -8,9 +8,8 @@ Docs: https://interpvid.github.io/interpvid/metrics.html.md"""
 __all__ = ['BLOB_PARAMS', 'tiou', 'expected_tiou', 'cycles_covered', 'heat_in', 'blobs', 'blob_summary', 'blob_stats']
 
 # %% ../nbs/61_metrics.ipynb #920642b8
-import cv2, numpy as np
-
-from .masks.scores import drop_difference, drop_ratio # noqa: F401 (they were here, and are found here too)
+import cv2
+import numpy as np
 
 # %% ../nbs/61_metrics.ipynb #542d9b32
 def tiou(
@@ -24,27 +23,42 @@ def expected_tiou(
     length:int, # frames of a window
     event,      # (T,) bool
 )->float:
-    "The mean overlap with `event` of all windows of that length: what one gets by not looking"
-    T = len(event)
+    "The mean overlap with `event` of all windows of that length: what a window placed at random gets"
     if length<1: return 0.
-    return float(np.mean([tiou((np.arange(T)>=a)&(np.arange(T)<a+length), event) for a in range(T-length+1)]))
+    t = np.arange(len(event))
+    windows = [(t>=a)&(t<a+length) for a in range(len(event)-length+1)]
+    return float(np.mean([tiou(w, event) for w in windows]))
 
 # %% ../nbs/61_metrics.ipynb #6715b52d
+def _check_cycles(mask, phase):
+    if mask.ndim!=1 or mask.shape!=phase.shape:
+        raise ValueError(f"cycles_covered: one mask (T,) and one phase (T,) of the same clip, "
+                         f"got {mask.shape} and {phase.shape}")
+    if not np.isin(mask, (0,1)).all():
+        raise ValueError("cycles_covered: the mask holds values between 0 and 1; cut it first, as in mask>.5")
+
+def _longest(
+    step, # (T-1,) cycles from each frame to the next, 0 where not known
+    runs, # (T-1,) bool: the steps that count
+)->float: # cycles of the run that has most
+    starts = np.flatnonzero(np.diff(runs))+1
+    return float(max(map(np.sum, np.split(np.where(runs, step, 0), starts)), default=0))
+
+# %% ../nbs/61_metrics.ipynb #1402bbc5
 def cycles_covered(
     mask,  # (T,) bool: frames that are frozen
-    phase, # (T,) cycles that have passed, of any start; falling in a clip that runs backwards; NaN where nobody is there
-)->tuple:  # cycles that the longest run of masked frames hides, cycles that the longest run of moving frames still shows; 0 where there is no such run; NaN, NaN where `phase` is NaN throughout
-    "Cycles hidden and left by a freeze mask; the longest run is the one with most cycles (paper, 5.2)"
+    phase, # (T,) cycles that have passed, of any start, falling in a reversed clip; NaN where nobody is in the frame
+)->tuple:  # most cycles in a run of masked frames, and in a run of frames left moving; NaN twice without a phase
+    "Cycles hidden and left by a freeze mask (paper, 5.2)"
     m,phase = np.asarray(mask),np.asarray(phase, float)
-    if m.ndim!=1 or m.shape!=phase.shape: raise ValueError(f"cycles_covered: one mask (T,) and one phase (T,) of the same clip, got {m.shape} and {phase.shape}")
-    if not np.isin(m, (0,1)).all(): raise ValueError("cycles_covered: the mask holds values between 0 and 1; cut it first, as in mask>.5")
+    _check_cycles(m, phase)
     if np.isnan(phase).all(): return np.nan,np.nan
     step = np.abs(np.diff(phase))
-    gone = np.isnan(step) # from each frame to the next; not seen where nobody is there
-    on = m[1:].astype(bool)                              # these steps are held still
-    seen = ~on & ~gone & ~np.r_[False, on[:-1]]          # both frames show themselves
-    def most(steps): return float(max(map(np.sum, np.split(np.where(gone|~steps, 0, step), np.flatnonzero(np.diff(steps))+1)), default=0))
-    return most(on), most(seen)
+    known = ~np.isnan(step)
+    held = m[1:].astype(bool)
+    moving = ~held & known & ~np.r_[False, held[:-1]] # both frames show themselves
+    step = np.where(known, step, 0)
+    return _longest(step, held),_longest(step, moving)
 
 # %% ../nbs/61_metrics.ipynb #058cc19f
 def heat_in(
@@ -54,54 +68,75 @@ def heat_in(
 )->tuple:   # share of the heat, share of the area; NaN where there is no frame, no box or no heat
     "Which share of a heat map lies in boxes, mean over the event frames"
     cam,inside = np.asarray(cam, float)[event],np.asarray(inside)[event]
-    all_ = cam.sum((1,2))
-    if not inside.any() or not all_.any(): return np.nan,np.nan
-    hot = all_>0
-    return ((cam*inside).sum((1,2))[hot]/all_[hot]).mean(), inside.mean((1,2)).mean()
+    total = cam.sum((1,2))
+    if not inside.any() or not total.any(): return np.nan,np.nan
+    hot = total>0
+    return ((cam*inside).sum((1,2))[hot]/total[hot]).mean(), inside.mean((1,2)).mean()
 
 # %% ../nbs/61_metrics.ipynb #1351808f
-BLOB_PARAMS = dict(minThreshold=50., maxThreshold=220., thresholdStep=10., minRepeatability=2, minDistBetweenBlobs=10.,
+BLOB_PARAMS = dict(
+    minThreshold=50., maxThreshold=220., thresholdStep=10., minRepeatability=2, minDistBetweenBlobs=10.,
     filterByColor=True, blobColor=255, filterByArea=True, minArea=25., maxArea=224.*224.,
     filterByCircularity=False, filterByConvexity=False, filterByInertia=False)
 
-def blobs(
-    cam,       # (T,H,W) in [0,1]
-    px=224,    # maps are brought to px×px pixels first
-    stretch=True, # each frame's map to all of [0,1] first; False: as it comes
-    **params,  # in place of those in `BLOB_PARAMS`
-)->list:       # per frame an array (n,3): x, y, diameter in pixels
-    "Bright blobs in each frame, by OpenCV's SimpleBlobDetector"
-    cam = np.asarray(cam, np.float32)
-    if cam.ndim!=3: raise ValueError(f"blobs: maps have to be (T,H,W), got {cam.shape}")
-    if not np.isfinite(cam).all(): raise ValueError("blobs: the maps hold values that are not finite")
+def _detector(params):
+    "OpenCV's SimpleBlobDetector with `params` in place of those in `BLOB_PARAMS`"
     p = cv2.SimpleBlobDetector_Params()
     for k,v in {**BLOB_PARAMS, **params}.items():
         if not hasattr(p, k): raise ValueError(f"blobs: OpenCV's detector has no parameter {k!r}")
         setattr(p, k, v)
-    det = cv2.SimpleBlobDetector_create(p)
-    if stretch:
-        lo,hi = cam.min((1,2), keepdims=True),cam.max((1,2), keepdims=True)
-        cam = np.where(hi>lo, (cam-lo)/np.maximum(hi-lo, 1e-12), 0)
-    # a dark rim, so that a blob at the border of the picture has an outline
-    imgs = [cv2.copyMakeBorder(cv2.resize((255*np.clip(m,0,1)).astype(np.uint8), (px,px), interpolation=cv2.INTER_LINEAR), 8,8,8,8, cv2.BORDER_CONSTANT) for m in cam]
-    return [np.array([(k.pt[0]-8, k.pt[1]-8, k.size) for k in det.detect(i)], np.float32).reshape(-1,3) for i in imgs]
+    return cv2.SimpleBlobDetector_create(p)
 
+def _checked_maps(cam):
+    cam = np.asarray(cam, np.float32)
+    if cam.ndim!=3: raise ValueError(f"blobs: maps have to be (T,H,W), got {cam.shape}")
+    if not np.isfinite(cam).all(): raise ValueError("blobs: the maps hold values that are not finite")
+    return cam
+
+# %% ../nbs/61_metrics.ipynb #f0d59f0e
+_RIM = 8 # dark pixels around a map, so that a blob at its border has an outline
+
+def _stretched(cam):
+    "Each frame's map to all of [0,1]; one that is the same everywhere becomes 0"
+    lo,hi = cam.min((1,2), keepdims=True),cam.max((1,2), keepdims=True)
+    return np.where(hi>lo, (cam-lo)/np.maximum(hi-lo, 1e-12), 0)
+
+def _image(m, px):
+    "A map (H,W) in [0,1] as bytes, px×px and the rim"
+    m = cv2.resize((255*np.clip(m, 0, 1)).astype(np.uint8), (px,px), interpolation=cv2.INTER_LINEAR)
+    return cv2.copyMakeBorder(m, _RIM, _RIM, _RIM, _RIM, cv2.BORDER_CONSTANT)
+
+def blobs(
+    cam,          # (T,H,W) in [0,1]
+    px=224,       # maps are brought to px×px pixels first
+    stretch=True, # each frame's map to all of [0,1] first; False: as it comes
+    **params,     # in place of those in `BLOB_PARAMS`
+)->list:          # per frame an array (n,3): x, y, diameter in pixels
+    "Bright blobs in each frame, by OpenCV's SimpleBlobDetector"
+    cam,detector = _checked_maps(cam),_detector(params)
+    if stretch: cam = _stretched(cam)
+    found = [detector.detect(_image(m, px)) for m in cam]
+    return [np.array([(k.pt[0]-_RIM, k.pt[1]-_RIM, k.size) for k in f], np.float32).reshape(-1,3) for f in found]
+
+# %% ../nbs/61_metrics.ipynb #13786a9c
 def blob_summary(
     found,  # from `blobs`: per frame an array (n,3)
     px=224, # as for `blobs`
-)->dict:    # 'blob count' per frame, 'blob size' (diameter, pixels), 'centre distance' (pixels), means over blobs, NaN where there is none; 'frames without a blob', share in [0,1]
-    "Blobs in numbers"
-    b,c = np.concatenate(found),(px-1)/2
-    return {'blob count':len(b)/len(found), 'blob size':b[:,2].mean() if len(b) else np.nan,
-            'centre distance':np.hypot(b[:,0]-c, b[:,1]-c).mean() if len(b) else np.nan, 'frames without a blob':float(np.mean([not len(f) for f in found]))}
+)->dict:    # blob count per frame, blob size (diameter, px), centre distance (px), frames without a blob (share)
+    "Blobs in numbers; sizes and distances are means over blobs, NaN where there is none"
+    b,centre = np.concatenate(found),(px-1)/2
+    distance = np.hypot(b[:,0]-centre, b[:,1]-centre)
+    return {'blob count':len(b)/len(found),
+            'blob size':b[:,2].mean() if len(b) else np.nan,
+            'centre distance':distance.mean() if len(b) else np.nan,
+            'frames without a blob':float(np.mean([not len(f) for f in found]))}
 
 def blob_stats(
-    cam,      # (T,H,W) in [0,1]
-    px=224,   # see `blobs`
+    cam,          # (T,H,W) in [0,1]
+    px=224,       # see `blobs`
     stretch=True, # see `blobs`
-    **params,
-)->dict:      # 'blob count' per frame, 'blob size' (diameter, pixels), 'centre distance' (pixels); means, NaN where there is no blob
+    **params,     # see `blobs`
+)->dict:          # blob count, blob size, centre distance, as in `blob_summary`
     "The paper's three blob statistics of one clip"
     s = blob_summary(blobs(cam, px, stretch, **params), px)
-    del s['frames without a blob']
-    return s
+    return {k: s[k] for k in ('blob count','blob size','centre distance')}

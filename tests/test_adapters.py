@@ -735,7 +735,7 @@ def test_outputs_that_are_no_scores_without_wrap():
         def forward(self, x):
             return dict(logits=self.conv(x).mean((2, 3, 4)))
 
-    with pytest.raises(ValueError, match=r'scores have to be \(2,K\), got dict; `wrap` brings models into that form'):
+    with pytest.raises((TypeError, ValueError), match='dict.*scores.*wrap'):
         gradcam(Net(), torch.randn(2, 3, 4, 8, 8), layer='conv')
 
 
@@ -1027,7 +1027,7 @@ def test_layers_that_cannot_be_explained(layer, says):
         (dict(time='cubic'), "time='cubic'"),
         (dict(preset='ours'), "preset='ours'; there are 'paper', 'released-pytorch', 'released-tf'"),
         (dict(normalize='stretch', relu=False), 'moves zero'),
-        (dict(bs=0), 'at least 1 at a time'),
+        (dict(bs=0), 'a whole number from 1'),
     ],
 )
 def test_settings_that_make_no_map(kw, says):

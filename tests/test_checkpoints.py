@@ -1,4 +1,7 @@
-"Files of others: equal scores, nothing half-done, errors that help. The references are written anew, layer by layer, from the programs' layouts."
+"""Files of others: equal scores, nothing half-done, errors that help. Our own: damage is noticed.
+
+The references are written anew, layer by layer, from the programs' layouts.
+"""
 
 import json, math, os, pickle, threading
 from collections import OrderedDict
@@ -37,6 +40,12 @@ def randomise(net, seed=0):
 
 def same(net):
     return {n: t.clone() for n, t in net.state_dict().items()}
+
+
+def described(net):
+    "With what a Learner hangs on a network"
+    net.classes, net.stats, net.clip_shape = list('abcde'), (0.65, 0.2), (16, 64, 64)
+    return net
 
 
 def unchanged(net, before):
@@ -203,7 +212,7 @@ def test_i3d_of_others_at_full_width(style, tmp_path):
 
 @pytest.mark.parametrize('style,frames', [('piergiaj', 40), ('hassony', 25)])
 def test_the_published_head_on_longer_clips(style, frames, tmp_path):
-    "An average over 2×7×7 slides over more than two activations in time; `head_t=1` differs there, and the report says so"
+    "Its average slides over more than two activations in time; `head_t=1` differs there, and the report says so"
     ref = randomise(RefI3D(style, 5))
     torch.save(ref.state_dict(), tmp_path / 'w.pt')
     net = pretrained_i3d(tmp_path / 'w.pt', 5, width=W).eval()
@@ -455,7 +464,7 @@ def hard(x):
     ],
 )
 def test_variants_are_the_released_tensorflow_program(variant, layers, k, size, cells, T, norm, tmp_path):
-    "No padding, hard gates, max pool, then a batch norm or none, also one that turns values around; KTH's classifier takes the last step"
+    "No padding, hard gates, max pool, then a batch norm of either sign or none; KTH's takes the last step"
     last = variant.endswith('kth')
     v = tf_vars(layers=layers, k=k, cells=cells * (1 if last else T), norms=layers if norm else 0)
     np.savez(tmp_path / 'w.npz', **v, **SLOTS)
@@ -735,8 +744,8 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     refuse(p / 'folder', net, 'is a folder', 'a.pt')
     for name, data, says in (
         ('empty.pt', b'', 'is empty'),
-        ('text.pt', b'weights, 400 classes', 'no checkpoint'),
-        ('page.pt', b'<!DOCTYPE html><html>', 'no checkpoint'),
+        ('text.pt', b'weights, 400 classes', 'not a checkpoint'),
+        ('page.pt', b'<!DOCTYPE html><html>', 'not a checkpoint'),
         ('pk.pt', b'PK', 'cut short'),
     ):
         (p / name).write_bytes(data)
@@ -778,7 +787,7 @@ def test_no_code_of_a_file_is_run(tmp_path):
     for f in 'trap0.pt', 'trap1.pt', 'network.pt', 'plain.pkl', 'plain2.pkl', 'script.pt':
         refuse(p / f, net, 'does not run code from files', "torch.save(d['state_dict']")
     np.savez(p / 'objects.npz', w=np.array([Touch(p / 'ran')], object))
-    refuse(p / 'objects.npz', net, 'no array of numbers')
+    refuse(p / 'objects.npz', net, 'not an array of numbers')
     assert not (p / 'ran').exists()
 
 
@@ -913,7 +922,7 @@ def test_a_damaged_description_is_refused(tmp_path):
     write(good)
     assert load_model(p, 'cpu').classes == net.classes
     cases = [
-        ('{"arch": "I3D", ', 'no JSON'),
+        ('{"arch": "I3D", ', 'not JSON'),
         ('[]', 'does not say arch'),
         (good | {'arch': 'ResNet'}, 'holds a ResNet'),
         (good | {'arch': ['I3D']}, 'holds a'),
@@ -946,9 +955,8 @@ def test_saving_again_replaces_the_whole_file(tmp_path):
 
 
 def test_while_saving_only_our_own_temporary_file_is_there(tmp_path):
-    "What another library's temporary file leaves behind when it is killed, nobody would sweep"
-    net, seen, done = I3D(174), set(), threading.Event()
-    net.classes, net.stats, net.clip_shape = [str(i) for i in range(174)], (0.5, 0.2), (16, 224, 224)
+    "A temporary file of another library would stay when the process is killed"
+    net, seen, done = described(I3D(174)), set(), threading.Event()
 
     def look():
         while not done.is_set():
@@ -962,4 +970,102 @@ def test_while_saving_only_our_own_temporary_file_is_there(tmp_path):
     finally:
         done.set()
         t.join()
-    assert seen - {'m.safetensors'} == {f'.m.{os.getpid()}.safetensors'}
+    temporary = seen - {'m.safetensors'}
+    assert temporary and all(n.startswith('.m.') and str(os.getpid()) in n for n in temporary)
+    assert os.listdir(tmp_path) == ['m.safetensors']
+
+
+def test_a_network_that_lacks_its_description_is_not_saved(tmp_path):
+    with pytest.raises(AttributeError, match='the I3D has no classes, stats, clip_shape'):
+        save_model(I3D(5, width=W), tmp_path / 'm.safetensors')
+    assert not list(tmp_path.iterdir())
+
+
+# --- damage, and what is not a file
+
+
+@pytest.mark.parametrize('at', ['first weight', 'middle', 'last weight', 'description'])
+@pytest.mark.parametrize('read', [lambda p: load_model(p, 'cpu'), lambda p: import_weights(p, I3D(5, width=W))])
+def test_a_damaged_checkpoint_is_refused_by_name_with_the_remedy(at, read, tmp_path):
+    p = tmp_path / 'm.safetensors'
+    save_model(described(randomise(I3D(5, width=W))), p)
+    data = bytearray(p.read_bytes())
+    start = 8 + int.from_bytes(data[:8], 'little')
+    where = {'first weight': start, 'middle': len(data) // 2, 'last weight': len(data) - 1}
+    if at == 'description':
+        data = data.replace(b'0.65', b'0.25')
+    else:
+        data[where[at]] ^= 4
+    p.write_bytes(data)
+    with pytest.raises(ValueError, match='is damaged: its content does not match its checksum. Copy it again') as e:
+        read(p)
+    assert str(p) in str(e.value)
+
+
+def test_a_block_of_zeros_is_damage(tmp_path):
+    "As after a power cut"
+    p = tmp_path / 'm.safetensors'
+    save_model(described(randomise(I3D(5, width=W))), p)
+    data = bytearray(p.read_bytes())
+    data[-4096:] = bytes(4096)
+    p.write_bytes(data)
+    with pytest.raises(ValueError, match='does not match its checksum'):
+        load_model(p)
+    for left in (0, 4, 1000, len(data) - 1):
+        p.write_bytes(data[:left])
+        with pytest.raises(ValueError, match='damaged or cut short') as e:
+            load_model(p)
+        assert str(p) in str(e.value)
+
+
+def test_checkpoints_of_the_first_edition_load(tmp_path):
+    "They have a description and no checksum"
+    net = randomise(ours())
+    about = dict(arch='CLSTM', settings=net.settings, classes=list('abcde'), stats=[0.65, 0.2], clip_shape=[3, 64, 32])
+    p = tmp_path / 'm.safetensors'
+    save_file(net.state_dict(), p, {'interpvid': json.dumps(about | dict(info={'seed': 3}))})
+    again = load_model(p, 'cpu')
+    assert unchanged(again, net.state_dict())
+    assert again.info == {'seed': 3} and again.stats == (0.65, 0.2) and again.clip_shape == (3, 64, 32)
+    other = ours()
+    import_weights(p, other)
+    assert unchanged(other, net.state_dict())
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_checksums_of_every_type_and_layout(dtype, tmp_path):
+    net = fast_layout(described(randomise(I3D(5, width=W)))).to(dtype)
+    save_model(net, tmp_path / 'm.safetensors')
+    again = load_model(tmp_path / 'm.safetensors', 'cpu')
+    for n, t in net.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[n], t.to(again.state_dict()[n].dtype), atol=0, rtol=0)
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no named pipes here')
+@pytest.mark.parametrize('name', ['m.safetensors', 'm.pt', 'm.npz'])
+def test_a_pipe_is_refused_at_once(name, tmp_path):
+    "It was waited for, for ever"
+    os.mkfifo(tmp_path / name)
+    said = []
+
+    def read(f):
+        try:
+            f()
+        except ValueError as e:
+            said.append(str(e))
+
+    for f in (lambda: load_model(tmp_path / name)), (lambda: import_weights(tmp_path / name, I3D(5, width=W))):
+        t = threading.Thread(target=read, args=[f], daemon=True)
+        t.start()
+        t.join(30)
+        assert not t.is_alive()
+    assert len(said) == 2 and all('not a regular file' in s and name in s for s in said)
+
+
+def test_a_folder_is_no_checkpoint_and_a_link_to_one_is(tmp_path):
+    (tmp_path / 'run').mkdir()
+    save_model(described(I3D(5, width=W)), tmp_path / 'run' / 'best.safetensors')
+    with pytest.raises(ValueError, match='is a folder, not a checkpoint; it holds best.safetensors'):
+        load_model(tmp_path / 'run')
+    (tmp_path / 'link').symlink_to(tmp_path / 'run' / 'best.safetensors')
+    assert load_model(tmp_path / 'link', 'cpu').classes == list('abcde')

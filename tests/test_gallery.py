@@ -5,7 +5,8 @@ import gc, re, weakref
 import numpy as np, pytest
 
 from interpvid.explanation import Explanation
-from interpvid.gallery import gallery, gallery_scores, write_gallery
+from interpvid.gallery import gallery_html, gallery_scores, write_gallery
+from interpvid.pages import write_page
 from test_scrub import NASTY, contrast, flat, opened, shot
 
 T = 8
@@ -67,7 +68,7 @@ def test_twenty_four_clips_of_two_networks_stay_light():
         cam = rng.random((16, 4, 4)).repeat(16, 1).repeat(16, 2).astype(np.float16)
         return [explained(i, n, T=16, frames=f, cam=cam) for n in ('I3D', 'C-LSTM')]
 
-    h = gallery(clip(i) for i in range(24))
+    h = gallery_html(clip(i) for i in range(24))
     assert (
         len(h.encode()) < 900_000
         and h.count('function scrubber(') == h.count('function gallery(') == 1
@@ -76,8 +77,8 @@ def test_twenty_four_clips_of_two_networks_stay_light():
 
 
 def test_it_asks_nothing_of_the_outside_and_is_the_same_each_time():
-    h = gallery(pairs_of())
-    assert h == gallery(pairs_of())
+    h = gallery_html(pairs_of())
+    assert h == gallery_html(pairs_of())
     for src in re.findall(r'(?:src|href)="([^"]*)"', h):
         assert src.startswith('data:image/')
     assert 'https://' not in h and not re.search(r'http://(?!www.w3.org/2000/svg)', h)
@@ -96,6 +97,7 @@ def test_scores_are_those_of_the_explanation_and_none_where_there_is_none():
         'drop OS − FS': 0.1,
         'drop OS − RS': 0.1,
         'difference RS − FS': 0,
+        'drop ratio': 1,
         'mask length': 4,
         'loss': None,
     }
@@ -105,7 +107,7 @@ def test_scores_are_those_of_the_explanation_and_none_where_there_is_none():
 @pytest.mark.parametrize('nasty', NASTY)
 def test_names_are_text(nasty, tmp_path):
     e = [explained(0, nasty, classes=[nasty] * 3), explained(0, 'B', 1, classes=[nasty] * 3)]
-    h = gallery([e], names=[nasty])
+    h = gallery_html([e], names=[nasty])
     h.encode()
     assert h.count('<script') == h.count('</script') == 2 and '<script>window' not in h and '<img src=x' not in h
     at = write_gallery(tmp_path / 'g', [e], nasty, names=[nasty])
@@ -116,13 +118,13 @@ def test_names_are_text(nasty, tmp_path):
 
 def test_what_is_left_without_scripts_passes_a_sanitizer():
     "JupyterLab's keeps these elements, and pictures from data addresses"
-    h = re.sub(r'<(script|style)[^>]*>.*?</\1>', '', gallery(pairs_of()), flags=re.S)
+    h = re.sub(r'<(script|style)[^>]*>.*?</\1>', '', gallery_html(pairs_of()), flags=re.S)
     assert {t for t in re.findall(r'<(\w+)', h)} == {'div', 'details', 'summary', 'span', 'b', 'br', 'img'}
 
 
 def refused(*args, error=ValueError, match, **kwargs):
     with pytest.raises(error, match=match):
-        gallery(*args, **kwargs)
+        gallery_html(*args, **kwargs)
 
 
 def test_what_makes_no_gallery_is_said():
@@ -138,7 +140,7 @@ def test_what_makes_no_gallery_is_said():
 
 
 def test_one_network_needs_no_list_around_it():
-    assert gallery([explained(0), explained(1)]) == gallery([[explained(0)], [explained(1)]])
+    assert gallery_html([explained(0), explained(1)]) == gallery_html([[explained(0)], [explained(1)]])
 
 
 # --- a folder
@@ -156,7 +158,7 @@ def given(n, alive, most):
 
 
 def test_a_generator_keeps_one_clip_in_memory(tmp_path):
-    for f in (lambda p: write_gallery(tmp_path / 'g', p, 't')), gallery:
+    for f in (lambda p: write_gallery(tmp_path / 'g', p, 't')), gallery_html:
         most = []
         f(given(5, [], most))
         assert most == [0] * 5, 'a clip lives on when the next is asked for'
@@ -171,7 +173,7 @@ def test_the_folder_links_what_is_there(tmp_path):
         names=[f'{i}/..?' for i in range(6)],
         settings={'seed': 7},
     )
-    files = {str(p.relative_to(at.parent)) for p in at.parent.rglob('*') if p.is_file()}
+    files = {str(p.relative_to(at.parent)) for p in at.parent.rglob('[!.]*') if p.is_file()}
     assert files == {'index.html'} | {f'clips/000{i + 1}-{i}.{s}' for i in range(6) for s in ('html', 'jpg')}
     for f in files:
         if not f.endswith('html'):
@@ -216,10 +218,38 @@ def test_what_is_no_gallery_is_never_replaced(tmp_path):
     (tmp_path / 'clips' / 'mine.mp4').write_text('x')
     (tmp_path / 'index.html').write_text('my page')
     (tmp_path / 'file').write_text('x')
-    for at in tmp_path, tmp_path / 'file':
-        with pytest.raises(FileExistsError, match='is no gallery'):
+    for at, error, match in (
+        (tmp_path, IsADirectoryError, 'files that interpvid did not write.*clips/mine.mp4'),
+        (tmp_path / 'file', FileExistsError, 'not written by interpvid'),
+    ):
+        with pytest.raises(error, match=match):
             write_gallery(at, pairs_of(1), 't')
-    assert (tmp_path / 'clips' / 'mine.mp4').exists()
+    assert (tmp_path / 'clips' / 'mine.mp4').exists() and (tmp_path / 'index.html').read_text() == 'my page'
+
+
+def test_an_image_of_ones_own_in_a_gallery_keeps_it_from_being_replaced(tmp_path):
+    at = write_gallery(tmp_path / 'g', pairs_of(1), 't')
+    mine = at.parent / 'clips' / 'mine.jpg'
+    mine.write_text('x')
+    with pytest.raises(IsADirectoryError, match='mine.jpg'):
+        write_gallery(tmp_path / 'g', pairs_of(1), 't')
+    mine.unlink()
+    write_gallery(tmp_path / 'g', pairs_of(2), 't')
+
+
+def test_a_page_of_ones_own_is_never_replaced(tmp_path):
+    index = tmp_path / 'index.html'
+    index.write_text('my page')
+    with pytest.raises(FileExistsError, match='index.html'):
+        write_page(index, 'Results')
+    assert index.read_text() == 'my page'
+    index.unlink()
+    for title in 'one', 'two':
+        write_page(index, title)
+    assert '<h1>two</h1>' in index.read_text()
+
+
+def test_an_empty_folder_becomes_a_gallery(tmp_path):
     (tmp_path / 'empty').mkdir()
     write_gallery(tmp_path / 'empty', pairs_of(1), 't')
 
@@ -251,7 +281,7 @@ def names(n=6):
 def test_scores_order_the_cards_and_what_has_none_comes_last(browser, tmp_path):
     pairs = pairs_of()
     keys = list(gallery_scores(pairs[0][0]))
-    with opened(browser, tmp_path, gallery(pairs, names=names())) as p:
+    with opened(browser, tmp_path, gallery_html(pairs, names=names())) as p:
         assert shown(p) == [0, 1, 2, 3, 4, 5] and count(p) == '6 of 6 clips'
         for j, m in enumerate(('I3D', 'C-LSTM')):
             for k, name in enumerate(keys):
@@ -277,7 +307,7 @@ def test_scores_order_the_cards_and_what_has_none_comes_last(browser, tmp_path):
 
 
 def test_filters_and_their_count(browser, tmp_path):
-    with opened(browser, tmp_path, gallery(pairs_of(), names=names())) as p:
+    with opened(browser, tmp_path, gallery_html(pairs_of(), names=names())) as p:
         choose(p, 'true class', '0')
         assert shown(p) == [1, 4] and count(p) == '2 of 6 clips'  # by name: down, left, up
         assert select(p, 'true class').locator('option').all_inner_texts() == [
@@ -287,27 +317,29 @@ def test_filters_and_their_count(browser, tmp_path):
             'up (2)',
         ]
         choose(p, 'true class', '')
-        choose(p, 'pred', 'wrong')
+        choose(p, 'prediction', 'wrong')
         assert shown(p) == [1, 3, 5]
-        choose(p, 'pred', 'right')
+        choose(p, 'prediction', 'right')
         assert shown(p) == [0, 2, 4]
         choose(p, 'network', '0')
         assert shown(p) == [0, 1, 2, 3, 4, 5], 'of the network that is shown'
-        choose(p, 'pred', 'wrong')
+        choose(p, 'prediction', 'wrong')
         assert shown(p) == [] and count(p).startswith('0 of 6 clips: ')
         assert p.locator('output').get_attribute('aria-live') == 'polite'
 
 
+SEEN = '''roots().map(r => [[...r.querySelectorAll("figcaption")].map(f => f.textContent),
+    r.querySelectorAll(".marks").length, [...r.querySelectorAll("th")].map(t => t.textContent)])'''
+
+
 def test_a_network_alone_keeps_what_is_sorted_by_and_has_its_scrubber(browser, tmp_path):
     pairs = pairs_of() + [[explained(6, 'C-LSTM')]]
-    with opened(browser, tmp_path, gallery(pairs, names=names(7))) as p:
+    with opened(browser, tmp_path, gallery_html(pairs, names=names(7))) as p:
         choose(p, 'sort by', '0 0')
         assert p.locator('.ivg-val').last.inner_text() == 'I3D: OS none', 'a clip that the network did not see'
         p.locator('summary').nth(0).click()
         p.wait_for_function('roots().length==1')
-        seen = lambda: p.evaluate(
-            'roots().map(r => [[...r.querySelectorAll("figcaption")].map(f => f.textContent), r.querySelectorAll(".marks").length, [...r.querySelectorAll("th")].map(t => t.textContent)])'
-        )[0]
+        seen = lambda: p.evaluate(SEEN)[0]
         assert len(seen()[0]) == 5 and seen()[1] == 2
         choose(p, 'network', '1')
         assert len(shown(p)) == 7 and select(p, 'sort by').input_value() == '1 0'
@@ -331,9 +363,9 @@ def test_a_network_alone_keeps_what_is_sorted_by_and_has_its_scrubber(browser, t
 
 
 def test_keyboard_alone_is_enough(browser, tmp_path):
-    with opened(browser, tmp_path, gallery(pairs_of(3), names=names(3))) as p:
+    with opened(browser, tmp_path, gallery_html(pairs_of(3), names=names(3))) as p:
         key = p.keyboard.press
-        for name in 'sort by', 'order', 'true class', 'network', 'pred':
+        for name in 'sort by', 'order', 'true class', 'network', 'prediction':
             key('Tab')
             assert (
                 p.evaluate('document.activeElement.parentNode.firstChild.textContent') == name
@@ -363,7 +395,8 @@ def test_keyboard_alone_is_enough(browser, tmp_path):
 
 
 def test_several_on_one_page_do_not_clash(browser, tmp_path):
-    same, other = gallery(pairs_of(), names=names()), gallery([explained(i) for i in range(4)], names=names(4))
+    same = gallery_html(pairs_of(), names=names())
+    other = gallery_html([explained(i) for i in range(4)], names=names(4))
     with opened(browser, tmp_path, same, same, other) as p:
         assert p.locator('.ivg-bar').count() == 3
         select(p, 'order').nth(1).select_option('1')
@@ -382,7 +415,7 @@ def test_it_fits_on_a_phone(browser, tmp_path, scripts, scheme):
     pairs = [
         [explained(i, n, 1, classes=[long, 'b', 'c'], T=t) for n in ('I3D', long)] for i, t in enumerate((8, 1, 65))
     ]
-    h = gallery(pairs, names=[long] * 3)
+    h = gallery_html(pairs, names=[long] * 3)
     with opened(
         browser, tmp_path, h, viewport=dict(width=390, height=800), scheme=scheme, java_script_enabled=scripts
     ) as p:
@@ -399,15 +432,18 @@ def test_it_fits_on_a_phone(browser, tmp_path, scripts, scheme):
             assert e.evaluate('e => e.naturalWidth') > 0, 'a picture that cannot be drawn'
 
 
+COLOURS = r'''[...document.querySelectorAll(".ivg :is(b,span,label,select,output,div)")].map(
+    e => [e.textContent, getComputedStyle(e).color.match(/[\d.]+/g).map(Number)])'''
+
+
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_text_stands_out(browser, tmp_path, scheme):
-    with opened(browser, tmp_path, gallery(pairs_of(3), names=names(3)), scheme=scheme, device_scale_factor=3) as p:
+    html = gallery_html(pairs_of(3), names=names(3))
+    with opened(browser, tmp_path, html, scheme=scheme, device_scale_factor=3) as p:
         choose(p, 'sort by', '0 0')
         back = shot(p, p.locator('html'))[-5, -5]
         assert (back.mean() > 200) == (scheme == 'light')
-        colours = p.evaluate(
-            '[...document.querySelectorAll(".ivg :is(b,span,label,select,output,div)")].map(e => [e.textContent, getComputedStyle(e).color.match(/[\\d.]+/g).map(Number)])'
-        )
+        colours = p.evaluate(COLOURS)
         for word, c in colours:
             assert contrast(c, back) >= 4.5, (word, c)
         b = p.locator('.ivg-net img').nth(2).bounding_box()

@@ -10,9 +10,10 @@ from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_paper_classes
 from interpvid.data.synthetic import box_mask
 from interpvid.explanation import Explanation
 from interpvid.paper.plots import VERDICT_LOOKS, plot_conclusions, plot_distributions, plot_paired
-from interpvid.metrics import blob_stats, blob_summary, blobs, cycles_covered, drop_difference, drop_ratio, heat_in
-from interpvid.stats import paired_ci
-from interpvid.tables import BLOB_VARIANTS, TABLE2, _holm, blob_table, clip_stats, paired_table, table2
+from interpvid.metrics import blob_stats, blob_summary, blobs, cycles_covered, heat_in
+from interpvid.masks.scores import drop_difference, drop_ratio
+from interpvid.stats import holm, paired_ci
+from interpvid.tables import BLOB_VARIANTS, TABLE2, blob_table, clip_stats, paired_table, table2
 from interpvid.paper.claims import PAPER_F1, PAPER_UNFILTERED, PAPER_SITE, PAPER_TABLE2, STATEMENTS, VERDICTS, conclusions
 from interpvid.paper.tables import FILTERS, filter_table, cycle_table, heat_before, legs_table, lost_by_reversal, presence_table
 
@@ -408,15 +409,15 @@ def test_arrays_that_are_no_pairs():
 
 
 def test_holm_by_hand():
-    np.testing.assert_allclose(_holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(_holm([0.5, np.nan, 0.4]), [0.8, np.nan, 0.8])
-    assert np.isnan(_holm([np.nan])).all() and not len(_holm([]))
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.5, np.nan, 0.4]), [0.8, np.nan, 0.8])
+    assert np.isnan(holm([np.nan])).all() and not len(holm([]))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_keeps_the_order_and_never_lowers(p):
     p = np.array(p)
-    h = _holm(p)
+    h = holm(p)
     assert (
         (h >= p).all()
         and (h <= 1).all()
@@ -530,11 +531,11 @@ def test_verdicts(column):
     verdict = lambda d, **kw: conclusions(pair_of(**{k: d}), [column], **kw).loc[text, 'verdict']
     some = 1 + np.arange(N) / 9
     assert verdict(sign * some) == 'as in the paper' and verdict(-sign * some) == 'the opposite'
-    assert verdict(np.resize([1, -1.0], N)) == 'not told apart' and verdict(0.0) == 'not told apart'
+    assert verdict(np.resize([1, -1.0], N)) == 'no difference found' and verdict(0.0) == 'no difference found'
     assert verdict(sign * some, without=('made up',)) == 'no clips'
     few = pair_of(**{k: sign * some})
     assert conclusions(few[few['clip'] < 5], [column])['verdict'].tolist() == [
-        'not told apart'
+        'no difference found'
     ]  # five clips tell nothing
 
 

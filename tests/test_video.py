@@ -1,6 +1,6 @@
 "Files as they come: many encoders, sizes and containers (videos.py makes them), damaged ones, and folders of pictures."
 
-import os, struct
+import os, struct, subprocess, sys
 
 import av, cv2, imageio.v3 as iio, numpy as np, pytest
 from PIL import Image
@@ -167,10 +167,10 @@ def test_folders(tmp_path):
     whole = (f / 'frame5.jpg').read_bytes()
     for bad in whole[: len(whole) // 2], b'text', b'':
         (f / 'frame5.jpg').write_bytes(bad)
-        with pytest.raises(VideoError, match=r'frame5\.jpg: cannot be read as a picture'):
+        with pytest.raises(VideoError, match=r'frame5\.jpg: cannot be read as an image'):
             read_frames(f, None)
     (tmp_path / 'none').mkdir()
-    with pytest.raises(VideoError, match='none: is a folder without pictures'):
+    with pytest.raises(VideoError, match='none: is a folder without images'):
         read_frames(tmp_path / 'none')
     (f / 'frame5.jpg').unlink()
     Image.new('L', (9000, 9000)).save(f / 'frame5.png')
@@ -319,20 +319,27 @@ def test_a_cut_file_is_an_error_that_names_it(tmp_path, ending, T, fps):
             read_frames(cut)
 
 
-def test_what_is_no_video(tmp_path):
-    (tmp_path / 'empty.avi').touch()
-    (tmp_path / 'words.mp4').write_text('no video at all ' * 99)
-    with av.open(str(tmp_path / 'sound.wav'), 'w') as c:
+def sound(path):
+    "A second of silence"
+    with av.open(str(path), 'w') as c:
         s = c.add_stream('pcm_s16le', rate=8000, layout='mono')
         a = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format='s16', layout='mono')
         a.sample_rate = 8000
         c.mux(s.encode(a))
         c.mux(s.encode())
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / 'empty.avi').touch()
+    (tmp_path / 'words.mp4').write_text('no video at all ' * 99)
+    sound(tmp_path / 'sound.wav')
+    sound(tmp_path / 'sound.mkv')
     for bad, why in (
         ('empty.avi', 'empty'),
         ('words.mp4', 'cannot be decoded'),
         ('', 'folder'),
-        ('sound.wav', 'no video stream'),
+        ('sound.mkv', 'no video stream'),
+        ('sound.wav', 'none of AVI'),
     ):
         for f in read_frames, probe:
             with pytest.raises(VideoError, match=why):
@@ -359,3 +366,63 @@ def test_an_avi_that_does_not_know_its_size(tmp_path, says):
     "As encoders write it into a pipe"
     f = patched(by_opencv(tmp_path / 'x.avi', numbered(9), 'XVID'), b'RIFF', 4, says)
     assert number(read_frames(f, None)) == list(range(9))
+
+
+LISTS = {  # texts that FFmpeg would follow to other files
+    'ffconcat': 'ffconcat version 1.0\nfile {}\n',
+    'm3u8': '#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n',
+}
+
+
+def soon(call, *args):
+    "What `call` raises, in a process of its own: a hang is killed after a minute and fails"
+    code = (
+        'import sys\n'
+        'from pathlib import Path\n'
+        'from interpvid.video import read_frames, probe, VideoError\n'
+        f'try: {call}(Path(sys.argv[1]))\n'
+        'except VideoError as e: print(e)\n'
+    )
+    r = subprocess.run([sys.executable, '-c', code, *map(str, args)], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0, r.stderr[-2000:]
+    return r.stdout
+
+
+@pytest.mark.parametrize('kind', LISTS)
+@pytest.mark.parametrize('target', ['outside', 'itself', 'pipe'])
+@pytest.mark.parametrize('name', ['x.mp4', 'x.avi', 'x.m3u8', 'x'])
+def test_a_list_of_other_files_is_not_followed(tmp_path, kind, target, name):
+    "Out of the folder, back to itself without end, or to a pipe that nobody writes into"
+    by_av(tmp_path / 'secret.mp4', numbered(9), 'libx264')
+    (d := tmp_path / 'data').mkdir()
+    os.mkfifo(d / 'pipe.mp4')
+    to = {'outside': tmp_path / 'secret.mp4', 'itself': name, 'pipe': 'pipe.mp4'}[target]
+    (d / name).write_text(LISTS[kind].format(to))
+    for f in read_frames, probe:
+        with pytest.raises(VideoError, match=f'{name}: cannot be decoded as a video: it is none of AVI'):
+            f(d / name)
+
+
+@pytest.mark.parametrize('name,text', [('notes.nfo', 'a letter\n' * 999), ('x.txt', 'words'), ('x.sdp', 'v=0\no=- 0 0 IN')])
+def test_a_text_is_no_film_of_its_letters(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(VideoError, match=f'{name}: cannot be decoded as a video'):
+        read_frames(tmp_path / name)
+
+
+@pytest.mark.parametrize('call', ['read_frames', 'probe'])
+def test_a_pipe_is_not_waited_for(tmp_path, call):
+    os.mkfifo(tmp_path / 'x.mp4')
+    (tmp_path / 'images').mkdir()
+    os.mkfifo(tmp_path / 'images' / '1.png')
+    os.symlink('/dev/zero', tmp_path / 'zero.mp4')
+    assert 'x.mp4: is not a regular file but a pipe' in soon(call, tmp_path / 'x.mp4')
+    assert '1.png: is not a regular file but a pipe' in soon(call, tmp_path / 'images')
+    assert 'zero.mp4: is not a regular file' in soon(call, tmp_path / 'zero.mp4')
+
+
+def test_an_image_runs_no_other_program(tmp_path):
+    "Pillow would hand PostScript to Ghostscript, whatever the file is called"
+    (tmp_path / '1.png').write_text('%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n')
+    with pytest.raises(VideoError, match='1.png: cannot be read as an image'):
+        read_frames(tmp_path)

@@ -8,13 +8,20 @@ Docs: https://interpvid.github.io/interpvid/models.checkpoints.html.md"""
 __all__ = ['ARCHS', 'save_model', 'load_model', 'Imported', 'import_weights', 'pretrained_i3d']
 
 # %% ../../nbs/25_models.checkpoints.ipynb #ff03251c
-import inspect, json, re, warnings, zipfile
+import hashlib
+import inspect
+import json
+import re
+import warnings
+import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-import numpy as np, torch
+import numpy as np
+import torch
+from fastcore.basics import patch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -23,173 +30,282 @@ from ..device import best_device, fast_layout
 from ..files import writing
 from .clstm import CLSTM
 from .i3d import I3D, ORIGINAL_T
+from ..registry import NETWORKS
 
 # %% ../../nbs/25_models.checkpoints.ipynb #c47158c5
 ARCHS = {'I3D':I3D, 'CLSTM':CLSTM}
-_ABOUT = 'arch','settings','classes','stats','clip_shape','info'
+_DESCRIPTION = 'arch','settings','classes','stats','clip_shape','info'
+
+def _known_archs():
+    "ARCHS, and the classes of networks that were registered since"
+    return {n.build.__name__: n.build for n in NETWORKS.loaded.values() if inspect.isclass(n.build)}|ARCHS
+
+def _checksum(
+    about:str,  # the description, as it is in the file
+    state:dict, # name -> tensor
+)->str:         # 64 hexadecimal digits
+    "SHA-256 of the description and of each tensor's name, type, shape and bytes"
+    sha = hashlib.sha256(about.encode())
+    for name in sorted(state):
+        t = state[name].contiguous()
+        sha.update(f'{name} {t.dtype} {tuple(t.shape)}'.encode())
+        sha.update(t.reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
+
+# %% ../../nbs/25_models.checkpoints.ipynb #d55afb76
+def _describe(model, info):
+    "What others need to know of a network"
+    lacks = [k for k in ('settings','classes','stats','clip_shape') if not hasattr(model, k)]
+    if lacks:
+        raise AttributeError(f"save_model: the {type(model).__name__} has no {', '.join(lacks)}. A Learner of "
+                             "interpvid sets them; set them yourself on a network made otherwise")
+    return dict(arch=type(model).__name__, settings=model.settings, classes=model.classes, stats=model.stats,
+                clip_shape=model.clip_shape, info=info)
 
 def save_model(
     model,  # an `I3D` or `CLSTM`, as a Learner made it
     path,   # ends in .safetensors
     **info, # anything else worth keeping, such as the seed
 ):
-    "Keep a trained network with all that is needed to use it"
-    about = dict(arch=type(model).__name__, settings=model.settings, classes=model.classes, stats=model.stats, clip_shape=model.clip_shape, info=info)
+    "Save a trained network with all that is needed to use it"
+    about = json.dumps(_describe(model, info))
+    state = {k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()}
+    metadata = {'interpvid': about, 'sha256': _checksum(about, state)}
     with writing(path) as tmp:
         # not `save_file`: it makes a temporary file of its own, which stays when the process is killed
-        tmp.write_bytes(save({k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()}, {'interpvid': json.dumps(about)}))
+        tmp.write_bytes(save(state, metadata))
 
-def _about(path, text):
-    "What a file says about its network, looked over"
+# %% ../../nbs/25_models.checkpoints.ipynb #2e3050b2
+def _check_file(path):
+    "Refuse all but regular files"
+    if not path.exists(): raise FileNotFoundError(f"{path}: no such checkpoint")
+    if path.is_dir():
+        names = sorted(p.name for p in path.iterdir())[:5]
+        raise ValueError(f"{path}: is a folder, not a checkpoint; it holds {', '.join(names) or 'nothing'}")
+    if not path.is_file(): raise ValueError(f"{path}: is not a regular file but a pipe, a socket or a device")
+
+# %% ../../nbs/25_models.checkpoints.ipynb #c886c1b8
+def _check_sum(path, metadata, state):
+    "Refuse a file that is not as it was written"
+    want = metadata.get('sha256')
+    if want is None or 'interpvid' not in metadata: return
+    if _checksum(metadata['interpvid'], state)!=want:
+        raise ValueError(f"{path}: is damaged: its content does not match its checksum. "
+                         "Copy it again from where it came from, or train the network again")
+
+def _open_safetensors(path):
+    "Metadata and {name: tensor} of a safetensors file, with its checksum verified where it has one"
+    with safe_open(path, 'pt') as f: metadata,state = f.metadata() or {},{k: f.get_tensor(k) for k in f.keys()}
+    _check_sum(path, metadata, state)
+    return metadata,state
+
+# %% ../../nbs/25_models.checkpoints.ipynb #d8905622
+def _read_description(path, text):
+    "What a file says about its network, checked"
+    if text is None:
+        raise ValueError(f"{path}: is a safetensors file, but not one of interpvid's: it does not say which network it "
+                         "holds; `import_weights` reads files of others")
     try: about = json.loads(text)
-    except ValueError as e: raise ValueError(f"{path}: what it says about its network is no JSON ({e}); the file is damaged") from None
-    lacks = [k for k in _ABOUT if not isinstance(about, dict) or k not in about]
-    if lacks: raise ValueError(f"{path}: does not say {', '.join(lacks)} of its network; `save_model` writes {', '.join(_ABOUT)}")
-    if about['arch'] not in list(ARCHS): raise ValueError(f"{path}: holds a {about['arch']}; this version knows {', '.join(ARCHS)}")
+    except ValueError as e:
+        raise ValueError(f"{path}: what it says about its network is not JSON ({e}); the file is damaged") from None
+    lacks = [k for k in _DESCRIPTION if not isinstance(about, dict) or k not in about]
+    if lacks:
+        raise ValueError(f"{path}: does not say {', '.join(lacks)} of its network; "
+                         f"`save_model` writes {', '.join(_DESCRIPTION)}")
+    if about['arch'] not in list(_known_archs()):
+        raise ValueError(f"{path}: holds a {about['arch']}; this version knows {', '.join(_known_archs())}")
     return about
 
-def _make(path, arch, settings):
-    "The network that a file names"
-    if not isinstance(settings, dict): raise ValueError(f"{path}: its settings are {settings!r}; they should be named, such as {{'n_classes': 6}}")
-    unknown = set(settings)-set(inspect.signature(ARCHS[arch]).parameters)
-    if unknown: raise ValueError(f"{path}: {arch} has no setting {', '.join(sorted(unknown))}; the file may come from a newer interpvid, or have been changed by hand")
-    try: return ARCHS[arch](**settings)
-    except (TypeError, ValueError, RuntimeError) as e: raise ValueError(f"{path}: its settings {settings} do not make a {arch}: {e}") from None
+# %% ../../nbs/25_models.checkpoints.ipynb #425341d2
+def _make_network(path, arch, settings):
+    "The network that a file names, with fresh weights"
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: its settings are {settings!r}; they should be named, such as {{'n_classes': 6}}")
+    make = _known_archs()[arch]
+    if unknown := set(settings)-set(inspect.signature(make).parameters):
+        raise ValueError(f"{path}: {arch} has no setting {', '.join(sorted(unknown))}; the file may come from a newer "
+                         "interpvid, or have been changed by hand")
+    try: return make(**settings)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise ValueError(f"{path}: its settings {settings} do not make a {arch}: {e}") from None
 
+# %% ../../nbs/25_models.checkpoints.ipynb #4fb11a6d
 def load_model(
     path,        # what `save_model` wrote
     device=None, # None: the best one
 )->nn.Module:    # in evaluation mode, with `classes`, `stats`, `clip_shape` (T,H,W) and `info`
     "A trained network, ready to explain"
     path = Path(path)
-    if not path.exists(): raise FileNotFoundError(f"{path}: no such checkpoint")
-    try:
-        with safe_open(path, 'pt') as f:
-            about,state = (f.metadata() or {}).get('interpvid'),{k: f.get_tensor(k) for k in f.keys()}
-    except Exception as e: raise ValueError(f"{path}: is not a safetensors file ({e})") from None
-    if about is None: raise ValueError(f"{path}: is a safetensors file, but not one of interpvid's: it does not say which network it holds; `import_weights` reads files of others")
-    about = _about(path, about)
-    model = _make(path, about['arch'], about['settings'])
+    _check_file(path)
+    try: metadata,state = _open_safetensors(path)
+    except ValueError: raise
+    except Exception as e:
+        raise ValueError(f"{path}: is not a safetensors file, or is damaged or cut short ({e}). "
+                         "Copy it again from where it came from, or train the network again") from None
+    about = _read_description(path, metadata.get('interpvid'))
+    model = _make_network(path, about['arch'], about['settings'])
     try: model.load_state_dict(state)
-    except RuntimeError as e: raise ValueError(f"{path}: its numbers do not fit the network it names: {e}") from None
-    model.classes,model.stats,model.clip_shape,model.info = about['classes'],tuple(about['stats']),tuple(about['clip_shape']),about['info']
+    except RuntimeError as e: raise ValueError(f"{path}: its tensors do not fit the network it names: {e}") from None
+    model.classes,model.info = about['classes'],about['info']
+    model.stats,model.clip_shape = tuple(about['stats']),tuple(about['clip_shape'])
     return fast_layout(model).to(device or best_device()).eval()
 
-# %% ../../nbs/25_models.checkpoints.ipynb #17679d21
-_TF = """is a TensorFlow checkpoint, which only TensorFlow can read. Where that is installed, make an .npz of it and import that:
+# %% ../../nbs/25_models.checkpoints.ipynb #79f7fc9c
+_TF = """is a TensorFlow checkpoint, which only TensorFlow can read. Where that is installed, make an .npz of it and \
+import that:
     import numpy as np, tensorflow as tf
     r = tf.train.load_checkpoint({name!r})
     np.savez('weights.npz', **{{k: r.get_tensor(k) for k in r.get_variable_to_shape_map()}})"""
-_CODE = """holds more than tensors, and interpvid does not run code from files. Where you trust it, keep its tensors alone and import those:
+
+_CODE = """holds more than tensors, and interpvid does not run code from files. If you trust it, save its \
+tensors alone and import those:
     d = torch.load({name!r}, weights_only=False, map_location='cpu') # in the program that wrote it
     torch.save(d['state_dict'], 'weights.pt') # or d.state_dict(), where d is a network"""
 
-def _if_tensorflow(path):
+def _check_not_tensorflow(path):
+    "TensorFlow's checkpoints are three files, with or without their ends in the path"
     name = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', str(path))
-    if name!=str(path) or (not path.exists() and Path(f'{path}.index').exists()): raise ValueError(f"{path}: "+_TF.format(name=Path(name).name))
+    if name!=str(path) or (not path.exists() and Path(f'{path}.index').exists()):
+        raise ValueError(f"{path}: "+_TF.format(name=Path(name).name))
 
+# %% ../../nbs/25_models.checkpoints.ipynb #98897cd0
 def _read_torch(path):
     try:
         with warnings.catch_warnings(action='ignore'): return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e:
         why = str(e)
-        if re.search(r'Unsupported|not an allowed|not allowed|is blocked|TorchScript', why): raise ValueError(f"{path}: "+_CODE.format(name=path.name)) from None
-        raise ValueError(f"{path}: is damaged or cut short ({why.splitlines()[-1] if why else type(e).__name__})") from None
+        if re.search(r'Unsupported|not an allowed|not allowed|is blocked|TorchScript', why):
+            raise ValueError(f"{path}: "+_CODE.format(name=path.name)) from None
+        reason = why.splitlines()[-1] if why else type(e).__name__
+        raise ValueError(f"{path}: is damaged or cut short ({reason})") from None
 
+# %% ../../nbs/25_models.checkpoints.ipynb #cbdb54a4
 def _read_npz(path):
-    out = {}
-    with np.load(path, allow_pickle=False) as z:
-        for k in z.files:
-            try: a = z[k]
-            except ValueError as e: raise ValueError(f"{path}: {k} is no array of numbers: {e}") from None
-            out[k] = torch.from_numpy(np.array(a, a.dtype.newbyteorder('='))) if a.dtype.kind in 'fiub' else a
-    return out
+    def array(z, k):
+        try: return z[k]
+        except ValueError as e: raise ValueError(f"{path}: {k} is not an array of numbers: {e}") from None
+    def tensor(a):
+        if a.dtype.kind not in 'fiub': return a
+        return torch.from_numpy(np.array(a, a.dtype.newbyteorder('='))) # in this machine's order of bytes
+    with np.load(path, allow_pickle=False) as z: return {k: tensor(array(z, k)) for k in z.files}
 
-def _read_safetensors(path):
-    with safe_open(path, 'pt') as f: return {k: f.get_tensor(k) for k in f.keys()}
+def _read_safetensors(path): return _open_safetensors(path)[1]
 
+# %% ../../nbs/25_models.checkpoints.ipynb #87e11f25
 def _reader(path):
     "The function that opens this file, by its first bytes"
     with open(path, 'rb') as f: head = f.read(9)
     if not head: raise ValueError(f"{path}: is empty")
     if head[:2]==b'PK':
         if not zipfile.is_zipfile(path): raise ValueError(f"{path}: is damaged or cut short: its end is missing")
-        with zipfile.ZipFile(path) as z: return _read_npz if all(n.endswith('.npy') for n in z.namelist()) else _read_torch
+        with zipfile.ZipFile(path) as z: names = z.namelist()
+        return _read_npz if all(n.endswith('.npy') for n in names) else _read_torch
     if head[:1]==b'\x80': return _read_torch
     if head[8:]==b'{': return _read_safetensors
-    raise ValueError(f"{path}: is no checkpoint: it begins with {head!r}, which is neither PyTorch's format nor safetensors nor npz")
+    raise ValueError(f"{path}: is not a checkpoint: it begins with {head!r}, which is neither PyTorch's format "
+                     "nor safetensors nor npz")
 
+# %% ../../nbs/25_models.checkpoints.ipynb #27692d2e
+def _unwrap(obj):
+    "The dict of weights, and the rest: name -> why it is not a weight"
+    rest,keys = {},('state_dict','model_state_dict','model')
+    while isinstance(obj, dict) and (key := next((k for k in keys if isinstance(obj.get(k), dict)), None)):
+        rest |= {str(k): 'beside the weights' for k in obj if k!=key}
+        obj = obj[key]
+    return obj,rest
+
+# %% ../../nbs/25_models.checkpoints.ipynb #660bd3d1
 def _read(path):
-    "Tensors by name, and the rest of the file: name -> why it is no weight"
-    _if_tensorflow(path)
-    if not path.exists(): raise FileNotFoundError(f"{path}: no such checkpoint")
-    if path.is_dir(): raise ValueError(f"{path}: is a folder, not a checkpoint; it holds {', '.join(sorted(p.name for p in path.iterdir())[:5]) or 'nothing'}")
+    "Tensors by name, and the rest of the file: name -> why it is not a weight"
+    _check_not_tensorflow(path)
+    _check_file(path)
     read = _reader(path)
     try: obj = read(path)
     except ValueError: raise
     except Exception as e: raise ValueError(f"{path}: is damaged or cut short ({e})") from None
-    rest = {}
-    while isinstance(obj, dict) and (key := next((k for k in ('state_dict','model_state_dict','model') if isinstance(obj.get(k), dict)), None)):
-        rest |= {str(k): 'beside the weights' for k in obj if k!=key}
-        obj = obj[key]
-    if not isinstance(obj, dict): raise ValueError(f"{path}: holds a {type(obj).__name__}; a checkpoint is a dict of names and tensors (a state_dict)")
-    rest |= {str(k): 'no tensor' for k,v in obj.items() if not isinstance(v, Tensor)}
+    obj,rest = _unwrap(obj)
+    if not isinstance(obj, dict):
+        raise ValueError(f"{path}: holds a {type(obj).__name__}; a checkpoint is a dict of names and tensors "
+                         "(a state_dict)")
+    rest |= {str(k): 'not a tensor' for k,v in obj.items() if not isinstance(v, Tensor)}
     state = {str(k): v.detach() for k,v in obj.items() if isinstance(v, Tensor)}
     if not state: raise ValueError(f"{path}: holds no tensors, only {', '.join(list(rest)[:5]) or 'an empty dict'}")
     return state,rest
 
 # %% ../../nbs/25_models.checkpoints.ipynb #d429aa24
-def _renaming(*rules):
-    "Places for files that differ from ours in names alone"
-    def places(names, model):
-        out = {}
-        for n in names:
-            o = n
-            for a,b in rules: o = re.sub(a, b, o)
-            out[n] = [(o,0)]
-        return out
-    return places
-
 def _as_it_is(ours, t, model): return t[0]
 
+@dataclass(frozen=True, eq=False)
+class _Kind:
+    arch:str        # 'I3D' or 'CLSTM'
+    words:str       # for the report
+    mark:str        # pattern of names that distinguish it from other kinds
+    places:Callable # names, model -> {name: [(our name, piece)] or why it is left out}
+    build:Callable = _as_it_is # our name, {piece: tensor}, model -> our tensor
+    like:dict = field(default_factory=dict) # settings of the program that wrote it which its tensors do not show
+
+# %% ../../nbs/25_models.checkpoints.ipynb #efd8761a
+def _renaming(*rules):
+    "Places for files that differ from ours in names alone: (pattern, replacement) …"
+    def rename(n):
+        for a,b in rules: n = re.sub(a, b, n)
+        return n
+    return lambda names, model: {n: [(rename(n),0)] for n in names}
+
+_piergiaj = _renaming(
+    (r'^logits\.conv3d\.', 'logits.'), (r'^(Conv3d|Mixed)_', r'features.\1_'), (r'\.conv3d\.', '.conv.'),
+    (r'\.b(\d)a\.', r'.b\1.0.'), (r'\.b(\d)b\.', r'.b\1.1.'))
+_hassony2 = _renaming(
+    (r'^conv3d_0c_1x1\.conv3d\.', 'logits.'), (r'^conv3d_', 'features.Conv3d_'), (r'^mixed_', 'features.Mixed_'),
+    (r'\.branch_', r'.b'), (r'\.conv3d\.', '.conv.'), (r'\.batch3d\.', '.bn.'))
+
+# %% ../../nbs/25_models.checkpoints.ipynb #b9755ab1
 def _columns(w, model, order):
     "Columns of the classifier in our order (F,T,H,W)"
     F,T = model.settings['hidden'][-1],1 if model.last_only else model.T
-    if w.ndim!=2 or w.shape[1]!=model.fc.in_features: return w # nothing to be done; the shapes will tell
+    if w.ndim!=2 or w.shape[1]!=model.fc.in_features: return w # the check of shapes will refuse it
     if order=='TFHW': return w.unflatten(1, (T,F,-1)).transpose(1,2).flatten(1)
     return w.unflatten(1, (T,-1,F)).permute(0,3,1,2).flatten(1)
 
-def _released_places(names, model):
-    out = {}
-    peep = any(n.endswith('.lstm.wc') for n in model.state_dict())
-    for n in names:
-        m = re.fullmatch(r'(?:clstm|firstCLSTMLayer)\.(?:cell(\d+)\.W([xh])([ifoc])\.|(bn)\.)(\w+)', n)
-        if c := re.fullmatch(r'(?:clstm|firstCLSTMLayer)\.cell(\d+)\.Wc([ifo])', n): out[n] = [(f'layers.{c[1]}.lstm.wc', 'ifo'.index(c[2]))] if peep else 'the network has no peepholes'
-        elif m is None: out[n] = [(re.sub(r'^endFC\.', 'fc.', n), 0)]
-        elif m[4]: out[n] = [(f'norms.{k}.{m[5]}', 0) for k in range(len(model.norms))] or 'the network has no batch norm'
-        else: out[n] = [(f'layers.{m[1]}.lstm.w{m[2]}.{m[5]}', 'ifoc'.index(m[3]))]
-    return out
+# %% ../../nbs/25_models.checkpoints.ipynb #55811e38
+def _released_place(n, model):
+    "Where a name of the released PyTorch program belongs"
+    cell = re.fullmatch(r'(?:clstm|firstCLSTMLayer)\.cell(\d+)\.W([xh])([ifoc])\.(\w+)', n)
+    if cell: return [(f'layers.{cell[1]}.lstm.w{cell[2]}.{cell[4]}', 'ifoc'.index(cell[3]))]
+    if norm := re.fullmatch(r'(?:clstm|firstCLSTMLayer)\.bn\.(\w+)', n):
+        return [(f'norms.{k}.{norm[1]}', 0) for k in range(len(model.norms))] or 'the network has no batch norm'
+    if peep := re.fullmatch(r'(?:clstm|firstCLSTMLayer)\.cell(\d+)\.Wc([ifo])', n):
+        if not model.settings['peepholes']: return 'the network has no peepholes'
+        return [(f'layers.{peep[1]}.lstm.wc', 'ifo'.index(peep[2]))]
+    return [(re.sub(r'^endFC\.', 'fc.', n), 0)]
+
+def _released_places(names, model): return {n: _released_place(n, model) for n in names}
 
 def _from_released(ours, t, model):
     if ours.endswith('.wc'): return torch.cat([t[k] for k in range(3)]) # each (1,F,H',W')
     if '.lstm.' in ours: return torch.cat([t[k] for k in range(4)])
     return _columns(t[0], model, 'TFHW') if ours=='fc.weight' else t[0]
 
-_KERAS = {'conv':('layers.{}.lstm', dict(kernel='wx.weight', recurrent_kernel='wh.weight', bias='wx.bias')),
-          'batch':('norms.{}', dict(gamma='weight', beta='bias', moving_mean='running_mean', moving_variance='running_var')),
-          'dense':('fc', dict(kernel='weight', bias='bias'))}
+# %% ../../nbs/25_models.checkpoints.ipynb #1ada3abb
+_KERAS = {
+    'conv': ('layers.{}.lstm', dict(kernel='wx.weight', recurrent_kernel='wh.weight', bias='wx.bias')),
+    'batch': ('norms.{}', dict(gamma='weight', beta='bias', moving_mean='running_mean', moving_variance='running_var')),
+    'dense': ('fc', dict(kernel='weight', bias='bias')),
+}
+_KERAS_NAME = r'(?:.*/)?(conv|batch|dense)(?:_lst_?m2d|_normalization|)(?:_v1)?(?:_(\d+))?/(\w+?)(?::0)?'
 
 def _keras_places(names, model):
-    found = {n: re.fullmatch(r'(?:.*/)?(conv|batch|dense)(?:_lst_?m2d|_normalization|)(?:_v1)?(?:_(\d+))?/(\w+?)(?::0)?', n) for n in names}
-    found = {n: m for n,m in found.items() if m and m[3] in _KERAS[m[1]][1]}
-    number = {kind: sorted({int(m[2] or 0) for m in found.values() if m[1]==kind}) for kind in _KERAS} # Keras may start counting anywhere
+    found = {n: re.fullmatch(_KERAS_NAME, n) for n in names}
+    found = {n: (m[1], int(m[2] or 0), m[3]) for n,m in found.items() if m and m[3] in _KERAS[m[1]][1]}
+    counts = {kind: sorted({i for k,i,_ in found.values() if k==kind}) for kind in _KERAS}
     out = dict.fromkeys(names, 'of the optimizer, or no part of the network')
-    for n,m in found.items():
-        k = number[m[1]].index(int(m[2] or 0))
-        stem,part = _KERAS[m[1]]
-        out[n] = [(f"{stem.format(k)}{f'.{k}' if m[1]=='dense' and k else ''}.{part[m[3]]}", 0)]
+    for n,(kind,i,part) in found.items():
+        layer,(stem,parts) = counts[kind].index(i),_KERAS[kind]
+        second = f'.{layer}' if kind=='dense' and layer else '' # no classifier of ours: it is refused by that name
+        out[n] = [(f'{stem.format(layer)}{second}.{parts[part]}', 0)]
     return out
 
+# %% ../../nbs/25_models.checkpoints.ipynb #f72dcf22
 def _from_keras(ours, t, model):
     t = t[0]
     if '.lstm.' in ours:
@@ -199,37 +315,38 @@ def _from_keras(ours, t, model):
     if ours=='fc.weight': return _columns(t.T, model, 'THWF')
     return t+(1e-3-model.norms[0].eps) if ours.endswith('running_var') and model.norms else t
 
-@dataclass(frozen=True, eq=False)
-class _Kind:
-    arch:str         # 'I3D' or 'CLSTM'
-    words:str        # for the report
-    mark:str         # pattern of names that tell it from others
-    places:Callable  # names, model -> {name: [(our name, piece)] or why it is left out}
-    build:Callable = _as_it_is # our name, {piece: tensor}, model -> our tensor
-    like:dict = field(default_factory=dict) # settings of the program that wrote it which its numbers do not show
-
+# %% ../../nbs/25_models.checkpoints.ipynb #301cf1f3
 _KINDS = [
     _Kind('I3D', 'I3D, names as in interpvid', r'features\.(Conv3d|Mixed)_', _renaming()),
     _Kind('CLSTM', 'C-LSTM, names as in interpvid', r'layers\.\d+\.lstm\.', _renaming()),
     _Kind('I3D', 'I3D, names as in piergiaj/pytorch-i3d', r'(Conv3d_\w+|Mixed_\w+)\.(b\d[ab]?\.)?(conv3d|bn)\.',
-          _renaming((r'^logits\.conv3d\.','logits.'), (r'^(Conv3d|Mixed)_',r'features.\1_'), (r'\.conv3d\.','.conv.'), (r'\.b(\d)a\.',r'.b\1.0.'), (r'\.b(\d)b\.',r'.b\1.1.')), like=dict(head_t=2)),
-    _Kind('I3D', 'I3D, names as in hassony2/kinetics_i3d_pytorch', r'(conv3d_\w+|mixed_\w+)\.(branch_\d\.)?(\d\.)?(conv3d|batch3d)\.',
-          _renaming((r'^conv3d_0c_1x1\.conv3d\.','logits.'), (r'^conv3d_','features.Conv3d_'), (r'^mixed_','features.Mixed_'), (r'\.branch_',r'.b'), (r'\.conv3d\.','.conv.'), (r'\.batch3d\.','.bn.')), like=dict(head_t=2)),
-    _Kind('CLSTM', "C-LSTM, names as in the paper's released PyTorch program", r'(clstm|firstCLSTMLayer)\.cell\d+\.', _released_places, _from_released, dict(gate='sigmoid', padding='same', order='norm-pool')),
-    _Kind('CLSTM', "C-LSTM, names as in the paper's released TensorFlow program", r'(.*/)?conv_lst_?m2d', _keras_places, _from_keras, dict(gate='hard', padding='valid', order='pool-norm')),
+          _piergiaj, like=dict(head_t=2)),
+    _Kind('I3D', 'I3D, names as in hassony2/kinetics_i3d_pytorch',
+          r'(conv3d_\w+|mixed_\w+)\.(branch_\d\.)?(\d\.)?(conv3d|batch3d)\.', _hassony2, like=dict(head_t=2)),
+    _Kind('CLSTM', "C-LSTM, names as in the paper's released PyTorch program", r'(clstm|firstCLSTMLayer)\.cell\d+\.',
+          _released_places, _from_released, dict(gate='sigmoid', padding='same', order='norm-pool')),
+    _Kind('CLSTM', "C-LSTM, names as in the paper's released TensorFlow program", r'(.*/)?conv_lst_?m2d',
+          _keras_places, _from_keras, dict(gate='hard', padding='valid', order='pool-norm')),
 ]
 
-_MATTERS = dict(head_t="scores differ where more than two activations are left in time", gate="scores come near, not equal",
-    padding="everything lies some pixels further on", order="scores differ, as the batch norm has scales below 0")
+# %% ../../nbs/25_models.checkpoints.ipynb #1b7c7660
+_MATTERS = dict(
+    head_t='scores differ where more than two activations are left in time',
+    gate='scores come near, not equal',
+    padding='everything lies some pixels further on',
+    order='scores differ, as the batch norm has scales below 0')
 
 def _notes(kind, new, model):
-    "Where the network is set otherwise than the program that wrote the file"
-    turned = any(re.match(r'norms\.\d+\.weight', o) and bool((t<0).any()) for o,t in new.items())
-    return tuple(f"{k} is {v!r} in the program that wrote the file, {model.settings[k]!r} in this network: {_MATTERS[k]}" for k,v in kind.like.items() if model.settings[k]!=v and (k!='order' or turned))
+    "Where the network's settings are not those of the program that wrote the file"
+    negative = any(re.match(r'norms\.\d+\.weight', o) and bool((t<0).any()) for o,t in new.items())
+    differ = {k: v for k,v in kind.like.items() if model.settings[k]!=v and (k!='order' or negative)}
+    return tuple(f"{k} is {v!r} in the program that wrote the file, {model.settings[k]!r} in this network: "
+                 f"{_MATTERS[k]}" for k,v in differ.items())
 
+# %% ../../nbs/25_models.checkpoints.ipynb #23a942cc
 _PREFIXES = 'module.','model.','net.'
 
-def _stripped(names):
+def _strip_prefixes(names):
     "Names in the file -> the same without what (nearly) all of them begin with"
     out = {n: n for n in names}
     while p := next((p for p in _PREFIXES if sum(v.startswith(p) for v in out.values())>=.9*len(out)), None):
@@ -238,17 +355,135 @@ def _stripped(names):
         out = new
     return out
 
+# %% ../../nbs/25_models.checkpoints.ipynb #58c038b8
 def _recognise(path, names, model):
-    "Whose names these are"
+    "The kind of file that has these names; it has to hold the network that `model` is"
     arch = next((a for a,c in ARCHS.items() if isinstance(model, c)), None)
     if arch is None: raise ValueError(f"weights are imported into an I3D or CLSTM, got {type(model).__name__}")
     count = {k: sum(bool(re.match(k.mark, n)) for n in names) for k in _KINDS}
     kind = max(count, key=count.get)
-    if not count[kind]: raise ValueError(f"{path}: holds another network, with names such as {', '.join(list(names)[:4])}; known are: {'; '.join(k.words for k in _KINDS)}")
-    if kind.arch!=arch: raise ValueError(f"{path}: holds {kind.words} (such as {next(n for n in names if re.match(kind.mark, n))}); the network it should go into is {'an I3D' if arch=='I3D' else 'a CLSTM'}")
+    if not count[kind]:
+        raise ValueError(f"{path}: holds another network, with names such as {', '.join(list(names)[:4])}; "
+                         f"known are: {'; '.join(k.words for k in _KINDS)}")
+    if kind.arch!=arch:
+        example,here = next(n for n in names if re.match(kind.mark, n)),'an I3D' if arch=='I3D' else 'a CLSTM'
+        raise ValueError(f"{path}: holds {kind.words} (such as {example}); the network it should go into is {here}")
     return kind
 
-# %% ../../nbs/25_models.checkpoints.ipynb #b9755ab1
+# %% ../../nbs/25_models.checkpoints.ipynb #01fed464
+@dataclass
+class _Match:
+    "A file's tensors beside a network's"
+    kind:_Kind
+    own:dict     # our name -> the network's tensor
+    places:dict  # name in the file -> [(our name, piece)], or why it is left out
+    new:dict     # our name -> tensor made of the file's
+    sources:dict # our name -> names in the file
+    bad:list     # complaints
+    kept:dict = field(default_factory=dict) # our name -> why the file does not fill it
+
+# %% ../../nbs/25_models.checkpoints.ipynb #fb239ea5
+def _shape(t): return '('+','.join(map(str, t.shape))+')'
+
+def _is_ours(place): return isinstance(place, str) or re.match(r'(features|logits|layers|norms|fc)\.', place[0][0])
+
+def _match(kind, state, model):
+    "Build our tensors of the file's"
+    places = kind.places(list(state), model)
+    places = {n: p if _is_ours(p) else 'no part of the network' for n,p in places.items()}
+    pieces,m = defaultdict(dict),_Match(kind, model.state_dict(), places, {}, defaultdict(list), [])
+    for n,place in places.items():
+        for o,piece in () if isinstance(place, str) else place:
+            if piece in pieces[o]: m.bad.append(f"{o}: twice in the file, the second time as {n}")
+            pieces[o][piece] = state[n]
+            m.sources[o].append(n)
+    for o,ts in pieces.items():
+        try: m.new[o] = kind.build(o, ts, model)
+        except (RuntimeError, ValueError, KeyError, IndexError):
+            parts = ', '.join(f'{n} {_shape(state[n])}' for n in m.sources[o])
+            m.bad.append(f"{o}: cannot be put together from {parts}")
+    return m
+
+# %% ../../nbs/25_models.checkpoints.ipynb #17be7b8c
+def _leave_classifier(m):
+    "Keep the network's own classifier if the file's is for another number of classes"
+    w,b = ('logits.weight','logits.bias') if m.kind.arch=='I3D' else ('fc.weight','fc.bias')
+    if w not in m.new or not m.new[w].ndim or len(m.new[w])==len(m.own[w]): return
+    why = f"classifier: the file has {len(m.new[w])} classes, the network {len(m.own[w])}: kept as it was made"
+    for o in (w,b):
+        m.kept[o] = why
+        m.new.pop(o, None)
+        for n in m.sources.pop(o, ()): m.places[n] = why
+
+# %% ../../nbs/25_models.checkpoints.ipynb #6f684164
+def _allow_missing(m):
+    "Note what a file need not have, and what becomes of it"
+    for o in m.own:
+        if o in m.sources or o in m.kept: continue
+        if o.endswith('num_batches_tracked'): m.kept[o] = 'not in the file: set to 0'
+        elif re.fullmatch(r'layers\.\d+\.lstm\.wc', o) and 'interpvid' not in m.kind.words:
+            m.kept[o] = 'peepholes: the file has none: set to 0'
+
+# %% ../../nbs/25_models.checkpoints.ipynb #1cc4fd32
+def _i3d_facts(shapes):
+    head,first = shapes['features.Mixed_5c.b0.conv.weight'],shapes.get('features.Conv3d_1a_7x7.conv.weight', ())
+    return {'width': round(head[0]/384, 4), 'in_channels': first[1] if len(first)>1 else None}
+
+def _clstm_facts(shapes):
+    wx = [shapes[k] for k in sorted(shapes) if re.fullmatch(r'layers\.\d+\.lstm\.wx\.weight', k)]
+    return {'hidden': [s[0]//4 for s in wx],
+            'kernel': list(wx[0][2:]) if wx else None,
+            'in_channels': wx[0][1] if wx and len(wx[0])>1 else None,
+            'number of batch norms': sum(k.startswith('norms.') and k.endswith('.weight') for k in shapes),
+            'columns of the classifier': shapes['fc.weight'][-1] if shapes.get('fc.weight') else None}
+
+def _facts(tensors):
+    "What shapes tell of a network's settings"
+    shapes = {o: tuple(t.shape) for o,t in tensors.items()}
+    return _i3d_facts(shapes) if 'features.Mixed_5c.b0.conv.weight' in shapes else _clstm_facts(shapes)
+
+# %% ../../nbs/25_models.checkpoints.ipynb #1bfc2060
+def _remedy(new, own):
+    "What would have to be different for the file to fit"
+    a,b = _facts(new),_facts(own)
+    differ = {k: (a[k],b[k]) for k in a if None not in (a[k],b.get(k)) and a[k]!=b[k]}
+    if not differ: return "The file is damaged, or of another variant of the network."
+    facts = ', '.join(f"{k} {v[0]} (here: {v[1]})" for k,v in differ.items())
+    said = f"The file was made for {facts}; make the network with the file's settings."
+    if 'columns of the classifier' not in differ: return said
+    return said+(" The classifier's columns follow from the size of the images, the number of frames, `padding` and "
+                 "`last_only`: images of another size, clips of another length, or one of those two set otherwise.")
+
+# %% ../../nbs/25_models.checkpoints.ipynb #9997f7c5
+def _misfits(m):
+    "Complaints about tensors that are missing, too many, or of another shape"
+    own = {o: t for o,t in m.own.items() if o not in m.kept}
+    shapes = [f"{o}: {_shape(m.new[o])} in the file, {_shape(t)} in the network"
+              for o,t in own.items() if o in m.new and m.new[o].shape!=t.shape]
+    missing = [f"{o}: not in the file, {_shape(t)} in the network" for o,t in own.items() if o not in m.sources]
+    extra = [f"{o}: {_shape(t)} in the file, not in the network" for o,t in m.new.items() if o not in own]
+    return shapes+missing+extra
+
+def _check_fit(path, m):
+    bad = m.bad+_misfits(m)
+    if not bad: return
+    more = f"; and {len(bad)-3} more" if len(bad)>3 else ''
+    raise ValueError(f"{path}: {m.kind.words}, does not fit this {m.kind.arch}. {'; '.join(bad[:3])}{more}. "
+                     f"{_remedy(m.new, m.own)}")
+
+# %% ../../nbs/25_models.checkpoints.ipynb #25460dc2
+def _check_values(path, m, names):
+    "Refuse what is not a finite float in the network's type; `names` are those in the file as it is"
+    for o,t in m.new.items():
+        if o.endswith('num_batches_tracked'): continue
+        dtype,at = m.own[o].dtype,f"{path}: {', '.join(names[n] for n in m.sources[o])}"
+        if not t.is_floating_point() or t.layout!=torch.strided:
+            raise ValueError(f"{at} is of type {t.dtype} ({t.layout}); weights are plain floats")
+        if bad := int((~torch.isfinite(t.to(dtype))).sum()):
+            raise ValueError(f"{at}: {bad} of {t.numel()} values are not finite in {dtype}; the training that wrote "
+                             "the file may have diverged")
+
+# %% ../../nbs/25_models.checkpoints.ipynb #d5db53da
 @dataclass(repr=False)
 class Imported:
     "What `import_weights` took from a file, and what not"
@@ -257,120 +492,63 @@ class Imported:
     used:list     # names in the file
     left_out:dict # names in the file -> why
     kept:dict     # names in the network, not filled from the file -> why
-    numbers:dict = field(default_factory=dict) # how many: {'file': {name: n}, 'network': {name: n}}
+    sizes:dict = field(default_factory=dict) # values in each tensor: {'file': {name: n}, 'network': {name: n}}
     notes:tuple = () # what else to know before its scores are trusted
-    def rows(self)->list: # (what, tensors, numbers, names, why)
-        "The report as a table"
-        groups = [('used','file',self.used,'')]
-        for what,side,d in ('left out','file',self.left_out),('kept','network',self.kept):
-            groups += [(what, side, [n for n in d if d[n]==why], why) for why in dict.fromkeys(d.values())]
-        return [(what, sum(n in self.numbers.get(side, {}) for n in names), sum(self.numbers.get(side, {}).get(n, 0) for n in names), ', '.join(names[:3])+(' …' if len(names)>3 else ''), why) for what,side,names,why in groups]
-    def __repr__(self):
-        lines = [f"{Path(self.path).name}: {self.kind}"]
-        lines += [f"  {what:8} {t:4} tensors, {n:12,} numbers: {names}{f' ({why})' if why else ''}" for what,t,n,names,why in self.rows()]
-        return '\n'.join(lines+[f'  note: {n}' for n in self.notes])
-    def _repr_markdown_(self):
-        lines = [f"**{Path(self.path).name}**: {self.kind}", '', '| | tensors | numbers | names | why |', '|---|--:|--:|---|---|']
-        lines += [f"| {what} | {t} | {n:,} | {names} | {why} |" for what,t,n,names,why in self.rows()]
-        return '\n'.join(lines+['']+[f'*Note:* {n}' for n in self.notes])
 
-def _facts(shapes):
-    "What the shapes tell of a network's settings"
-    if (head := shapes.get('features.Mixed_5c.b0.conv.weight')) is not None:
-        first = shapes.get('features.Conv3d_1a_7x7.conv.weight', ())
-        return {'width': round(head[0]/384, 4), 'in_channels': first[1] if len(first)>1 else None}
-    wx = [shapes[k] for k in sorted(shapes) if re.fullmatch(r'layers\.\d+\.lstm\.wx\.weight', k)]
-    return {'hidden': [s[0]//4 for s in wx], 'kernel': list(wx[0][2:]) if wx else None, 'in_channels': wx[0][1] if wx and len(wx[0])>1 else None,
-            'number of batch norms': sum(k.startswith('norms.') and k.endswith('.weight') for k in shapes), 'columns of the classifier': shapes['fc.weight'][-1] if shapes.get('fc.weight') else None}
-
-def _remedy(file, network):
-    "What would have to be different for the file to fit"
-    a,b = _facts(file),_facts(network)
-    differ = {k: (a[k],b[k]) for k in a if None not in (a[k],b.get(k)) and a[k]!=b[k]}
-    if not differ: return "The file is damaged, or of another variant of the network."
-    said = "The file was made for "+', '.join(f"{k} {v[0]} (here: {v[1]})" for k,v in differ.items())+"; make the network with the file's settings."
-    if 'columns of the classifier' in differ: said += " The classifier's columns follow from the size of the pictures, the number of frames, `padding` and `last_only`: pictures of another size, clips of another length, or one of those two set otherwise."
-    return said
-
-def _shape(t): return '('+','.join(map(str, t.shape))+')'
-
-def _built(kind, state, places, model):
-    "Our tensors made of the file's; {our name: names in the file}; complaints"
-    parts,sources,bad = defaultdict(dict),defaultdict(list),[]
-    for n,ps in places.items():
-        for o,piece in (() if isinstance(ps, str) else ps):
-            if piece in parts[o]: bad.append(f"{o}: twice in the file, the second time as {n}")
-            parts[o][piece] = state[n]
-            sources[o].append(n)
-    new = {}
-    for o,ts in parts.items():
-        try: new[o] = kind.build(o, ts, model)
-        except (RuntimeError, ValueError, KeyError, IndexError): bad.append(f"{o}: cannot be put together from "+', '.join(f'{n} {_shape(state[n])}' for n in sources[o]))
-    return new,sources,bad
-
-def _misfits(new, own, sources):
-    "Complaints about tensors that are missing, too many, or of another shape"
-    out = [f"{o}: {_shape(new[o])} in the file, {_shape(t)} in the network" for o,t in own.items() if o in new and new[o].shape!=t.shape]
-    out += [f"{o}: not in the file, {_shape(t)} in the network" for o,t in own.items() if o not in sources]
-    return out+[f"{o}: {_shape(t)} in the file, not in the network" for o,t in new.items() if o not in own]
-
-def _look_at_values(path, new, own, sources):
-    "Refuse what is no finite float"
-    for o,t in new.items():
-        if o.endswith('num_batches_tracked'): continue
-        names = ', '.join(sources[o])
-        if not t.is_floating_point() or t.layout!=torch.strided: raise ValueError(f"{path}: {names} is of type {t.dtype} ({t.layout}); weights are plain floats")
-        bad = int((~torch.isfinite(t.to(own[o].dtype))).sum())
-        if bad: raise ValueError(f"{path}: {names}: {bad} of {t.numel()} numbers are not finite in {own[o].dtype}; the training that wrote the file may have diverged")
-
-def _other_classes(kind, new, own):
-    "The classifier's tensors -> why they stay, if the file's are for another number of classes"
-    w,b = ('logits.weight','logits.bias') if kind.arch=='I3D' else ('fc.weight','fc.bias')
-    if w not in new or not new[w].ndim or len(new[w])==len(own[w]): return {}
-    return dict.fromkeys((w,b), f"classifier: the file has {len(new[w])} classes, the network {len(own[w])}: kept as it was made")
-
-def _may_lack(kind, sources, own, kept):
-    "What a file need not have -> what becomes of it"
-    out = {}
-    for o in own:
-        if o in sources or o in kept: continue
-        if o.endswith('num_batches_tracked'): out[o] = 'not in the file: set to 0'
-        elif re.fullmatch(r'layers\.\d+\.lstm\.wc', o) and 'interpvid' not in kind.words: out[o] = 'peepholes: the file has none: set to 0'
+@patch
+def rows(self:Imported)->list: # (what, tensors, values, names, why)
+    "The report as a table"
+    groups = [('used', 'file', self.used, '')]
+    for what,side,d in ('left out','file',self.left_out),('kept','network',self.kept):
+        groups += [(what, side, [n for n in d if d[n]==why], why) for why in dict.fromkeys(d.values())]
+    out = []
+    for what,side,names,why in groups:
+        sizes = [self.sizes[side][n] for n in names if n in self.sizes.get(side, {})]
+        out.append((what, len(sizes), sum(sizes), ', '.join(names[:3])+(' …' if len(names)>3 else ''), why))
     return out
 
+# %% ../../nbs/25_models.checkpoints.ipynb #ecb396d1
+@patch
+def __repr__(self:Imported):
+    lines = [f"{Path(self.path).name}: {self.kind}"]
+    for what,t,n,names,why in self.rows():
+        lines.append(f"  {what:8} {t:4} tensors, {n:12,} values: {names}{f' ({why})' if why else ''}")
+    return '\n'.join(lines+[f'  note: {n}' for n in self.notes])
+
+@patch
+def _repr_markdown_(self:Imported):
+    lines = [f"**{Path(self.path).name}**: {self.kind}", '', '| | tensors | values | names | why |',
+             '|---|--:|--:|---|---|']
+    lines += [f"| {what} | {t} | {n:,} | {names} | {why} |" for what,t,n,names,why in self.rows()]
+    return '\n'.join(lines+['']+[f'*Note:* {n}' for n in self.notes])
+
+# %% ../../nbs/25_models.checkpoints.ipynb #064b7b3f
+def _fill(m):
+    "Put the file's values into the network"
+    with torch.no_grad():
+        for o,t in m.new.items(): m.own[o].copy_(t)
+        for o,why in m.kept.items():
+            if why.endswith('set to 0'): m.own[o].zero_()
+
 def import_weights(
-    path,  # .pt, .pth, .pth.tar, .safetensors or .npz; told by what is in it
+    path,  # .pt, .pth, .pth.tar, .safetensors or .npz; the format is told from the content
     model, # an `I3D` or `CLSTM` with the file's settings; filled in place, keeping device, dtype and memory format
 )->Imported:
     "Fill a network from a checkpoint of others, by name and shape; all or nothing"
     path = Path(path)
-    raw,left = _read(path)
-    short = _stripped(raw)
-    back = {s: n for n,s in short.items()}
-    state = {s: raw[n] for s,n in back.items()}
-    kind = _recognise(path, state, model)
-    own,places = model.state_dict(),kind.places(list(state), model)
-    for n,ps in places.items():
-        if not isinstance(ps, str) and not re.match(r'(features|logits|layers|norms|fc)\.', ps[0][0]): places[n] = 'no part of the network'
-    new,sources,bad = _built(kind, state, places, model)
-    kept = _other_classes(kind, new, own)
-    for o,why in kept.items():
-        new.pop(o, None)
-        for n in sources.pop(o, ()): places[n] = why
-    kept |= _may_lack(kind, sources, own, kept)
-    bad += _misfits(new, {o: t for o,t in own.items() if o not in kept}, sources)
-    if bad:
-        shapes = [{o: tuple(t.shape) for o,t in d.items()} for d in (new,own)]
-        more = f"; and {len(bad)-3} more" if len(bad)>3 else ''
-        raise ValueError(f"{path}: {kind.words}, does not fit this {kind.arch}. {'; '.join(bad[:3])}{more}. {_remedy(*shapes)}")
-    _look_at_values(path, new, own, {o: [back[n] for n in ns] for o,ns in sources.items()})
-    with torch.no_grad():
-        for o,t in new.items(): own[o].copy_(t)
-        for o,why in kept.items():
-            if why.endswith('set to 0'): own[o].zero_()
-    left |= {back[n]: ps for n,ps in places.items() if isinstance(ps, str)}
-    numbers = dict(file={n: t.numel() for n,t in raw.items()}, network={o: t.numel() for o,t in own.items()})
-    return Imported(path, kind.words, [back[n] for n,ps in places.items() if not isinstance(ps, str)], left, kept, numbers, _notes(kind, new, model))
+    raw,left_out = _read(path)
+    names = {short: n for n,short in _strip_prefixes(raw).items()} # short name -> name in the file
+    state = {short: raw[n] for short,n in names.items()}
+    m = _match(_recognise(path, state, model), state, model)
+    _leave_classifier(m)
+    _allow_missing(m)
+    _check_fit(path, m)
+    _check_values(path, m, names)
+    _fill(m)
+    used = [names[n] for n,place in m.places.items() if not isinstance(place, str)]
+    left_out |= {names[n]: why for n,why in m.places.items() if isinstance(why, str)}
+    sizes = {side: {n: t.numel() for n,t in d.items()} for side,d in (('file',raw),('network',m.own))}
+    return Imported(path, m.kind.words, used, left_out, m.kept, sizes, _notes(m.kind, m.new, model))
 
 # %% ../../nbs/25_models.checkpoints.ipynb #2f4e7847
 def pretrained_i3d(

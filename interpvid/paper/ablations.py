@@ -14,7 +14,8 @@ import numpy as np, pandas as pd
 from ..cam import CAM_PRESETS, gradcam
 from ..masks.perturb import HALF_FROZEN, MaskRange
 from ..masks.scores import mask_scores
-from ..metrics import blob_stats, drop_difference, drop_ratio, tiou
+from ..masks.scores import drop_difference, drop_ratio
+from ..metrics import blob_stats, tiou
 from ..tables import CONTROL
 from .claims import conclusions
 

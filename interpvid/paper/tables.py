@@ -1,4 +1,4 @@
-"""The counts behind the paper's figures: what is lost by reversal, cycles, presence, legs.
+"""The counts behind the paper's figures and footnotes: what reversal costs, what the filter leaves out, cycles, presence, legs.
 
 Docs: https://interpvid.github.io/interpvid/paper.tables.html.md"""
 
@@ -14,117 +14,141 @@ import pandas as pd
 from ..data.synthetic import box_mask
 from ..metrics import cycles_covered, heat_in
 from .claims import PAPER_TABLE2, PAPER_UNFILTERED
-from ..stats import boot_ci
-from ..tables import CONTROL, _kept
+from ..stats import resample
+from ..tables import CONTROL, by_model, mean_rows, without_control
 
 # %% ../../nbs/92_paper.tables.ipynb #9d9e4533
+def _share_lost(hit, hit_reversed, axis=-1):
+    "1 - reversed/top-1, of hits (…,N); NaN where nothing is right as it is"
+    top1,reversed_ = hit.mean(axis),hit_reversed.mean(axis)
+    return np.where(top1>0, 1-reversed_/np.maximum(top1, 1e-12), np.nan)
+
 def lost_by_reversal(
     probs,     # from `both_ways`
     labels,    # (N,) int
     level=.95, # of the interval
     n=2000,    # draws of the clips
     seed=0,    # of the draws
-)->pd.DataFrame: # a row for each network
+)->pd.DataFrame: # a row for each network: clips, top-1, reversed, share lost, low, high
     "Top-1 as is and reversed, and the share of it that is lost, with a bootstrap interval over clips"
     rows,labels = {},np.asarray(labels)
     for name,both in probs.items():
         ok = ~np.isnan(both[0]).any(1)&~np.isnan(both[1]).any(1)
         if not ok.any(): raise ValueError(f"lost_by_reversal: {name} has no clip with a probability both ways")
-        a,b = (p[ok].argmax(1)==labels[ok] for p in both)
-        draw = np.random.default_rng(seed).integers(ok.sum(), size=(n,ok.sum()))
-        share = lambda f,r: np.where(f>0, 1-r/np.maximum(f, 1e-12), np.nan)
-        rows[name] = {'clips':int(ok.sum()), 'top-1':a.mean(), 'reversed':b.mean(), 'share lost':float(share(a.mean(), b.mean())), **dict(zip(('low','high'), np.nanquantile(share(a[draw].mean(1), b[draw].mean(1)), [(1-level)/2,(1+level)/2])))}
+        hit,hit_reversed = ((p[ok].argmax(1)==labels[ok]).astype(float) for p in both)
+        low,high = resample(_share_lost, hit, hit_reversed, level=level, n=n, seed=seed)
+        rows[name] = {'clips':int(ok.sum()), 'top-1':hit.mean(), 'reversed':hit_reversed.mean(),
+                      'share lost':float(_share_lost(hit, hit_reversed)), 'low':low, 'high':high}
     return pd.DataFrame(rows).T.rename_axis('model')
 
 # %% ../../nbs/92_paper.tables.ipynb #d6ab84f6
 FILTERS = { # name -> the largest drops by freezing (OS-FS) and by reversing (OS-RS) that are left out
-    'both drops > 0.01': (.01,.01),     # the paper's
-    'OS-RS > 0.01':      (-np.inf,.01), # only the denominator's
-    'none':              (-np.inf,None),# all that can be divided
+    'both drops > 0.01': (.01,.01),      # the paper's
+    'OS-RS > 0.01':      (-np.inf,.01),  # only the denominator's
+    'none':              (-np.inf,None), # all that can be divided
 }
+_PAPER_RATIO = {'both drops > 0.01':PAPER_TABLE2['drop ratio'], 'none':PAPER_UNFILTERED}
+
+def _filtered(by_freezing, by_reversing, least_f, least_r):
+    "The ratios that pass a filter, and which test left the others out"
+    small_f = by_freezing<=least_f
+    small_r = by_reversing==0 if least_r is None else by_reversing<=least_r
+    q = (by_freezing/by_reversing)[~(small_f|small_r)]
+    return {'mean':q.mean(), 'sd':q.std(), 'median':q.median(), 'clips':len(q), 'left out':len(by_freezing)-len(q),
+            'OS-FS small':int((small_f&~small_r).sum()), 'OS-RS small':int((small_r&~small_f).sum()),
+            'both small':int((small_f&small_r).sum())}
+
+# %% ../../nbs/92_paper.tables.ipynb #a15bbec7
+_FILTERED = ['mean','sd','median','clips','left out','OS-FS small','OS-RS small','both small','paper']
 
 def filter_table(
-    stats,    # from `clip_stats`: OS, FS and RS are used
+    stats,           # from `clip_stats`: OS, FS and RS are used
     without=CONTROL, # control classes, left out
-)->pd.DataFrame: # per network and filter: mean, sd, median of the ratio, clips in it; clips left out and by which test; the paper's mean ± sd
+)->pd.DataFrame: # per network and filter: the ratio, its clips, those left out and why; the paper's mean ± sd
     "The drop ratio under the paper's filter, half of it, and none"
     rows = []
-    for m,g in _kept(stats, without).dropna(subset=['OS','FS','RS']).groupby('model', sort=False):
-        f,r = g['OS'].to_numpy(float)-g['FS'],g['OS'].to_numpy(float)-g['RS']
-        for name,(lf,lr) in FILTERS.items():
-            bad_f,bad_r = f<=lf, r==0 if lr is None else r<=lr
-            q = (f/r)[~(bad_f|bad_r)]
-            paper = {'both drops > 0.01':PAPER_TABLE2['drop ratio'], 'none':PAPER_UNFILTERED}.get(name, {})
-            rows.append({'model':m, 'filter':name, 'mean':q.mean(), 'sd':q.std(), 'median':q.median(), 'clips':len(q), 'left out':len(g)-len(q),
-                         'OS-FS small':int((bad_f&~bad_r).sum()), 'OS-RS small':int((bad_r&~bad_f).sum()), 'both small':int((bad_f&bad_r).sum()), 'paper':paper.get(m, '–')})
-    return pd.DataFrame(rows, columns=['model','filter','mean','sd','median','clips','left out','OS-FS small','OS-RS small','both small','paper']).set_index(['model','filter'])
+    for model,g in without_control(stats, without).dropna(subset=['OS','FS','RS']).groupby('model', sort=False):
+        by_freezing,by_reversing = g['OS'].astype(float)-g['FS'],g['OS'].astype(float)-g['RS']
+        for name,least in FILTERS.items():
+            paper = _PAPER_RATIO.get(name, {}).get(model, '–')
+            rows.append({'model':model, 'filter':name, **_filtered(by_freezing, by_reversing, *least), 'paper':paper})
+    return pd.DataFrame(rows, columns=['model','filter',*_FILTERED]).set_index(['model','filter'])
 
 # %% ../../nbs/92_paper.tables.ipynb #add847cb
-def _by_model(es): return {n: [e for e in es if e.model==n] for n in dict.fromkeys(e.model for e in es)}
-
-def _rows(found, names, columns): # found: key -> list of values, one for each clip
-    rows = []
-    for key,v in found.items():
-        m,lo,hi = boot_ci(v)
-        rows.append((*key, int(np.isfinite(np.asarray(v, float)).sum()), m, lo, hi))
-    return pd.DataFrame(rows, columns=[*names,'clips',*columns]).set_index(names)
+def _from_centre(cam):
+    "Mean distance of heat (T,H,W) from the middle, in pixels of a 224×224 image; NaN without heat"
+    H,W = cam.shape[1:]
+    if not cam.any(): return np.nan
+    y,x = np.mgrid[:H,:W]
+    distance = np.hypot((x-(W-1)/2)*224/W, (y-(H-1)/2)*224/H)
+    return (cam*distance).sum()/cam.sum()
 
 def heat_before(
     es, # explanations with a known event
 )->pd.DataFrame: # means with a 95 % interval, per network
-    "Heat on the frames before the event, beside the share of these frames; and how far from the middle it lies there, in pixels of 224"
+    "Heat on the frames before the event, beside the share of these frames, and its distance from the middle"
     found = {}
-    for n,of in _by_model(es).items():
-        of = [(np.asarray(e.cam, float), int(np.argmax(e.truth['event']))) for e in of if np.any(e.truth.get('event', False)) and not e.truth['event'][0]]
-        def distance(c):
-            (T,H,W),w = c.shape,c.sum()
-            if not w: return np.nan
-            y,x = np.mgrid[:H,:W]
-            return ((c*np.hypot((x-(W-1)/2)*224/W, (y-(H-1)/2)*224/H)).sum()/w)
-        found |= {(n,'heat'):[c[:k].sum()/c.sum() if c.any() else np.nan for c,k in of], (n,'frames'):[k/len(c) for c,k in of], (n,'distance'):[distance(c[:k]) for c,k in of]}
-    return _rows(found, ['model','before the event'], ['mean','low','high'])
+    for name,of in by_model(es).items():
+        of = [e for e in of if np.any(e.truth.get('event', False)) and not e.truth['event'][0]]
+        cams,first = [np.asarray(e.cam, float) for e in of],[int(np.argmax(e.truth['event'])) for e in of]
+        found[name,'heat'] = [c[:k].sum()/c.sum() if c.any() else np.nan for c,k in zip(cams, first)]
+        found[name,'frames'] = [k/len(c) for c,k in zip(cams, first)]
+        found[name,'distance'] = [_from_centre(c[:k]) for c,k in zip(cams, first)]
+    return mean_rows(found, ['model','before the event'])
 
 # %% ../../nbs/92_paper.tables.ipynb #7301b646
+def _blind_share(phase, length):
+    "How often a window of that length hides a whole cycle, placed anywhere"
+    t = np.arange(len(phase))
+    windows = [(t>=a)&(t<a+length) for a in range(len(t)-length+1)] if length else []
+    return np.mean([cycles_covered(w, phase)[0]>=1 for w in windows]) if windows else 0.
+
+def _cycles(e):
+    phase,length = np.asarray(e.truth['phase'], float),int(e.binary.sum())
+    hidden,left = cycles_covered(e.binary, phase)
+    return {'cycles':np.ptp(phase[np.isfinite(phase)]), 'mask length':length, 'hidden':hidden, 'left':left,
+            'hides a cycle':hidden>=1, 'by length':_blind_share(phase, length), 'none left':left<1}
+
+# %% ../../nbs/92_paper.tables.ipynb #fc94629a
 def cycle_table(
     es, # explanations with a known phase
-)->pd.DataFrame: # a row for each network and class
-    "Cycles of the clip, hidden by the mask and left of it; shares of clips in which a cycle is hidden (by the mask; by windows of its length) and in which none is left (paper, 5.2)"
+)->pd.DataFrame: # per network and class: cycles, hidden, left; shares of clips with a cycle hidden, with none left
+    "Cycles hidden by masks and left of the clips, beside windows of the same length (paper, 5.2)"
     rows = {}
-    for n,of in _by_model(es).items():
-        for e in of:
-            if 'phase' not in e.truth or np.isnan(e.truth['phase']).all(): continue
-            ph,T,L = np.asarray(e.truth['phase'], float),len(e.mask),int(e.binary.sum())
-            hidden,left = cycles_covered(e.binary, ph)
-            blind = [cycles_covered((np.arange(T)>=a)&(np.arange(T)<a+L), ph)[0]>=1 for a in range(T-L+1)] if L else [False]
-            rows.setdefault((n, e.classes[e.label]), []).append(dict(cycles=np.ptp(ph[np.isfinite(ph)]), **{'mask length':L, 'hidden':hidden, 'left':left, 'hides a cycle':hidden>=1, 'by length':np.mean(blind), 'none left':left<1}))
+    for e in es:
+        if 'phase' not in e.truth or np.isnan(e.truth['phase']).all(): continue
+        rows.setdefault((e.model, e.classes[e.label]), []).append(_cycles(e))
+    models = list(dict.fromkeys(e.model for e in es))
+    rows = dict(sorted(rows.items(), key=lambda r: models.index(r[0][0])))
     t = pd.DataFrame({k: {'clips':len(v), **pd.DataFrame(v).astype(float).mean()} for k,v in rows.items()}).T
     return t.rename_axis(['model','class']) if len(t) else t
 
 # %% ../../nbs/92_paper.tables.ipynb #4c0acdfb
 def presence_table(
-    es, # explanations with known visible frames (`event`); only clips count in which somebody is away for a while
+    es, # explanations with known visible frames (`event`); clips count in which the person is away for a while
 )->pd.DataFrame: # means with a 95 % interval, per network
-    "Share of the mask on frames with somebody in the picture, beside the share of such frames"
+    "Share of the mask on frames with a person in them, beside the share of such frames"
     found = {}
-    for n,of in _by_model(es).items():
+    for name,of in by_model(es).items():
         of = [e for e in of if 'phase' in e.truth and 0<np.mean(e.truth['event'])<1 and e.binary.any()]
-        found |= {(n,'of the mask'):[e.truth['event'][e.binary].mean() for e in of], (n,'of the clip'):[np.mean(e.truth['event']) for e in of]}
-    return _rows(found, ['model','frames with somebody'], ['mean','low','high'])
+        found[name,'of the mask'] = [e.truth['event'][e.binary].mean() for e in of]
+        found[name,'of the clip'] = [np.mean(e.truth['event']) for e in of]
+    return mean_rows(found, ['model','frames with a person'])
+
+# %% ../../nbs/92_paper.tables.ipynb #5d86dbbb
+def _on_legs(e):
+    "Share of the heat in the person's box that lies on its lower half"
+    box = np.array(e.truth['boxes'][:,0], float)
+    legs = box.copy()
+    legs[:,1] = (box[:,1]+box[:,3])/2
+    heat = lambda b: heat_in(e.cam, box_mask(b, e.cam.shape[1:]), np.asarray(e.truth['event'], bool))[0]
+    return heat(legs)/heat(box) if heat(box)>0 else np.nan
 
 def legs_table(
     es, # explanations with a box around one acting person
     classes=('Jogging','Running','Walking'), # those that count
 )->pd.DataFrame: # means with a 95 % interval, per network
     "Share of the heat in a person's box that lies on its lower half; one half if it is spread evenly (paper, 5.2)"
-    found = {}
-    for n,of in _by_model(es).items():
-        v = []
-        for e in of:
-            if 'boxes' not in e.truth or e.classes[e.label] not in classes: continue
-            b = np.array(e.truth['boxes'][:,0], float)
-            low = b.copy()
-            low[:,1] = (b[:,1]+b[:,3])/2
-            inside,lower = (heat_in(e.cam, box_mask(x, e.cam.shape[1:]), np.asarray(e.truth['event'], bool))[0] for x in (b,low))
-            v.append(lower/inside if inside>0 else np.nan)
-        found[(n,'on the lower half')] = v
-    return _rows(found, ['model','heat'], ['mean','low','high'])
+    moves = lambda e: 'boxes' in e.truth and e.classes[e.label] in classes
+    found = {(name,'on the lower half'): [_on_legs(e) for e in of if moves(e)] for name,of in by_model(es).items()}
+    return mean_rows(found, ['model','heat'])

@@ -1,7 +1,7 @@
 // The toolbar of a gallery. The cards are on the page already, in the order given, and can be read without it; it sorts and filters them,
-// and starts the scrubber of a card that is opened. `data` comes from pages.gallery: names of the networks, of the scores, and for each card
+// and starts the scrubber of a card that is opened. `data` comes from gallery.gallery_html: names of the networks, of the scores, their digits, and for each card
 // its class and what each network said, {v: values in the order of the scores, right, at: which of the card's networks it is, title, said: how many scores}.
-function gallery(host, {models, scores, cards}) {
+function gallery(host, {models, scores, digits, cards}) {
   const el = (tag, props, ...kids) => { const e = Object.assign(document.createElement(tag), props); e.append(...kids); return e }
   const option = (value, textContent) => el('option', {value, textContent})
   const list = host.querySelector('.ivg-cards')
@@ -16,7 +16,7 @@ function gallery(host, {models, scores, cards}) {
   const by = choice('sort by'), down = choice('order', option('', 'ascending'), option('1', 'descending'))
   const cls = choice('true class', option('', 'all'), ...classes.map((c, k) => option(k, `${c} (${all.filter(o => o.cls === c).length})`)))
   const net = choice('network', option('', 'all'), ...models.map((m, j) => option(j, m)))
-  const right = choice('guess', option('', 'all'), option('right', 'right'), option('wrong', 'wrong'))
+  const right = choice('prediction', option('', 'all'), option('right', 'right'), option('wrong', 'wrong'))
   const count = el('output', {ariaLive: 'polite'})
   bar.append(count); host.prepend(bar)
   net.parentNode.hidden = models.length < 2
@@ -50,8 +50,8 @@ function gallery(host, {models, scores, cards}) {
   }
   function label(c) { // the number that it is sorted by
     if (!by.value.includes(' ')) return ''
-    const v = key(c)
-    return `${by.selectedOptions[0].textContent} ${v === null ? 'none' : scores[by.value.split(' ')[1]] == 'mask length' ? v : (Math.round(v*1000)/1000+0).toFixed(3).replace('-', '−')}`
+    const v = key(c), n = digits[by.value.split(' ')[1]], p = 10**n
+    return `${by.selectedOptions[0].textContent} ${v === null ? 'none' : (Math.round(v*p)/p+0).toFixed(n).replace('-', '−')}`
   }
   function columns(c) { // the scrubber shows the networks that are chosen
     const n = net.value === '' ? null : c.nets[net.value], s = c.spec

@@ -1,0 +1,248 @@
+"The one place that calls a model; batches in parts."
+
+import pytest
+import torch
+from torch import nn
+
+from interpvid.device import BatchSplitter, call_model, eval_frozen, fast, reference_ops
+from interpvid.models.i3d import I3D
+
+
+@pytest.fixture(params=['rows first', 'channels last', 'every other frame', 'expanded'])
+def clips(request):
+    "Clips (2,3,4,6,6) in several orders in memory"
+    x = torch.rand(2, 3, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+    return {
+        'rows first': x,
+        'channels last': x.contiguous(memory_format=torch.channels_last_3d),
+        'every other frame': x.repeat_interleave(2, 2)[:, :, ::2],
+        'expanded': x[:1].expand(2, -1, -1, -1, -1),
+    }[request.param]
+
+
+class Mean(nn.Module):
+    "Mean brightness by channel, after `f`"
+
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, x):
+        return self.f(x).mean((2, 3, 4))
+
+
+def subtract(x):
+    x -= 0.45
+    return x
+
+
+def subtract_from_a_view(x):
+    x.transpose(1, 2)[:, 0].sub_(0.45)
+    return x
+
+
+def subtract_behind_the_version(x):
+    x.data.sub_(0.45)
+    return x
+
+
+IN_PLACE = [subtract, subtract_from_a_view, subtract_behind_the_version]
+
+
+@pytest.mark.parametrize('f', IN_PLACE)
+def test_a_model_in_place_leaves_the_callers_clips_alone(clips, f):
+    before, model = clips.clone(), Mean(f)
+    want = model(clips.clone())
+    for _ in range(3):
+        assert torch.equal(call_model(model, clips), want) and torch.equal(clips, before)
+
+
+@pytest.mark.parametrize('f', IN_PLACE)
+def test_so_does_one_that_cannot_be_remembered(clips, f):
+    class Slots:
+        __slots__ = ()
+
+        def __call__(self, x):
+            return f(x).mean((2, 3, 4))
+
+    before, model = clips.clone(), Slots()
+    for _ in range(2):
+        call_model(model, clips)
+        assert torch.equal(clips, before)
+
+
+@pytest.mark.parametrize('f', [subtract, subtract_from_a_view, nn.Identity()])
+def test_gradients_arrive_at_the_clips(clips, f):
+    model = Mean(f)
+    for _ in range(2):
+        x = clips.clone().requires_grad_()
+        call_model(model, x).sum().backward()
+        torch.testing.assert_close(x.grad, torch.full_like(x, 1 / x[0, 0].numel()))
+        y = clips.clone().requires_grad_()
+        call_model(model, 2 * y).sum().backward()  # as perturbed clips come: not a leaf
+        torch.testing.assert_close(y.grad, 2 * x.grad)
+
+
+def test_a_harmless_model_gets_the_clips_themselves():
+    seen = []
+    model = Mean(lambda x: seen.append(x) or x)
+    x = torch.rand(2, 3, 4, 6, 6).contiguous(memory_format=torch.channels_last_3d)
+    for _ in range(3):
+        call_model(model, x)
+    assert seen[0] is not x and seen[1] is x and seen[2] is x
+
+
+def test_a_model_that_views_gets_rows_first(clips):
+    class View(nn.Module):
+        def forward(self, x):
+            return x.view(len(x), -1).mean(1, keepdim=True)
+
+    model = View()
+    for _ in range(2):
+        torch.testing.assert_close(call_model(model, clips), clips.mean((1, 2, 3, 4))[:, None])
+
+
+def test_a_view_that_fails_for_another_reason_is_the_models_error():
+    x = torch.rand(2, 3, 4, 6, 6)
+    with pytest.raises(RuntimeError, match='view size'):
+        call_model(lambda x: x.permute(4, 3, 2, 1, 0).view(2, -1), x)
+
+
+def test_a_model_that_changes_its_habits_is_an_error():
+    model = Mean(lambda x: x)
+    x = torch.rand(2, 3, 4, 6, 6)
+    call_model(model, x)
+    model.f = subtract
+    with pytest.raises(RuntimeError, match='Mean changed the clips.*make them anew'):
+        call_model(model, x)
+    before = x.clone()
+    call_model(model, x)
+    assert torch.equal(x, before)
+
+
+def test_in_inference_mode(clips):
+    with torch.inference_mode():
+        x = clips.clone()
+        for f in (*IN_PLACE, nn.Identity()):
+            model = Mean(f)
+            for _ in range(2):
+                call_model(model, x)
+                assert torch.equal(x, clips)
+
+
+def test_scores_are_float32_also_from_half_precision():
+    x = torch.rand(2, 3, 4, 6, 6)
+    assert call_model(lambda x: x.mean((2, 3, 4)).half(), x).dtype == torch.float32
+    with fast('cpu'):
+        assert call_model(nn.Sequential(nn.Flatten(), nn.Linear(432, 5)), x).dtype == torch.float32
+
+
+def test_an_output_that_is_no_tensor_is_named():
+    with pytest.raises(TypeError, match='function returns dict, not a tensor.*wrap'):
+        call_model(lambda x: dict(logits=x), torch.rand(1, 3, 4, 6, 6))
+
+
+def test_the_scores_are_those_of_the_network():
+    torch.manual_seed(0)
+    net = I3D(4, width=0.125).eval()
+    x = torch.rand(2, 3, 8, 32, 32).contiguous(memory_format=torch.channels_last_3d)
+    with eval_frozen(net), torch.no_grad():
+        assert torch.equal(call_model(net, x), net(x)) and torch.equal(call_model(net, x), net(x))
+
+
+# --- eval_frozen
+
+
+def mixed():
+    "A model of which parts train and parts do not"
+    net = nn.Sequential(nn.Conv3d(3, 2, 1), nn.BatchNorm3d(2), nn.Dropout()).train()
+    net[1].eval()
+    net[0].bias.requires_grad_(False)
+    return net
+
+
+@pytest.mark.parametrize('error', [False, True])
+def test_eval_frozen_puts_everything_back(error):
+    net, seed = mixed(), torch.random.get_rng_state()
+    state = lambda: ([m.training for m in net.modules()], [p.requires_grad for p in net.parameters()])
+    before = state()
+    try:
+        with eval_frozen(net):
+            assert not any(state()[0]) and not any(state()[1])
+            torch.rand(3)
+            if error:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert error
+    assert state() == before and torch.equal(torch.random.get_rng_state(), seed)
+
+
+def test_eval_frozen_may_be_nested():
+    net = mixed()
+    with eval_frozen(net):
+        with eval_frozen(net):
+            pass
+        assert not net.training and not net[0].weight.requires_grad
+    assert net.training and net[0].weight.requires_grad
+
+
+def test_reference_ops_may_be_nested():
+    from interpvid.device import use_fast_ops
+
+    x = torch.rand(1)
+    with reference_ops():
+        with reference_ops():
+            assert not use_fast_ops(x)
+        assert not use_fast_ops(x)
+    assert use_fast_ops(x)
+
+
+# --- parts of a batch
+
+
+def hungry(most):
+    sizes = []
+
+    def f(*xs):
+        sizes.append(len(xs[0]))
+        if len(xs[0]) > most:
+            raise torch.OutOfMemoryError('out of memory')
+        return tuple(2 * x for x in xs) if len(xs) > 1 else 2 * xs[0]
+
+    return f, sizes
+
+
+def test_parts_are_halved_until_they_fit():
+    lines = []
+    f, sizes = hungry(3)
+    parts = BatchSplitter(8, log=lines.append)
+    assert torch.equal(parts(f, torch.arange(10)), 2 * torch.arange(10))
+    assert sizes == [8, 4, 2, 2, 2, 2, 2] and parts.n == 2
+    assert lines == [f'not enough memory for {n} clips at once; going on with {n // 2}' for n in (8, 4)]
+
+
+def test_several_tensors_go_side_by_side():
+    f, sizes = hungry(4)
+    a, b = BatchSplitter(4)(f, torch.arange(6), torch.arange(6) * 10)
+    assert torch.equal(a, 2 * torch.arange(6)) and torch.equal(b, 20 * torch.arange(6)) and sizes == [4, 2]
+
+
+def test_one_clip_that_does_not_fit_is_an_error(capsys):
+    f, _ = hungry(0)
+    with pytest.raises(torch.OutOfMemoryError):
+        BatchSplitter(2)(f, torch.arange(2))
+    assert 'going on with 1' in capsys.readouterr().err
+
+
+def test_other_errors_go_through():
+    def broken(x):
+        raise RuntimeError('shapes do not match')
+
+    with pytest.raises(RuntimeError, match='shapes'):
+        BatchSplitter(2)(broken, torch.arange(4))
+
+
+@pytest.mark.parametrize('n', [0, -1, 1.5, True])
+def test_numbers_of_clips_that_are_none(n):
+    with pytest.raises(ValueError, match=f'whole number from 1, not {n}'):
+        BatchSplitter(n)
