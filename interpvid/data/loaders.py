@@ -159,8 +159,8 @@ class EnoughClips(Callback):
     def before_fit(self):
         if not len(self.dls.train.dataset): raise ValueError("no clips to train on: the training split is empty")
         if hasattr(self.learn, 'no_validation') or len(self.dls.valid.dataset): return
-        raise ValueError("no clips to validate on: the validation split is empty. Add clips to it, as a folder valid/ "
-                         "beside train/, or give the folder inside train/, of which a share is then kept for validation")
+        raise ValueError("no clips to validate on: the validation split is empty. Put clips into it (a folder valid/ "
+                         "beside train/), or name the folder train/ itself: a share of it then validates")
 
 # %% ../../nbs/11_data.loaders.ipynb #09e4607c
 def _readable(items, cache, on_error, progress):
