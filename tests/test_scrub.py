@@ -1,6 +1,6 @@
 "The scrubber in a browser, with scripts and without; the mask painter; the widgets in Python."
 
-import contextlib, itertools, json, re, shutil, threading, time
+import contextlib, itertools, json, re, shutil, subprocess, sys, threading, time
 from urllib.parse import unquote
 from xml.dom import minidom
 
@@ -1094,6 +1094,35 @@ def test_explanations_beside_each_other():
     ] and [r['name'] for r in spec['rows']] == ['A', 'B 2', 'B 3']
     assert spec['caption'] == 'true class: y' and not any(s[0].startswith('B 3') for s in spec['scores'])
     assert strict(as_parts(es[:1]).spec) == strict(as_parts(es[0]).spec) == strict(es[0].scrub().spec)
+
+
+SHOWN = """
+from interpvid import explanation, widgets
+e = Explanation.load(path)
+as_html = e._repr_mimebundle_()
+assert set(as_html)=={'text/html','text/plain'}, 'importing widgets changes nothing'
+widgets.has_kernel = lambda: True
+assert e._repr_mimebundle_()==as_html, 'nor does a kernel'
+widgets.live_explanations()
+live = e._repr_mimebundle_()
+assert 'application/vnd.jupyter.widget-view+json' in live and live['text/html']==as_html['text/html']
+widgets.live_explanations(False)
+assert e._repr_mimebundle_()==as_html
+"""
+
+
+def test_explanations_are_widgets_on_request_alone(tmp_path):
+    explanation().save(tmp_path / 'e.npz')
+    code = f'from interpvid.explanation import Explanation\npath = {str(tmp_path / "e.npz")!r}{SHOWN}'
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_normalised_clip_needs_no_statistics():
+    plain = type('Plain', (Net,), dict(stats=None))()
+    p = painter(plain, to_batch(clip_of(), STATS))
+    assert p.stats is None and p.mask.shape == (T,) and p.html
+    assert painter(plain, explanation(settings=dict(stats=[0.65, 0.2]))).stats == [0.65, 0.2]
 
 
 def test_scrubber_keeps_what_it_has_when_the_next_is_wrong():
