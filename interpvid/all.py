@@ -7,7 +7,7 @@ Docs: https://interpvid.github.io/interpvid/all.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/all.ipynb #a105962e
+# %% ../nbs/all.ipynb #d6b186e0
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-# %% ../nbs/all.ipynb #408f9532
+# %% ../nbs/all.ipynb #82b4af81
 from .core import STATS, seed_everything, to_batch, to_frames
 from .data.clips import folder_items
 from .data.kth import KTH_CLASSES, kth_dls, kth_items
@@ -25,7 +25,7 @@ from .data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items
 from .data.synthetic import HOLDING, LEFT, REVERSED, RIGHT, SYNTHETIC_CLASSES, make_clips, synthetic_dls
 from .video import probe, read_frames, sample_indices, write_video
 
-# %% ../nbs/all.ipynb #9fc6e700
+# %% ../nbs/all.ipynb #8d90b98a
 from .classify import table1
 from .learner import clstm_learner, i3d_learner, preset_of
 from .models.adapters import wrap
@@ -34,7 +34,7 @@ from .models.clstm import CLSTM
 from .models.i3d import I3D
 from .training import evaluate, train
 
-# %% ../nbs/all.ipynb #94478037
+# %% ../nbs/all.ipynb #298c83b5
 from .cam import gradcam
 from .explanation import Explanation, explain, load_explanations, save_explanations
 from .masks.learn import MASK_PRESETS, learn_masks
@@ -44,15 +44,15 @@ from .masks.scores import mask_scores
 from .masks.search import search_windows
 from .metrics import expected_tiou, tiou
 
-# %% ../nbs/all.ipynb #0037de4a
+# %% ../nbs/all.ipynb #aaf7b40b
 from .gallery import gallery_html, write_gallery
 from .pages import figure_columns
 from .stats import boot_ci, paired_ci
 from .tables import CONTROL, overlap_table, paired_table, table2
 from .viz import film_strip, overlay, picture, scrub_html
-from .widgets import Browser, Painter, Scrubber
+from .widgets import Browser, Painter, Scrubber, live_explanations
 
-# %% ../nbs/all.ipynb #58ead56a
+# %% ../nbs/all.ipynb #a3a3fad4
 from .paper.claims import PAPER_TABLE1, PAPER_TABLE2, conclusions
 from .paper.experiment import (
     Experiment, choose_clips, describe, explain_all, explain_pairs, load_clips, load_networks, make_class_tables,
@@ -60,5 +60,6 @@ from .paper.experiment import (
 from .paper.page import figure_table, make_gallery, show_figure, write_figures
 from .paper.reproduce import reproduce
 
-# %% ../nbs/all.ipynb #354ef94a
+# %% ../nbs/all.ipynb #1a1808a9
+live_explanations() # where there is a kernel, an explanation shows itself as a widget
 __all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself
