@@ -8,7 +8,7 @@ Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 __all__ = ['METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OLD_VALUES', 'Option', 'options_of', 'load_explained', 'explain_files',
            'read_data', 'folder_options', 'add_option', 'Command', 'parser', 'modern', 'main']
 
-# %% ../nbs/98_cli.ipynb #768c3a55
+# %% ../nbs/98_cli.ipynb #4060fd33
 import argparse
 import ast
 import inspect
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from .registry import DATASETS, NETWORKS, find, keys_of
 
-# %% ../nbs/98_cli.ipynb #933b596f
+# %% ../nbs/98_cli.ipynb #48633ae2
 @dataclass
 class Option:
     "A parameter of a function, as an option of a command"
@@ -57,7 +57,7 @@ def _kind(arg, default):
     named = {'int':int, 'float':float, 'bool':bool}.get(getattr(arg.annotation, 'id', None))
     return named or (str if default is None else type(default))
 
-# %% ../nbs/98_cli.ipynb #b6a8e83d
+# %% ../nbs/98_cli.ipynb #2d72e0a0
 def options_of(
     module:str, # of the package
     name:str,   # of a function in it
@@ -73,7 +73,7 @@ def options_of(
         return Option(arg.arg, comment, default, node is None, _kind(arg, default))
     return [option(*pair) for pair in zip(args.args, defaults)]
 
-# %% ../nbs/98_cli.ipynb #63e6d536
+# %% ../nbs/98_cli.ipynb #be44141f
 def load_explained(
     checkpoints, # folder of .safetensors files, or one such file
     arch,        # of a folder: key of a network, or 'all'
@@ -100,7 +100,7 @@ def _what_they_know(nets, own):
             f"{'; '.join(classes)}.",
             f"{they} {len(classes)} classes{drawn}, and nothing else. What {name} is the nearest of these.")
 
-# %% ../nbs/98_cli.ipynb #39186f95
+# %% ../nbs/98_cli.ipynb #09bef9af
 def _free_stem(path, out, files, taken):
     "A name for the results of a file that is no other's, and under which no input lies"
     inputs,stem = {f.resolve() for f in files},path.stem
@@ -125,7 +125,7 @@ def _explain_file(path, stem, nets, note, mask_preset, iterations):
     with writing(gif, ours=True) as tmp: write_video(tmp, figure_columns(*es))
     return es
 
-# %% ../nbs/98_cli.ipynb #dc0b844f
+# %% ../nbs/98_cli.ipynb #77d4ae6b
 def explain_files(
     files,                         # video files, or folders of images
     checkpoints='results/models',  # folder of the trained networks, or one checkpoint (best.safetensors of `train`)
@@ -155,7 +155,7 @@ def explain_files(
             log_line(str(err) if str(path) in str(err) else f'{path}: {err}', sys.stderr)
     return failed
 
-# %% ../nbs/98_cli.ipynb #3ff73238
+# %% ../nbs/98_cli.ipynb #d929dd9f
 def read_data(
     data,            # built-in clips, a dataset as it is downloaded, or any folder (see `interpvid data check --help`)
     root=None,       # the folder of the dataset; not for built-in clips
@@ -182,7 +182,7 @@ def read_data(
     on_error = 'skip' if skip_broken else 'raise'
     return load_data(data, root, frames, size, bs=bs, num_workers=workers, on_error=on_error, **more)
 
-# %% ../nbs/98_cli.ipynb #398479d0
+# %% ../nbs/98_cli.ipynb #83716027
 def _data_options(a): return {o.name: getattr(a, o.name) for o in options_of('cli', 'read_data') if hasattr(a, o.name)}
 
 def _show(got):
@@ -214,7 +214,7 @@ def _evaluate(a):
     if not rank(): _show(got)
     return 0
 
-# %% ../nbs/98_cli.ipynb #1ab6275b
+# %% ../nbs/98_cli.ipynb #be4cb74f
 def _reproduce(a):
     from interpvid.paper.reproduce import reproduce
     names = [o.name for o in options_of('paper.reproduce', 'reproduce') if hasattr(a, o.name)]
@@ -230,7 +230,7 @@ def _check(a):
     print(report)
     return 0 if report.ok else 1
 
-# %% ../nbs/98_cli.ipynb #757463c3
+# %% ../nbs/98_cli.ipynb #deaa3537
 def folder_options()->dict: # option, without dashes -> (title, environment variable)
     "The options of `reproduce` that name folders of datasets"
     about = {key: DATASETS.about(key) for key in DATASETS}
@@ -258,7 +258,7 @@ def add_option(parser, option, flag=None):
     if positional: return parser.add_argument(option.name, nargs='+' if option.name=='files' else None, **how)
     return parser.add_argument(flag, default=option.default, type=option.kind, required=option.required, **how)
 
-# %% ../nbs/98_cli.ipynb #6781ef92
+# %% ../nbs/98_cli.ipynb #33e4bef8
 @dataclass
 class Command:
     "A command: the functions whose parameters are its options, and what runs it"
@@ -282,7 +282,8 @@ COMMANDS = {
     'train':Command(_train, (('cli','read_data'),('training','train')), ('dls','cbs','log','progress'),
         'train a network on a dataset, and make its Table 1',
         "Trains a network with the settings of the paper, of its programs, or of your own, and writes the best "
-        "network, a log with curves, Table 1 and a table of each class. A run that was stopped goes on when it is called again. "
+        "network, a log with curves, Table 1 and a table of each class. A run that was stopped goes on when it is "
+        "called again. "
         "For several GPUs: torchrun --nproc_per_node N --no-python interpvid train …",
         (('folder','out'),('every','keep_every')), 'results/run'),
     'evaluate':Command(_evaluate, (('cli','read_data'),), ('augment',),
@@ -291,7 +292,7 @@ COMMANDS = {
         'several processes each clip is still counted once.'),
 }
 
-# %% ../nbs/98_cli.ipynb #f7bfde78
+# %% ../nbs/98_cli.ipynb #faa88591
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     "Defaults beside options, but for switches and what has to be given"
     def _get_help_string(self, action):
@@ -334,7 +335,7 @@ def parser()->argparse.ArgumentParser:
         if option.name in ('root','frames','decode'): add_option(check, option)
     return p
 
-# %% ../nbs/98_cli.ipynb #7fb8df05
+# %% ../nbs/98_cli.ipynb #da11ece7
 OLD = {
     'reproduce':{'--few':'--n-ablation', '--preset':'--mask-preset'},
     'explain':{'--preset':'--mask-preset', '--model':'--arch', '--models':'--checkpoints'},
@@ -359,7 +360,7 @@ def modern(
         out.append(new)
     return out,notes
 
-# %% ../nbs/98_cli.ipynb #3c5e6fad
+# %% ../nbs/98_cli.ipynb #244f5a54
 def main(argv=None)->int:
     "The console command `interpvid`"
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # waiting threads leave the core; read as torch loads
