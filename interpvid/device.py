@@ -36,6 +36,7 @@ def has_bf16(
     if device.type=='cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type=='cpu' and _cpu_has_bf16()
 
+# %% ../nbs/01_device.ipynb #1ecc8d1e
 def device_of(
     model:nn.Module,
     default=None, # where it has neither weights nor buffers; None: the CPU
@@ -63,6 +64,7 @@ def use_fast_ops(
     "Whether layers may take the fast way: on a CPU, where it was measured, and not within `reference_ops`"
     return x.device.type=='cpu' and not _n_reference and not torch.compiler.is_compiling()
 
+# %% ../nbs/01_device.ipynb #37310aac
 @contextmanager
 def fast(
     device=None,  # where the work is done; None: the best device
@@ -99,6 +101,7 @@ def habits_of(model)->Habits:
     try: return _habits.setdefault(model, Habits())
     except TypeError: return Habits() # no weak reference to it is possible
 
+# %% ../nbs/01_device.ipynb #ff938772
 def as_laid_out(
     clips:Tensor,   # (B,C,T,H,W)
     usual:bool=False, # True: in the usual order; False: as the clips have it
@@ -116,6 +119,7 @@ def _scores(model, clips):
     raise TypeError(f"{type(model).__name__} returns {type(scores).__name__}, not a tensor of scores (B,K); "
                     "interpvid.wrap makes it one that does")
 
+# %% ../nbs/01_device.ipynb #64274d09
 def _first_scores(model, clips, habits):
     "Scores of a copy of the clips, and whether the model has written into it"
     copy = clips.clone()
@@ -171,6 +175,7 @@ def is_oom(
     if isinstance(e, (torch.OutOfMemoryError, MemoryError)): return True
     return isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
 
+# %% ../nbs/01_device.ipynb #b639a2fb
 def trim_memory():
     "Give freed memory back to the system, which the C library keeps in holes that the next clips do not fit into"
     try: ctypes.CDLL(None).malloc_trim(0)
@@ -207,6 +212,7 @@ def _try(f, part):
     except (RuntimeError, MemoryError) as e:
         if not is_oom(e) or len(part[0])==1: raise
 
+# %% ../nbs/01_device.ipynb #5184c6e7
 @patch
 def __call__(self:BatchSplitter,
     f,      # (part, part, …) -> tensor, or tuple of tensors

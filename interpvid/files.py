@@ -60,6 +60,7 @@ def is_running(
     except OSError: pass # it is there, and another user's
     return True
 
+# %% ../nbs/02_files.ipynb #53bd5149
 def is_abandoned(
     name, # of a file
 )->bool:
@@ -113,6 +114,7 @@ def sha256(
     if isinstance(source, (bytes, bytearray, memoryview)): return hashlib.sha256(source).hexdigest()
     with open(source, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
+# %% ../nbs/02_files.ipynb #79389246
 RECORD = '.interpvid' # lists what this package wrote into a folder
 _JUNK = {'.DS_Store','Thumbs.db','desktop.ini',RECORD} # what systems put anywhere, and the list itself
 
@@ -137,6 +139,7 @@ def read_record(
         if 'name' in entry: record.files.setdefault(entry['name'], set()).add(entry['sha256'])
     return record
 
+# %% ../nbs/02_files.ipynb #aaf1cd4c
 def _add_to_record(folder, *entries):
     "Append to the list: short lines, which processes that write at once do not mix"
     text = ''.join(json.dumps(e)+'\n' for e in entries)
@@ -170,6 +173,7 @@ class Contents:
     @property
     def others(self): return self.foreign+self.changed
 
+# %% ../nbs/02_files.ipynb #64f212cb
 def _recorded(folder):
     "Checksums of the files that the lists in a folder and its subfolders name"
     files = {}
@@ -203,6 +207,7 @@ def wrote(
     digest = sha256(path)
     return any(digest in read_record(p).files.get(path.relative_to(p).as_posix(), ()) for p in path.parents)
 
+# %% ../nbs/02_files.ipynb #89d9867e
 def is_intact(
     path, # of a file or folder
 )->bool:  # False too where it is not there
@@ -277,6 +282,7 @@ def _replace(tmp, path):
         raise
     remove(old)
 
+# %% ../nbs/02_files.ipynb #0bf97ab3
 def _publish(tmp, path, ours):
     "Give what was written its name, for good"
     check_replaceable(path, ours) # again: what was made may have taken hours

@@ -50,6 +50,7 @@ def _top_level(node):
         yield child
         yield from _top_level(child)
 
+# %% ../nbs/80_runs.ipynb #c04b4a8b
 def _imported(tree, parent):
     "Dotted names that a module imports, and those that may be modules"
     for node in _top_level(tree):
@@ -58,7 +59,7 @@ def _imported(tree, parent):
             base = resolve_name('.'*node.level+(node.module or ''), parent) if node.level else node.module
             yield from (base, *(f'{base}.{a.name}' for a in node.names))
 
-# %% ../nbs/80_runs.ipynb #f2963ed5
+# %% ../nbs/80_runs.ipynb #64869f7a
 @functools.cache
 def _origin(name):
     "Where a module of this package lies, and its parent package; None where the name is not a module"
@@ -74,6 +75,7 @@ def _module_code(name):
     ours = {n for n in _imported(tree, found[1]) if n.startswith('interpvid.')}
     return key_of(ast.unparse(_without_docstrings(tree))), sorted(n for n in ours if _origin(n))
 
+# %% ../nbs/80_runs.ipynb #91dba6f4
 def code_of(
     module, # dotted name within the package
 )->dict:    # module -> hash of its code
@@ -114,6 +116,7 @@ class Stages:
         self.count = 0   # stages so far
         self.ready = set() # results that were made or verified here
 
+# %% ../nbs/80_runs.ipynb #8182f395
 @patch
 def tell(self:Stages,
     what, # the stage, for people
@@ -140,6 +143,7 @@ def input_key(self:Stages,
     if not path.exists(): raise FileNotFoundError(f"{path}: this input of a stage is not there")
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else _content_key(path)
 
+# %% ../nbs/80_runs.ipynb #0a12cf72
 @patch
 def about(self:Stages,
     make,     # the function that makes it

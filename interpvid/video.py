@@ -173,8 +173,8 @@ def _open_container(path, stack):
     options = dict(format_whitelist=FORMATS, protocol_whitelist='file')
     try: return stack.enter_context(av.open(f'file:{path}', timeout=60., metadata_errors='replace', options=options))
     except (av.ArgumentError, av.InvalidDataError) as e:
-        kinds = ', '.join(CONTAINERS)
-        raise VideoError(f"{path}: cannot be decoded as a video: it is none of {kinds} ({e.strerror})") from None
+        raise VideoError(f"{path}: cannot be decoded as a video: it is damaged, or none of AVI, Matroska, MP4, GIF "
+                         f"and the other CONTAINERS ({e.strerror})") from None
 
 # %% ../nbs/10_video.ipynb #6168d7b5
 MAX_PIXELS = 1<<26 # of one frame: a damaged header cannot ask for all memory

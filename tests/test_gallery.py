@@ -328,6 +328,10 @@ def test_filters_and_their_count(browser, tmp_path):
         assert p.locator('output').get_attribute('aria-live') == 'polite'
 
 
+SEEN = '''roots().map(r => [[...r.querySelectorAll("figcaption")].map(f => f.textContent),
+    r.querySelectorAll(".marks").length, [...r.querySelectorAll("th")].map(t => t.textContent)])'''
+
+
 def test_a_network_alone_keeps_what_is_sorted_by_and_has_its_scrubber(browser, tmp_path):
     pairs = pairs_of() + [[explained(6, 'C-LSTM')]]
     with opened(browser, tmp_path, gallery_html(pairs, names=names(7))) as p:
@@ -335,9 +339,7 @@ def test_a_network_alone_keeps_what_is_sorted_by_and_has_its_scrubber(browser, t
         assert p.locator('.ivg-val').last.inner_text() == 'I3D: OS none', 'a clip that the network did not see'
         p.locator('summary').nth(0).click()
         p.wait_for_function('roots().length==1')
-        seen = lambda: p.evaluate(
-            'roots().map(r => [[...r.querySelectorAll("figcaption")].map(f => f.textContent), r.querySelectorAll(".marks").length, [...r.querySelectorAll("th")].map(t => t.textContent)])'
-        )[0]
+        seen = lambda: p.evaluate(SEEN)[0]
         assert len(seen()[0]) == 5 and seen()[1] == 2
         choose(p, 'network', '1')
         assert len(shown(p)) == 7 and select(p, 'sort by').input_value() == '1 0'
@@ -393,7 +395,8 @@ def test_keyboard_alone_is_enough(browser, tmp_path):
 
 
 def test_several_on_one_page_do_not_clash(browser, tmp_path):
-    same, other = gallery_html(pairs_of(), names=names()), gallery_html([explained(i) for i in range(4)], names=names(4))
+    same = gallery_html(pairs_of(), names=names())
+    other = gallery_html([explained(i) for i in range(4)], names=names(4))
     with opened(browser, tmp_path, same, same, other) as p:
         assert p.locator('.ivg-bar').count() == 3
         select(p, 'order').nth(1).select_option('1')
@@ -429,15 +432,18 @@ def test_it_fits_on_a_phone(browser, tmp_path, scripts, scheme):
             assert e.evaluate('e => e.naturalWidth') > 0, 'a picture that cannot be drawn'
 
 
+COLOURS = r'''[...document.querySelectorAll(".ivg :is(b,span,label,select,output,div)")].map(
+    e => [e.textContent, getComputedStyle(e).color.match(/[\d.]+/g).map(Number)])'''
+
+
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_text_stands_out(browser, tmp_path, scheme):
-    with opened(browser, tmp_path, gallery_html(pairs_of(3), names=names(3)), scheme=scheme, device_scale_factor=3) as p:
+    html = gallery_html(pairs_of(3), names=names(3))
+    with opened(browser, tmp_path, html, scheme=scheme, device_scale_factor=3) as p:
         choose(p, 'sort by', '0 0')
         back = shot(p, p.locator('html'))[-5, -5]
         assert (back.mean() > 200) == (scheme == 'light')
-        colours = p.evaluate(
-            '[...document.querySelectorAll(".ivg :is(b,span,label,select,output,div)")].map(e => [e.textContent, getComputedStyle(e).color.match(/[\\d.]+/g).map(Number)])'
-        )
+        colours = p.evaluate(COLOURS)
         for word, c in colours:
             assert contrast(c, back) >= 4.5, (word, c)
         b = p.locator('.ivg-net img').nth(2).bounding_box()

@@ -129,7 +129,7 @@ def test_tutorial(lab):
 
 
 def test_painting_is_answered(lab):
-    nb = lab.make('paint', SETUP, 'painter = Painter(oracle, clips.frames[1])\npainter', TELL, 'event')
+    nb = lab.make('paint', SETUP, 'painter = Painter(oracle, clips.frames[1], stats=STATS)\npainter', TELL, 'event')
     nb.run()
     w = nb.cell(1)
     event = nb.cell(3).locator('.jp-OutputArea-output').inner_text().strip("' \n")
@@ -184,7 +184,7 @@ def test_values_set_from_a_cell_are_shown(lab):
     nb = lab.make(
         'set',
         SETUP,
-        'painter = Painter(oracle, clips.frames[1])\npainter',
+        'painter = Painter(oracle, clips.frames[1], stats=STATS)\npainter',
         'painter.mask = clips.event[1]; painter.scrubber.frame = 5; print(event)',
     )
     nb.run()
@@ -204,7 +204,7 @@ class Breaks(nn.Module):
         if self.broken: raise RuntimeError('out of order')
         return self.inner(x)
 net = Breaks(oracle)
-painter = Painter(net, clips.frames[1], preset='released-pytorch')
+painter = Painter(net, clips.frames[1], preset='released-pytorch', stats=STATS)
 painter"""
 
 
@@ -249,7 +249,7 @@ def test_what_goes_wrong_is_said_and_the_widget_stays_usable(lab):
 SET = """import torch
 torch.manual_seed(0)
 a,b = (CLSTM(12, 64, stride=(4,1,1), shared_norm=False).eval() for _ in range(2))
-es = [e for n,m in dict(A=a, B=b).items() for e in explain(m, clips.frames[:3 if n=='A' else 2], labels=clips.labels, classes=SYNTHETIC_CLASSES, name=n, iterations=2)]
+es = [e for n,m in dict(A=a, B=b).items() for e in explain(m, clips.frames[:3 if n=='A' else 2], labels=clips.labels, classes=SYNTHETIC_CLASSES, name=n, iterations=2, stats=STATS)]
 b = Browser(es)
 b"""
 

@@ -8,9 +8,11 @@ Docs: https://interpvid.github.io/interpvid/data.augment.html.md"""
 __all__ = ['mirror_labels', 'ClipMirror', 'ClipCrop', 'ClipLight', 'clip_augment']
 
 # %% ../../nbs/12_data.augment.ipynb #e15c8e8b
-import re, warnings
+import re
+import warnings
 
-import numpy as np, torch
+import numpy as np
+import torch
 from torchvision.transforms import v2
 
 with warnings.catch_warnings(): # importing fastai warns about torch.jit
@@ -18,37 +20,46 @@ with warnings.catch_warnings(): # importing fastai warns about torch.jit
     from fasttransform import ItemTransform
 
 # %% ../../nbs/12_data.augment.ipynb #221152fe
+_SIDE = re.compile(r'(?<![A-Za-z])([Ll]eft|[Rr]ight)(?=wards?\b|[^a-z]|$)')
+_OTHER = {'left':'right', 'right':'left', 'Left':'Right', 'Right':'Left'}
+
 def mirror_labels(
-    classes, # the names
+    classes, # (K,) names
 )->np.ndarray: # (K,) int: the label of a mirrored clip; -1: there is none
     "The label that a clip of each class has in the mirror, by the words 'left' and 'right'"
-    other = {'left':'right', 'right':'left', 'Left':'Right', 'Right':'Left'}
-    swap = lambda name: re.sub(r'(?<![A-Za-z])([Ll]eft|[Rr]ight)(?=wards?\b|[^a-z]|$)', lambda m: other[m[0]], name)
-    index = {c:i for i,c in enumerate(classes)}
-    return np.array([index.get(swap(c), -1) for c in classes])
+    index = {c: i for i,c in enumerate(classes)}
+    return np.array([index.get(_SIDE.sub(lambda m: _OTHER[m[0]], c), -1) for c in classes])
 
-# %% ../../nbs/12_data.augment.ipynb #d07ee947
+# %% ../../nbs/12_data.augment.ipynb #7d4a7325
 class ClipMirror(ItemTransform):
     "Mirror a clip and its label, where the mirrored label exists"
     split_idx,order = 0,10
     def __init__(self,
-        classes,   # the names
-        p=.5,      # how often
+        classes,   # (K,) names
+        p=.5,      # probability, in [0,1]
         among=None,# labels that may come out; None: all
     ):
         super().__init__()
-        m = mirror_labels(classes)
-        self.labels,self.p = torch.as_tensor(m if among is None else np.where(np.isin(m, list(among)), m, -1)),p
+        labels = mirror_labels(classes)
+        if among is not None: labels[~np.isin(labels, list(among))] = -1
+        self.labels,self.p = torch.as_tensor(labels),p
+
     def encodes(self, xy):
         x,y = xy
-        other = self.labels[y] if y>=0 else y
-        return (x.flip(2), other.to(y)) if other>=0 and torch.rand(())<self.p else (x,y)
+        mirrored = self.labels[y] if y>=0 else y
+        if mirrored<0 or torch.rand(())>=self.p: return x,y
+        return x.flip(2),mirrored.to(y)
+
+# %% ../../nbs/12_data.augment.ipynb #d07ee947
+def _frames_first(transform, x):
+    "Apply a torchvision transform of (T,3,H,W) to frames (T,H,W,3)"
+    return transform(x.permute(0,3,1,2)).permute(0,2,3,1).contiguous()
 
 class ClipCrop(ItemTransform):
     "One random part for all frames, scaled to the whole"
     split_idx,order = 0,20
     def __init__(self,
-        scale=(.7,1),  # area of the part
+        scale=(.7,1),    # area of the part, in (0,1]
         ratio=(.8,1.25), # width to height, in comparison with the clip's
     ):
         super().__init__()
@@ -57,20 +68,23 @@ class ClipCrop(ItemTransform):
         x,y = xy
         H,W = x.shape[1:3]
         crop = v2.RandomResizedCrop((H,W), self.scale, [r*W/H for r in self.ratio], antialias=True)
-        return crop(x.permute(0,3,1,2)).permute(0,2,3,1).contiguous(),y
+        return _frames_first(crop, x),y
 
+# %% ../../nbs/12_data.augment.ipynb #849df676
 class ClipLight(ItemTransform):
     "One random brightness, contrast and saturation for all frames"
     split_idx,order = 0,30
-    def __init__(self, much=.2):
+    def __init__(self,
+        much=.2, # each factor is within 1±much
+    ):
         super().__init__()
         self.jitter = v2.ColorJitter(much, much, much)
     def encodes(self, xy):
         x,y = xy
-        return self.jitter(x.permute(0,3,1,2)).permute(0,2,3,1).contiguous(),y
+        return _frames_first(self.jitter, x),y
 
 def clip_augment(
-    classes,   # the names
+    classes,   # (K,) names
     among=None,# labels that may come out of mirroring; None: all
 )->list:
     "Mirror, crop and light, for `item_tfms`"

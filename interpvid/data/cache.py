@@ -60,6 +60,7 @@ def entry_bytes(
 
 def _tail(frames): return b'crc32: %08x\n' % zlib.crc32(frames)
 
+# %% ../../nbs/11_data.cache.ipynb #9411b587
 def write_entry(
     path,   # of an open place for it
     frames, # (T,H,W,3) uint8
@@ -71,6 +72,7 @@ def write_entry(
         f.write(_tail(frames))
         f.truncate()
 
+# %% ../../nbs/11_data.cache.ipynb #c86fe8b2
 def load_entry(
     path,     # of the file
 )->np.memmap: # (T,H,W,3) uint8; changes stay in memory
@@ -90,6 +92,7 @@ def cache_folder()->Path:
         return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'interpvid'/'frames'
     except RuntimeError: return Path(os.devnull)/'no home folder' # nothing can be kept there, which is said
 
+# %% ../../nbs/11_data.cache.ipynb #c158bd32
 class FrameCache:
     "Sampled frames on disk, safe with several workers and processes at once"
     def __init__(self,
@@ -104,7 +107,7 @@ class FrameCache:
         self.writable = self._open(max_bytes)
     def path(self, key): return self.folder/key[:2]/f'{key}.npy'
 
-# %% ../../nbs/11_data.cache.ipynb #1d3e1e65
+# %% ../../nbs/11_data.cache.ipynb #7f38fcde
 _SHARD,_ENTRY = re.compile(r'[0-9a-f]{2}'),re.compile(r'[0-9a-f]{32}\.npy')
 _PENDING = re.compile(r'\.[0-9a-f]{32}\..+\.tmp')
 DAY = 86400 # seconds
@@ -118,6 +121,7 @@ class Entry:
     @property
     def kept(self): return not Path(self.path).name.startswith('.')
 
+# %% ../../nbs/11_data.cache.ipynb #e68bb144
 def _left_behind(e):
     "Whether a temporary file is of a process that has ended: one of this machine, or nobody's for a day"
     return bool(_PENDING.fullmatch(e.name)) and (is_abandoned(e.name) or time.time()-e.stat().st_mtime>DAY)
@@ -135,7 +139,7 @@ def entries(self:FrameCache)->list: # of `Entry`, the longest unused first
                 else: found.append(Entry(e.stat().st_mtime_ns, e.stat().st_size, e.path))
     return sorted(found)
 
-# %% ../../nbs/11_data.cache.ipynb #c158bd32
+# %% ../../nbs/11_data.cache.ipynb #b117a580
 @dataclass
 class Total: bytes:int
 
@@ -152,6 +156,7 @@ def _locked(self:FrameCache):
         f.write(f'{max(0, total.bytes):020d}') # of one length: never a mixture of two numbers
         f.flush()
 
+# %% ../../nbs/11_data.cache.ipynb #e9ed97ec
 @patch
 def _open(self:FrameCache, max_bytes):
     "Count what is there and settle the bound; False where nothing can be written"
@@ -168,6 +173,7 @@ def _open(self:FrameCache, max_bytes):
                       "decoded each time. `cache=` names another folder, None turns the cache off")
         return False
 
+# %% ../../nbs/11_data.cache.ipynb #d7a810af
 @patch(as_prop=True)
 def bytes(self:FrameCache): return sum(e.size for e in self.entries()) if self.folder.is_dir() else 0
 
@@ -188,6 +194,7 @@ def _touch(self:FrameCache, path):
         try: os.utime(path, ns=(now, now)) # a file system's own clock may lie before `opened`
         except PermissionError: os.utime(path) # another user's file
 
+# %% ../../nbs/11_data.cache.ipynb #83ddec38
 @patch
 def _drop(self:FrameCache, path):
     "Remove an entry that is of no use"
@@ -220,6 +227,7 @@ def _make_room(self:FrameCache, size, total):
             total.bytes -= old.size
     return total.bytes+size<=self.max_bytes
 
+# %% ../../nbs/11_data.cache.ipynb #f589072f
 @patch
 def _reserve(self:FrameCache, tmp, size):
     "Take `size` bytes of what is allowed for the file `tmp`; False if they do not fit"
@@ -235,7 +243,7 @@ def _reserve(self:FrameCache, tmp, size):
 def _release(self:FrameCache, size):
     with suppress(OSError), self._locked() as total: total.bytes -= size
 
-# %% ../../nbs/11_data.cache.ipynb #f589072f
+# %% ../../nbs/11_data.cache.ipynb #cb6ee309
 @patch
 def _give_up(self:FrameCache, e):
     "The disk is full or gone: go on without, and say so once"
@@ -243,6 +251,7 @@ def _give_up(self:FrameCache, e):
         warnings.warn(f"{self.folder}: cannot keep more frames ({e.strerror}); the rest will be decoded each time")
     self.full = True
 
+# %% ../../nbs/11_data.cache.ipynb #1aa17681
 @patch
 def put(self:FrameCache, key, frames)->bool:
     "Keep frames (T,H,W,3) uint8; False if there is no room for them"

@@ -13,25 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from fastcore.basics import patch
 from tqdm.auto import tqdm
 
-from .clips import _each, folder_items
-from .kth import _find, kth_items
-from .ssv2 import _list_file, ssv2_items
+from .clips import folder_items, look_over
+from .kth import kth_files, kth_items
+from .ssv2 import ssv2_items, ssv2_list
 from ..video import VideoError, probe
 
 # %% ../../nbs/16_data.check.ipynb #4bdeca3d
-LAYOUTS = {'ssv2':'Something-something-V2', 'kth':'KTH actions', 'folder':'a folder for each class', 'csv':'a CSV of paths and labels'}
+LAYOUTS = {'ssv2':'Something-something-V2', 'kth':'KTH actions',
+           'folder':'a folder for each class', 'csv':'a CSV of paths and labels'}
 
 def layout_of(
     root, # a folder, or a CSV file
-)->str: # a key of `LAYOUTS`
+)->str:   # a key of `LAYOUTS`
     "How the clips of a folder are laid out"
     root = Path(root)
     if root.is_file(): return 'csv'
     if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
-    if any(_list_file(root, w) for w in ('labels','train','validation','test')): return 'ssv2'
-    if (root/'00sequences.txt').is_file() or _find(root, strict=False): return 'kth'
+    if any(ssv2_list(root, which) for which in ('labels','train','validation','test')): return 'ssv2'
+    if (root/'00sequences.txt').is_file() or kth_files(root, strict=False): return 'kth'
     return 'folder'
 
 # %% ../../nbs/16_data.check.ipynb #5be7b4b6
@@ -39,80 +41,106 @@ def layout_of(
 class Report:
     "What `check_folder` found"
     root:str
-    layout:str
-    counts:pd.DataFrame                              # clips: classes × splits
-    missing:list = field(default_factory=list)       # names of files that are listed and not there
-    left_out:list = field(default_factory=list)      # (name, reason): entries that cannot be used
-    unreadable:list = field(default_factory=list)    # (name, reason)
-    short:list = field(default_factory=list)         # (name, reason): fewer frames than asked for, or than its list says
-    twice:list = field(default_factory=list)         # tuples of names of files with the same bytes
-    frames:int = 0                                   # asked for
+    layout:str           # a key of `LAYOUTS`
+    counts:pd.DataFrame  # clips: classes × splits
+    frames:int = 0       # asked for
+    missing:list = field(default_factory=list)    # names of files that are listed and not there
+    left_out:list = field(default_factory=list)   # (name, reason): entries that cannot be used
+    unreadable:list = field(default_factory=list) # (name, reason)
+    short:list = field(default_factory=list)      # (name, reason): fewer frames than asked for, or than listed
+    twice:list = field(default_factory=list)      # tuples of names of files with the same bytes
+
     @property
     def ok(self)->bool:
-        "Nothing is there that would stop training: clips that are short or twice there would not, nor missing files of KTH, nor files that are no videos"
-        return not (any(why!='no video by its ending' for _,why in self.left_out) or self.unreadable or self.layout!='kth' and self.missing)
-    def __repr__(self):
-        n = int(self.counts.to_numpy().sum()) if len(self.counts) else 0
-        lines = [f"{self.root}: {LAYOUTS[self.layout]}, {n} clips", '']
-        if n: lines += [self.counts.assign(all=self.counts.sum(axis=1)).to_string() if len(self.counts.columns)>1 else self.counts.to_string(), '']
-        def say(what, found, some=5):
-            if not found: return
-            lines.append(f"{what}: {len(found)}")
-            lines.extend('  '+(f if isinstance(f, str) else ' = '.join(f) if what.startswith('twice') else f'{f[0]}: {f[1]}') for f in found[:some])
-            if len(found)>some: lines.append(f'  … and {len(found)-some} more')
-        say('missing', self.missing)
-        say('cannot be used', self.left_out)
-        say('unreadable', self.unreadable)
-        say(f'short (fewer than {self.frames} frames, or than listed; they repeat the nearest)', self.short)
-        say('twice there (the same bytes)', self.twice)
-        if lines[-1]=='': lines.append('nothing is missing, unreadable, too short or twice there')
-        return '\n'.join(lines)
+        "Whether training could begin: short or double clips, other files and missing files of KTH do not hinder it"
+        useless = [why for _,why in self.left_out if why!='no video by its ending']
+        return not (useless or self.unreadable or self.layout!='kth' and self.missing)
 
 # %% ../../nbs/16_data.check.ipynb #3d7d506b
+def _examples(title, found, n=5):
+    "Lines on one kind of trouble: how often, and the first few"
+    if not found: return []
+    lines = [f"{title}: {len(found)}", *('  '+f for f in found[:n])]
+    return lines if len(found)<=n else [*lines, f'  … and {len(found)-n} more']
+
+@patch
+def __repr__(self:Report):
+    n = int(self.counts.to_numpy().sum()) if len(self.counts) else 0
+    table = self.counts.assign(all=self.counts.sum(axis=1)) if len(self.counts.columns)>1 else self.counts
+    pairs = lambda found: [f'{name}: {why}' for name,why in found]
+    short = f'short (fewer than {self.frames} frames, or than listed; they repeat the nearest)'
+    trouble = [*_examples('missing', self.missing),
+               *_examples('cannot be used', pairs(self.left_out)),
+               *_examples('unreadable', pairs(self.unreadable)),
+               *_examples(short, pairs(self.short)),
+               *_examples('twice there (the same bytes)', [' = '.join(names) for names in self.twice])]
+    return '\n'.join([f"{self.root}: {LAYOUTS[self.layout]}, {n} clips", '', *([table.to_string(), ''] if n else []),
+                      *(trouble or ['nothing is missing, unreadable, too short or twice there'])])
+
+# %% ../../nbs/16_data.check.ipynb #d1936782
+def _ssv2_items(root):
+    "Clips of the splits whose lists are there"
+    there = [s for s in ('train','validation','test') if ssv2_list(root, s)]
+    items = ssv2_items(root, there or None, on_error='skip') # None: which says what is missing
+    items.left_out += [(f'{s}.json', 'this list is not there') for s in ('train','validation') if s not in there]
+    return items
+
+def _items(root, layout):
+    "Clips of a folder in a layout"
+    if layout=='ssv2': return _ssv2_items(root)
+    return kth_items(root) if layout=='kth' else folder_items(root, on_error='skip')
+
+def _shortfall(item, held, wanted, file):
+    "(kind, reason) if a clip has fewer frames than its list says or than are wanted; (None, '') if not"
+    if item.start>=held: return 'left_out',f'starts at frame {item.start+1}, but {file} holds {held}'
+    if (item.stop or 0)>held:
+        return 'short',f'frames {item.start+1} to {item.stop} are listed, but {file} holds {held}'
+    n = (item.stop or held)-item.start
+    return ('short',f'{n} frames') if n<wanted else (None,'')
+
+# %% ../../nbs/16_data.check.ipynb #7b5f8bac
 def _same_bytes(paths, progress):
-    "Groups of files with the same content; only files of one size are read"
+    "Groups of files with the same content"
     sizes,groups = {},{}
     for p in paths:
         if p.is_file(): sizes.setdefault(p.stat().st_size, []).append(p)
-    for p in tqdm([p for ps in sizes.values() if len(ps)>1 for p in ps], desc='comparing files of one size', disable=not progress, leave=False):
+    candidates = [p for same in sizes.values() if len(same)>1 for p in same]
+    for p in tqdm(candidates, desc='comparing files of one size', disable=not progress, leave=False):
         with open(p, 'rb') as f: groups.setdefault(hashlib.file_digest(f, 'sha256').hexdigest(), []).append(p)
     return [g for g in groups.values() if len(g)>1]
 
-def _items(root, layout):
-    if layout=='ssv2':
-        there = [s for s in ('train','validation','test') if _list_file(root, s)]
-        items = ssv2_items(root, there or None, on_error='skip') # None: which says what is missing
-        items.left_out += [(f'{s}.json', 'this list is not there') for s in ('train','validation') if s not in there]
-        return items
-    return kth_items(root) if layout=='kth' else folder_items(root, on_error='skip')
+def _frames_in(path, decode):
+    "How many frames a file holds, or why it cannot be read"
+    try: return probe(path, decode)['frames']
+    except (VideoError, OSError) as e: return str(e).removeprefix(f'{path}: ')
 
+# %% ../../nbs/16_data.check.ipynb #0cf27a54
 def check_folder(
     root,         # a folder of clips in one of the `LAYOUTS`, or a CSV file
     frames=None,  # a clip with fewer is short; None: 32 for KTH, 16 for others
     decode=False, # True: decode everything, which finds damage in the middle of a file
     workers=None, # threads; None: one a core
-    progress=True,
+    progress=True,# show progress bars
 )->Report:
     "What a folder holds, and what is wrong with it"
     layout = layout_of(root)
     items = _items(root, layout)
-    frames = frames or (32 if layout=='kth' else 16)
-    at = Path(root) if Path(root).is_dir() else Path(root).parent
-    rel = lambda p: str(p.relative_to(at)) if p.is_relative_to(at) else str(p)
-    missing = list(getattr(items, 'missing', []))
-    left_out = []
-    for name,why in items.left_out: (missing.append(name) if why.startswith('no such video') else left_out.append((name, why)))
+    top = Path(root) if Path(root).is_dir() else Path(root).parent
+    def name(path): return str(path.relative_to(top)) if path.is_relative_to(top) else str(path)
+
+    report = Report(str(root), layout, items.counts(), frames or (32 if layout=='kth' else 16))
+    report.missing = list(getattr(items, 'missing', []))
+    for entry,why in items.left_out:
+        if why.startswith('no such video'): report.missing.append(entry)
+        else: report.left_out.append((entry, why))
+
     files = list(dict.fromkeys(i.path for i in items))
-    def look(p):
-        try: return probe(p, decode)['frames']
-        except (VideoError, OSError) as e: return str(e).removeprefix(f'{p}: ')
-    found = dict(zip(files, _each(look, files, workers, progress)))
-    unreadable = [(rel(p), n) for p,n in found.items() if isinstance(n, str)]
-    short = []
+    held = dict(zip(files, look_over(lambda p: _frames_in(p, decode), files, workers, progress)))
+    report.unreadable = [(name(p), why) for p,why in held.items() if isinstance(why, str)]
+    readable = [p for p in files if not isinstance(held[p], str)]
+    report.twice = [tuple(map(name, group)) for group in _same_bytes(readable, progress)]
     for i in items:
-        n = found[i.path]
-        if isinstance(n, str): continue
-        if i.start>=n: left_out.append((i.name, f'starts at frame {i.start+1}, but {rel(i.path)} holds {n}'))
-        elif (i.stop or 0)>n: short.append((i.name, f'frames {i.start+1} to {i.stop} are listed, but {rel(i.path)} holds {n}'))
-        elif (k := (i.stop or n)-i.start)<frames: short.append((i.name, f'{k} frames'))
-    return Report(str(root), layout, items.counts(), missing, left_out, unreadable, short, [tuple(map(rel, g)) for g in _same_bytes([p for p in files if not isinstance(found[p], str)], progress)], frames)
+        if isinstance(held[i.path], str): continue
+        kind,why = _shortfall(i, held[i.path], report.frames, name(i.path))
+        if kind: getattr(report, kind).append((i.name, why))
+    return report

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from ..files import writing
 from .actors import KTH_CLASSES, SUBJECTS, cycle_starts, draw_act
-from .clips import ArrayClips, _cores
+from .clips import ArrayClips, n_cores
 
 # %% ../../nbs/12_data.synthetic.ipynb #40f7e121
 SYNTHETIC_CLASSES = [
@@ -306,6 +306,7 @@ KINDS = { # classes, frames, (height, width)
 # %% ../../nbs/12_data.synthetic.ipynb #f7c62f49
 class DrawnClips(ArrayClips):
     "Built-in clips and the truth about them"
+    per_clip = *ArrayClips.per_clip,'event','boxes','acting','camera','phase','subjects','settings'
     def __init__(self,
         frames,           # (N,T,H,W,3) uint8
         labels,           # (N,) index into `classes`
@@ -323,9 +324,14 @@ class DrawnClips(ArrayClips):
         names = KINDS[kind][0]
         super().__init__(frames, labels, [names[i] for i in only] if len(only) else names, scenes)
         self.only = tuple(map(int, only))
-        store_attr('scenes,event,boxes,acting,camera,phase,subjects,settings,kind')
+        store_attr('event,boxes,acting,camera,phase,subjects,settings,kind')
 
 # %% ../../nbs/12_data.synthetic.ipynb #12b49fe1
+@patch(as_prop=True)
+def scenes(self:DrawnClips):
+    "(N,) clips of one number show the same scene"
+    return self.groups
+
 @patch(as_prop=True)
 def reversed_labels(self:DrawnClips):
     "Labels of the clips played backwards; an action of KTH stays itself; -1: a class that is left out"
@@ -412,7 +418,7 @@ def _class_indices(only, classes):
 def _draw_all(jobs, workers, progress):
     "Run the jobs, in several processes where that pays"
     bar = lambda done: tqdm(done, total=len(jobs), desc='making clips', disable=not progress, leave=False)
-    if workers is None: workers = _cores()
+    if workers is None: workers = n_cores()
     if not workers or len(jobs)<48: return list(bar(map(_draw, jobs)))
     with ProcessPoolExecutor(workers) as pool: return list(bar(pool.map(_draw, jobs, chunksize=4)))
 
@@ -459,33 +465,3 @@ def synthetic_dls(
     train = make_clips(n_train, seed, siblings=True, kind=kind, **train_people, **kwargs)
     valid = make_clips(n_valid, seed+1, kind=kind, **valid_people, **kwargs)
     return clip_dls(train, valid, bs=bs)
-
-# %% ../../nbs/12_data.synthetic.ipynb #58f158b7
-from functools import partial
-
-from ..registry import Dataset, register
-
-# %% ../../nbs/12_data.synthetic.ipynb #0d7ae4be
-def _events(n, seed, training, progress=False):
-    return make_clips(n, seed, siblings=training, T=16, size=64, progress=progress)
-
-register(Dataset(
-    'events', 'built-in clips of events', synthetic_dls, draw=_events, load=DrawnClips.load,
-    classes=SYNTHETIC_CLASSES,
-    about='twelve events', heading='Things that move', figure='2',
-    shape=(16,64,64), preset='small', lam=(.01,.02), scenes=240, valid=240, per_class=10, n_ablation=1,
-    sequences=tuple((letter, SYNTHETIC_CLASSES[label]) for letter,label in
-                    zip('abcdefgh', (AWAY,CLOSER,PASS,UP,UP,HOLDING,CAM_DOWN,CAM_UP)))))
-
-# %% ../../nbs/12_data.synthetic.ipynb #0714fec6
-def _people(n, seed, training, progress=False):
-    people = range(1,17) if training else range(17,26)
-    return make_clips(n, seed, siblings=training, kind='kth', people=people, T=16, size=(48,64), progress=progress)
-
-register(Dataset(
-    'people', 'built-in clips of people', partial(synthetic_dls, kind='kth'), draw=_people, load=DrawnClips.load,
-    classes=KTH_CLASSES,
-    about='six actions of drawn people, of whom numbers 17 to 25 are evaluated and the others trained on',
-    heading='People who act', figure='3',
-    shape=(16,48,64), preset='small-kth', lam=(.02,.04), scenes=240, valid=240, per_class=4, n_ablation=1,
-    sequences=(('a','Handclapping'), ('b','Running'))))

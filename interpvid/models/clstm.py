@@ -26,6 +26,7 @@ def _check_conv_lstm(kernel, padding, gate):
     if padding not in ('same','valid'): raise ValueError(f"ConvLSTM: padding is 'same' or 'valid', not {padding!r}")
     if gate not in ('sigmoid','hard'): raise ValueError(f"ConvLSTM: gate is 'sigmoid' or 'hard', not {gate!r}")
 
+# %% ../../nbs/21_models.clstm.ipynb #add3f863
 class ConvLSTM(nn.Module):
     "One layer: a sequence (B,C,T,H,W) to the sequence of its hidden states (B,F,T,H',W')"
     def __init__(self,
@@ -49,13 +50,14 @@ class ConvLSTM(nn.Module):
         nn.init.orthogonal_(self.wh.weight)
         with torch.no_grad(): self.wx.bias.zero_()[hidden:2*hidden] = 1 # remember at first
 
-# %% ../../nbs/21_models.clstm.ipynb #a2b06f9d
+# %% ../../nbs/21_models.clstm.ipynb #8945b822
 def hard_sigmoid(
     x:Tensor,
 )->Tensor: # 0 up to -2.5, 1 from 2.5
     "Keras' gate of 2020"
     return (.2*x+.5).clamp(0, 1)
 
+# %% ../../nbs/21_models.clstm.ipynb #a2b06f9d
 @patch
 def step(self:ConvLSTM,
     zx:Tensor,  # W_x * x_t + b of one frame (B,4F,H',W')
@@ -89,20 +91,21 @@ def forward(self:ConvLSTM,
     return self._steps(zx.unbind(1))
 
 @patch
-def from_gates(self:ConvLSTM,
-    zx:Tensor, # W_x * x_t + b of all frames (T,B,4F,H',W')
-)->Tensor:     # h_t of all frames (B,F,T,H',W')
-    "The layer from where the frames have met W_x"
-    if self._is_fast(zx, self.wh): return conv_lstm_from_gates(zx, self.wh.weight)
-    return self._steps(zx.unbind(0))
-
-@patch
 def _steps(self:ConvLSTM, zx):
     state,hs = None,[]
     for z in zx:
         state = self.step(z, state)
         hs.append(state[0])
     return torch.stack(hs, 1).transpose(1,2)
+
+# %% ../../nbs/21_models.clstm.ipynb #129bb9c0
+@patch
+def from_gates(self:ConvLSTM,
+    zx:Tensor, # W_x * x_t + b of all frames (T,B,4F,H',W')
+)->Tensor:     # h_t of all frames (B,F,T,H',W')
+    "The layer from where the frames have met W_x"
+    if self._is_fast(zx, self.wh): return conv_lstm_from_gates(zx, self.wh.weight)
+    return self._steps(zx.unbind(0))
 
 # %% ../../nbs/21_models.clstm.ipynb #52a6e555
 def norm_pool(
@@ -132,6 +135,7 @@ CLSTM_VARIANTS = {
     'released-tf-kth': _RELEASED_TF|_KTH,
 }
 
+# %% ../../nbs/21_models.clstm.ipynb #295bdf89
 class _Layer(nn.Module):
     "ConvLSTM, batch norm, max pool"
     def __init__(self, lstm, pool, pool_first, drop, p):
@@ -145,7 +149,7 @@ class _Layer(nn.Module):
         if self.drop=='state': h = self.dropout(h)
         return norm_pool(h, bn, self.pool, self.pool_first)
 
-# %% ../../nbs/21_models.clstm.ipynb #94f7731e
+# %% ../../nbs/21_models.clstm.ipynb #d4792107
 def _check_clstm(hidden, stride, pool, shared_norm, order, drop):
     if not len(hidden)==len(stride)==len(pool):
         raise ValueError(f"CLSTM: one stride and one pool per layer; got hidden={hidden}, stride={stride}, pool={pool}")
@@ -154,6 +158,7 @@ def _check_clstm(hidden, stride, pool, shared_norm, order, drop):
     for name,value,known in ('order',order,('norm-pool','pool-norm')),('drop',drop,('between','state','input')):
         if value not in known: raise ValueError(f"CLSTM: {name} is one of {', '.join(known)}, not {value!r}")
 
+# %% ../../nbs/21_models.clstm.ipynb #94f7731e
 def _layer_sizes(
     size,    # (H,W) of the input
     kernel,  # (kh,kw)
@@ -173,6 +178,18 @@ def _layer_sizes(
     return sizes
 
 # %% ../../nbs/21_models.clstm.ipynb #cd4471d5
+def _make_layers(size, hidden, kernel, stride, pool, in_channels, padding, peepholes, gate, order, drop, dropout, **_):
+    "The layers, and (H,W) of what the last one gives"
+    _check_conv_lstm(_pair(kernel), padding, gate)
+    sizes = _layer_sizes(size, _pair(kernel), stride, pool, padding)
+    layers,i = nn.ModuleList(),in_channels
+    for n,s,p,(states,left) in zip(hidden, stride, pool, sizes):
+        lstm = ConvLSTM(i, n, kernel, s, padding, states if peepholes else None, gate)
+        layers.append(_Layer(lstm, p, order=='pool-norm', drop, dropout))
+        i = n
+    return layers,left
+
+# %% ../../nbs/21_models.clstm.ipynb #5b50a5ad
 class CLSTM(nn.Module):
     "Convolutional LSTM network: (B,C,T,H,W) to scores (B,K), before the softmax"
     def __init__(self,
@@ -202,26 +219,13 @@ class CLSTM(nn.Module):
             pool=list(pool), shared_norm=shared_norm, dropout=dropout, last_only=last_only, in_channels=in_channels,
             padding=padding, peepholes=peepholes, gate=gate, norm=norm, order=order, drop=drop)
         self.T,self.size,self.last_only,self.drop = T,tuple(size),last_only,drop
-        self.layers,(H,W) = self._make_layers(**self.settings)
+        self.layers,(H,W) = _make_layers(**self.settings)
         self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in (hidden[:1] if shared_norm else hidden) if norm)
         self.dropout = nn.Dropout(dropout if drop=='between' else 0)
         self.fc = nn.Linear(hidden[-1]*(1 if last_only else T)*H*W, n_classes)
         self.cam_layer = f'layers.{len(hidden)-1}.lstm' # the last C-LSTM layer, where the paper takes Grad-CAM
 
-# %% ../../nbs/21_models.clstm.ipynb #30890464
-@patch
-def _make_layers(self:CLSTM, size, hidden, kernel, stride, pool, in_channels, padding, peepholes, gate, order,
-                 drop, dropout, **_):
-    "The layers, and (H,W) of what the last one gives"
-    _check_conv_lstm(_pair(kernel), padding, gate)
-    sizes = _layer_sizes(size, _pair(kernel), stride, pool, padding)
-    layers,i = nn.ModuleList(),in_channels
-    for n,s,p,(states,left) in zip(hidden, stride, pool, sizes):
-        lstm = ConvLSTM(i, n, kernel, s, padding, states if peepholes else None, gate)
-        layers.append(_Layer(lstm, p, order=='pool-norm', drop, dropout))
-        i = n
-    return layers,left
-
+# %% ../../nbs/21_models.clstm.ipynb #9b3ee52e
 @patch
 def _norm(self:CLSTM, j): return self.norms[j%len(self.norms)] if self.norms else None
 

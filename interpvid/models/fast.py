@@ -32,8 +32,6 @@ def no_double_backward(
     return once
 
 # %% ../../nbs/19_models.fast.ipynb #22fccf9b
-def _each(n, d): return [n]*d if isinstance(n, int) else list(n)
-def _conv(x, w, b, stride, pad): return (F.conv2d if x.ndim==4 else F.conv3d)(x, w, b, stride, pad)
 def _channels_last(d): return torch.channels_last if d==2 else torch.channels_last_3d
 
 def _phase_kernels(w, stride):
@@ -55,6 +53,7 @@ def _interleave(y, stride):
     y = y.permute(0, 1, *(i for a in range(d) for i in (2+d+a,2+a))) # (B,C,q,s,q,s,…)
     return y.reshape(B, -1, *(s*n for s,n in zip(stride, q)))
 
+# %% ../../nbs/19_models.fast.ipynb #aaeb5da6
 def _fit(y, size, pad):
     "Cut off the padding, and add zeros for pixels that no kernel reached"
     for i,(n,p) in enumerate(zip(size, pad)):
@@ -63,6 +62,8 @@ def _fit(y, size, pad):
     return F.pad(y, [p for n in reversed(missing) for p in (0,n)])
 
 # %% ../../nbs/19_models.fast.ipynb #d1c02eca
+def _conv(x, w, b, stride, pad): return (F.conv2d if x.ndim==4 else F.conv3d)(x, w, b, stride, pad)
+
 def _few_channels_grad(dy, w, size, stride, pad):
     "Gradient of a convolution's input (B,C,*size) from that of its output"
     kernels = _phase_kernels(w, stride)
@@ -70,6 +71,7 @@ def _few_channels_grad(dy, w, size, stride, pad):
     phases = _conv(dy, kernels, None, [1]*d, [m-1 for m in kernels.shape[2:]])
     return _fit(_interleave(phases, stride), size, pad)
 
+# %% ../../nbs/19_models.fast.ipynb #8bf7c0c5
 def _has_few_channels(w, stride): return w.shape[1]<=4 and max(stride)>1
 
 def conv_grads(
@@ -97,6 +99,9 @@ class _ConvFunction(torch.autograd.Function):
     @no_double_backward
     def backward(ctx, dy):
         return *conv_grads(dy, *ctx.saved_tensors, ctx.stride, ctx.pad, ctx.needs_input_grad[:3]),None,None
+
+# %% ../../nbs/19_models.fast.ipynb #f01058e0
+def _each(n, d): return [n]*d if isinstance(n, int) else list(n)
 
 def _outlasts_clip(x, w, pad):
     "Whether the kernel has more frames than the clip, on a processor"
@@ -130,9 +135,6 @@ def _gates_(z):
     z[:,3*n:] = g
     return z.split(n, 1)
 
-def _new_frames(z, T, n): # (T,B,n,H,W), each frame channels last
-    return z.new_empty((T,len(z),*z.shape[2:],n)).permute(0,1,4,2,3)
-
 # %% ../../nbs/19_models.fast.ipynb #6206902f
 @dataclass
 class _Kept:
@@ -145,6 +147,10 @@ class _Kept:
         self.cells.append(c)
         self.taus.append(tau)
 
+def _new_frames(z, T, n): # (T,B,n,H,W), each frame channels last
+    return z.new_empty((T,len(z),*z.shape[2:],n)).permute(0,1,4,2,3)
+
+# %% ../../nbs/19_models.fast.ipynb #4d38b077
 def _lstm_frames(
     from_x,    # t -> W_x * x_t + b (B,4F,H,W), in memory of its own
     wh:Tensor, # (4F,F,kh,kw)
@@ -196,6 +202,7 @@ def _added(total, part):
     if total is None: return part.to(torch.promote_types(part.dtype, torch.float32))
     return total.add_(part)
 
+# %% ../../nbs/19_models.fast.ipynb #0f51b90b
 def _lstm_grads(
     dhs:Tensor, # gradient of all states (T,B,F,H,W)
     to_x,       # t, δz_t -> gradients of W_x and b; keeps that of x_t
@@ -240,9 +247,9 @@ class _ConvLSTMFunction(torch.autograd.Function):
             return dw
         return dx,*_lstm_grads(dhs, to_x, hs, wh, kept, need[3]),None,None,None
 
+# %% ../../nbs/19_models.fast.ipynb #67e40285
 def _keep(*tensors): return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
-# %% ../../nbs/19_models.fast.ipynb #d5cb133b
 def conv_lstm(
     x:Tensor,            # clips (B,C,T,H,W)
     wx:Tensor,           # W_x (4F,C,kh,kw): gates i, f, o, g
@@ -258,6 +265,7 @@ def conv_lstm(
     hs = _ConvLSTMFunction.apply(x, *(w.to(dtype) for w in (wx,b,wh)), stride, padding, keep)
     return hs.permute(1,2,0,3,4)
 
+# %% ../../nbs/19_models.fast.ipynb #a0f45d12
 def conv_lstm_from_gates(
     zx:Tensor, # W_x * x_t + b of all frames (T,B,4F,H',W')
     wh:Tensor, # W_h (4F,F,kh,kw)
@@ -291,6 +299,7 @@ def _statistics_grad(dgamma, dbeta, a, mean, inv, N):
     q = -a*inv*dgamma/N
     return -a*dbeta/N-q*mean,q
 
+# %% ../../nbs/19_models.fast.ipynb #f548a993
 def _add_to_pooled_(dx, g, x, y):
     "Add g to δx at the value that was pooled; at the first of equals, as in max_pool2d"
     rest = torch.ones_like(y, dtype=torch.bool)
@@ -330,7 +339,7 @@ class _NormPoolFunction(torch.autograd.Function):
 def is_hooked(
     *modules,
 )->bool:
-    "Whether a hook on one of them wants to see what it does"
+    "Whether one of them has a forward hook"
     return any(m._forward_hooks or m._forward_pre_hooks for m in modules)
 
 def can_norm_pool_2x2(
@@ -342,6 +351,7 @@ def can_norm_pool_2x2(
     usual = bn.affine and bn.track_running_stats and bn.momentum is not None
     return usual and min(x.shape[3:])>1 and bn.weight.dtype in (torch.float32,x.dtype)
 
+# %% ../../nbs/19_models.fast.ipynb #b9610278
 def norm_pool_2x2(
     x:Tensor,          # states (B,F,T,H,W)
     bn:nn.BatchNorm2d, # of single frames
@@ -375,6 +385,7 @@ def overrides_consistent(
     owners = {next((c for c in type(model).__mro__ if n in vars(c)), None) for n in ('forward',*names)}
     return len(owners)==1 and None not in owners and not is_hooked(*model.modules())
 
+# %% ../../nbs/19_models.fast.ipynb #281748e0
 def has_linear_stem(
     model:nn.Module,
     x:Tensor, # clips (B,C,T,H,W)

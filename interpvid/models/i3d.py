@@ -27,6 +27,7 @@ def same_pad(
     p = max((-(-n//s)-1)*s+k-n, 0)
     return p//2,p-p//2
 
+# %% ../../nbs/20_models.i3d.ipynb #e7adcea7
 def _same_pads(size, kernel, stride): return [same_pad(*nks) for nks in zip(size, kernel, stride)]
 
 def _pad(x, pads):
@@ -93,6 +94,11 @@ _MIXED = { # channels of the Inception modules
     '5b': (256,160,320,32,128,128), '5c': (384,192,384,48,128,128),
 }
 
+# %% ../../nbs/20_models.i3d.ipynb #b14f4a35
+def _check_strides(**strides):
+    if any(len(s)!=5 for s in strides.values()):
+        raise ValueError(f"I3D: five strides each, got {', '.join(f'{k}={s}' for k,s in strides.items())}")
+
 def _layers(
     c:int,  # channels of the input
     w,      # channels of Inception-v1 -> channels here
@@ -115,10 +121,6 @@ def _layers(
     return f,i
 
 # %% ../../nbs/20_models.i3d.ipynb #abbea1ac
-def _check_strides(**strides):
-    if any(len(s)!=5 for s in strides.values()):
-        raise ValueError(f"I3D: five strides each, got {', '.join(f'{k}={s}' for k,s in strides.items())}")
-
 class I3D(nn.Module):
     "Inflated Inception-v1: (B,C,T,H,W) to scores (B,K), before the softmax"
     cam_layer = 'features.Mixed_5c' # where the paper takes Grad-CAM
@@ -173,6 +175,7 @@ def stem(self:I3D,
     y = y.unflatten(1, (first.kernel[0],-1)).unflatten(0, (len(x),-1))                  # (B,T,k,F,H',W')
     return y.permute(0,1,2,4,5,3).flatten(1,2).contiguous()
 
+# %% ../../nbs/20_models.i3d.ipynb #cbf1184b
 @patch
 def forward_from_stem(self:I3D,
     stem:Tensor, # what `stem` made of clips x, or of one for all
