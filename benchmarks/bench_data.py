@@ -15,41 +15,35 @@ from interpvid.data.synthetic import make_clips
 from interpvid.video import sample_indices
 
 N, T, SIZE, BS, WORKERS = 96, 16, (224, 224), 8, 2
+VP9 = {'b': '190k', 'deadline': 'realtime', 'cpu-used': '6', 'auto-alt-ref': '1', 'lag-in-frames': '16'}
 HOME = Path(tempfile.mkdtemp(prefix='interpvid-bench-'))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 
+def _write(path, frames, rng):
+    "VP9 in WebM, 427×240, 49 frames, 12 a second, some 90 kB (220 847 clips take 19.4 GB); drawn things with noise"
+    with av.open(str(path), 'w') as c:
+        s = c.add_stream('libvpx-vp9', rate=12, options=VP9)
+        s.width, s.height, s.pix_fmt = 427, 240, 'yuv420p'
+        for k in sample_indices(T, 49):
+            noise = rng.integers(-3, 4, (240, 427, 1), np.int16)
+            a = cv2.resize(frames[k], (427, 240), interpolation=cv2.INTER_CUBIC).astype(np.int16) + noise
+            c.mux(s.encode(av.VideoFrame.from_ndarray(a.clip(0, 255).astype(np.uint8), format='rgb24')))
+        c.mux(s.encode())
+
+
 def _videos():
-    "48 clips as Something-something has them: VP9 in WebM, 427×240, 49 frames, 12 a second, some 90 kB (its 220 847 take 19.4 GB), each listed twice; drawn things with texture and noise"
+    "48 clips like those of Something-something, each listed twice"
     rng = np.random.default_rng(0)
-    for i, f in enumerate(make_clips(N // 2, seed=1, progress=False).frames):
+    for i, frames in enumerate(make_clips(N // 2, seed=1, progress=False).frames):
         path = HOME / f'{i}.webm'
-        if path.exists():
-            continue
-        with av.open(str(path), 'w') as c:
-            s = c.add_stream(
-                'libvpx-vp9',
-                rate=12,
-                options={
-                    'b': '190k',
-                    'deadline': 'realtime',
-                    'cpu-used': '6',
-                    'auto-alt-ref': '1',
-                    'lag-in-frames': '16',
-                },
-            )
-            s.width, s.height, s.pix_fmt = 427, 240, 'yuv420p'
-            for k in sample_indices(T, 49):
-                a = cv2.resize(f[k], (427, 240), interpolation=cv2.INTER_CUBIC).astype(np.int16) + rng.integers(
-                    -3, 4, (240, 427, 1), np.int16
-                )
-                c.mux(s.encode(av.VideoFrame.from_ndarray(a.clip(0, 255).astype(np.uint8), format='rgb24')))
-            c.mux(s.encode())
+        if not path.exists():
+            _write(path, frames, rng)
     return Items([Item(HOME / f'{i % (N // 2)}.webm', i % 3, 'train', str(i)) for i in range(N)], ['a', 'b', 'c'])
 
 
 class OpenCV(Dataset):
-    "The best single decoder of `decoders.py` that is not ours, used alone: frames one after the other, the wanted ones kept"
+    "The best single decoder of `decoders.py` that is not ours, used alone: reads all frames, keeps the wanted ones"
 
     def __init__(self, items):
         self.items = items
@@ -78,14 +72,16 @@ def _ffmpeg():
     return shutil.which('ffmpeg') or imageio_ffmpeg.get_ffmpeg_exe()
 
 
-FFMPEG = (
-    'ffmpeg '
-    + re.search(r'version (\S+)', subprocess.run([_ffmpeg(), '-version'], capture_output=True, text=True).stdout)[1]
-)
+def _version():
+    says = subprocess.run([_ffmpeg(), '-version'], capture_output=True, text=True).stdout
+    return re.search(r'version (\S+)', says)[1]
+
+
+FFMPEG = f'ffmpeg {_version()}'
 
 
 class FFmpeg(Dataset):
-    "As the paper's released code: ffmpeg, started for each clip, writes squashed JPEGs at a frame rate that gives about 16; they are read back"
+    "As the paper's released code: ffmpeg, started for each clip, writes about 16 squashed JPEGs; they are read back"
 
     def __init__(self, items):
         self.items, self.exe = items, _ffmpeg()
@@ -95,22 +91,9 @@ class FFmpeg(Dataset):
 
     def __getitem__(self, i):
         with tempfile.TemporaryDirectory(dir=HOME) as d:
-            subprocess.run(
-                [
-                    self.exe,
-                    '-loglevel',
-                    'error',
-                    '-i',
-                    str(self.items[i].path),
-                    '-vf',
-                    f'scale={SIZE[1]}:{SIZE[0]},fps={T}/{49 / 12:.4f}',
-                    '-q:v',
-                    '2',
-                    f'{d}/%03d.jpg',
-                ],
-                check=True,
-                stdin=subprocess.DEVNULL,
-            )
+            size_and_rate = f'scale={SIZE[1]}:{SIZE[0]},fps={T}/{49 / 12:.4f}'
+            asked = ['-i', str(self.items[i].path), '-vf', size_and_rate, '-q:v', '2', f'{d}/%03d.jpg']
+            subprocess.run([self.exe, '-loglevel', 'error', *asked], check=True, stdin=subprocess.DEVNULL)
             f = np.stack([cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for p in sorted(Path(d).glob('*.jpg'))])
         return torch.from_numpy(f[sample_indices(len(f), T)]), self.items[i].label
 

@@ -5,13 +5,10 @@ import torch
 from frame import bench
 from interpvid.cam import gradcam
 from interpvid.device import eval_frozen, fast, fast_layout
-from interpvid.learner import preset_of
 from interpvid.masks.learn import learn_masks
 from interpvid.masks.perturb import freeze
 from interpvid.masks.search import search_windows
-from interpvid.models.clstm import CLSTM
-from interpvid.models.i3d import I3D
-from bench_models import within_plain
+from bench_models import channels_last, small_network, within_reference
 
 
 @bench(
@@ -20,7 +17,7 @@ from bench_models import within_plain
     at_least=1.5,
 )
 def _():
-    x = torch.randn(24, 3, 16, 64, 64).contiguous(memory_format=torch.channels_last_3d)
+    x = channels_last(torch.randn(24, 3, 16, 64, 64))
 
     def step(f):
         m = torch.full((24, 16), 0.5, requires_grad=True)
@@ -41,13 +38,8 @@ def loop(x, m):
 def nets(name):
     "The built-in network in its fast layout, and 16 clips"
     torch.manual_seed(0)
-    net = (
-        I3D(12, **preset_of('i3d', 'small')['model'])
-        if name == 'I3D'
-        else CLSTM(12, 64, **preset_of('clstm', 'small')['model'])
-    )
-    x = torch.randn(16, 3, 16, 64, 64)
-    return fast_layout(net).eval(), x.contiguous(memory_format=torch.channels_last_3d)
+    net = fast_layout(small_network(name)).eval()
+    return net, channels_last(torch.randn(16, 3, 16, 64, 64))
 
 
 def unlike_fast(net):
@@ -65,8 +57,10 @@ def learned(net, x, steps, **kw):
     return lambda: learn_masks(net, x, target=0, preset='released-pytorch', iterations=steps, bs=16, **kw)
 
 
-def bare(net, x, steps):
-    "Forward, and backward to the clips, in the same precision and layout; nothing else. (learn_masks needs less than that where the first convolution sees each frame once)"
+def bare_passes(net, x, steps):
+    """Forward, and backward to the clips, in the same precision and layout; nothing else.
+
+    (learn_masks needs less than that where the first convolution sees each frame once.)"""
 
     def f():
         with eval_frozen(net):
@@ -96,7 +90,7 @@ def released(net, x, steps, clips):
             opt.step()
             net.zero_grad()
 
-    return within_plain(f)
+    return within_reference(f)
 
 
 def one_by_one(net, x):
@@ -113,6 +107,7 @@ def one_by_one(net, x):
     return f
 
 
+ONE = {16: '16 clips run for the mask of one', 1: 'one clip at a time'}
 HARD = "learn_masks, released-pytorch, 300 steps (100 steps, times 3)"
 for name in 'I3D', 'C-LSTM':
     many = 16 if name == 'I3D' else 1
@@ -125,11 +120,12 @@ for name in 'I3D', 'C-LSTM':
     )
     def _(name=name):
         net, x = nets(name)
-        return learned(net, x, 100), bare(net, x, 100)
+        return learned(net, x, 100), bare_passes(net, x, 100)
 
     @bench(
         f'{name}: learn_masks per clip, 100 steps',
-        against=f"the released program's way: gradients for all weights, float32, a loop over frames, {'16 clips run for the mask of one' if many == 16 else 'one clip at a time'} (20 steps of one mask, times 5, times 16)",
+        against=f"the released program's way: gradients for all weights, float32, a loop over frames, {ONE[many]} "
+        '(20 steps of one mask, times 5, times 16)',
         at_least=60 if many == 16 else 3,
         runs=5,
         times=5 * 16,

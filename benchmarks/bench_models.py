@@ -48,7 +48,7 @@ def resting(net, x):
     return step
 
 
-def within_plain(step):
+def within_reference(step):
     def f():
         with reference_ops():
             step()
@@ -56,7 +56,10 @@ def within_plain(step):
     return f
 
 
-last = lambda x: x.contiguous(memory_format=torch.channels_last_3d)
+def channels_last(x):
+    return x.contiguous(memory_format=torch.channels_last_3d)
+
+
 clstm_x, i3d_x = (8, 3, 16, 128, 128), (4, 3, 16, 112, 112)
 EIGHT = 'eight convolutions per cell and step, float32, contiguous'
 
@@ -64,19 +67,21 @@ EIGHT = 'eight convolutions per cell and step, float32, contiguous'
 @bench('C-LSTM training step, 8×16×128×128, bfloat16', against=EIGHT, at_least=3)
 def _():
     x = torch.randn(clstm_x)
-    return train_step(fast_layout(CLSTM(174, 128)), last(x), True), train_step(PlainCLSTM(174, 128, 16), x, False)
+    ours, theirs = fast_layout(CLSTM(174, 128)), PlainCLSTM(174, 128, 16)
+    return train_step(ours, channels_last(x), True), train_step(theirs, x, False)
 
 
 @bench('C-LSTM training step, 8×16×128×128, float32', against=EIGHT, at_least=1.2)
 def _():
     x = torch.randn(clstm_x)
-    return train_step(fast_layout(CLSTM(174, 128)), last(x), False), train_step(PlainCLSTM(174, 128, 16), x, False)
+    ours, theirs = fast_layout(CLSTM(174, 128)), PlainCLSTM(174, 128, 16)
+    return train_step(ours, channels_last(x), False), train_step(theirs, x, False)
 
 
 @bench('I3D training step, 4×16×112×112, bfloat16', against='float32, contiguous', at_least=2.3)
 def _():
     x = torch.randn(i3d_x)
-    return train_step(fast_layout(I3D(174)), last(x), True), within_plain(train_step(I3D(174), x, False))
+    return train_step(fast_layout(I3D(174)), channels_last(x), True), within_reference(train_step(I3D(174), x, False))
 
 
 @bench(
@@ -86,16 +91,20 @@ def _():
 )
 def _():
     x = torch.randn(i3d_x)
-    return resting(fast_layout(I3D(174)), last(x)), within_plain(to_input(I3D(174), x, False))
+    return resting(fast_layout(I3D(174)), channels_last(x)), within_reference(to_input(I3D(174), x, False))
+
+
+def small_network(name):
+    "The network of the built-in clips, 'I3D' or another name for C-LSTM"
+    if name == 'I3D':
+        return I3D(12, **preset_of('i3d', 'small')['model'])
+    return CLSTM(12, 64, **preset_of('clstm', 'small')['model'])
 
 
 def _small(name):
-    make = dict(
-        I3D=lambda: I3D(12, **preset_of('i3d', 'small')['model']),
-        CLSTM=lambda: CLSTM(12, 64, **preset_of('clstm', 'small')['model']),
-    )[name]
     x = torch.randn(24, 3, 16, 64, 64)
-    return resting(fast_layout(make()), last(x)), within_plain(to_input(make(), x, False))
+    ours, theirs = fast_layout(small_network(name)), small_network(name)
+    return resting(ours, channels_last(x)), within_reference(to_input(theirs, x, False))
 
 
 for name in 'I3D', 'CLSTM':
@@ -106,7 +115,7 @@ for name in 'I3D', 'CLSTM':
     )(lambda name=name: _small(name))
 
 
-# -- Keras ---------------------------------------------------------------------------------------------------------------
+# -- Keras -------------------------------------------------------------------------------------------------------
 def keras():
     os.environ['KERAS_BACKEND'] = 'torch'
     import keras
@@ -133,7 +142,7 @@ def _():
     x = torch.randn(clstm_x)
     z = x.permute(0, 2, 3, 4, 1).contiguous()
     theirs, ours = _layer(keras()), fast_layout(ConvLSTM(3)).eval()
-    xl = last(x)
+    xl = channels_last(x)
     return _quiet(lambda: ours(xl)), _quiet(lambda: theirs(z))
 
 
@@ -155,5 +164,5 @@ def _():
         ]
     theirs = k.Sequential([*parts, k.layers.Flatten(), k.layers.Dense(174)])
     ours = fast_layout(CLSTM(174, 128)).eval()
-    xl = last(x)
+    xl = channels_last(x)
     return _quiet(lambda: ours(xl)), _quiet(lambda: theirs(z, training=False))

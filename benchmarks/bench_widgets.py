@@ -1,4 +1,4 @@
-"Widgets in JupyterLab, in a real browser: what a reader waits for. Every time is taken by the clock of this one machine."
+"Widgets in JupyterLab, in a real browser: what a reader waits for. All times are of this one machine's clock."
 
 import atexit, functools, sys, tempfile
 
@@ -15,14 +15,42 @@ rng = np.random.default_rng(0)
 def noise(): return rng.integers(0, 255, (32,28,28,3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
 cols,cam = {n: noise() for n in 'ab'},rng.random((32,224,224))
 torch.manual_seed(0)
-nets = {'I3D':I3D(12, **preset_of('i3d', 'small')['model']).eval(), 'C-LSTM':CLSTM(12, 64, **preset_of('clstm', 'small')['model']).eval()}
+nets = {'I3D':I3D(12, **preset_of('i3d', 'small')['model']).eval(),
+        'C-LSTM':CLSTM(12, 64, **preset_of('clstm', 'small')['model']).eval()}
+for net in nets.values(): net.stats = STATS
 clip = make_clips(2, 3, progress=False).frames[1]"""
-SHOW = "t = time.time(); s = Scrubber({**cols, 'heat':(cols['a'], cam)}, px=224); display(s); print(t)"
+SHOW = """t = time.time()
+s = Scrubber({**cols, 'heat':(cols['a'], cam)}, px=224)
+display(s)
+print(t)"""
 
 # what a cell shows, and one pixel of each of its columns; shadow roots hide both from selectors
-PAGE = """() => { window.root = e => [...e.querySelectorAll('*')].map(n => n.shadowRoot).find(r => r?.querySelector('canvas'))
-window.pixels = r => [...r.querySelectorAll('canvas')].map(c => c.getContext('2d').getImageData(5, 5, 1, 1).data.join())
-window.until = async f => { for (;;) { await new Promise(requestAnimationFrame); const v = f(); if (v) return v } } }"""
+PAGE = """() => {
+    const shadows = e => [...e.querySelectorAll('*')].map(n => n.shadowRoot)
+    window.root = e => shadows(e).find(r => r?.querySelector('canvas'))
+    const pixel = c => c.getContext('2d').getImageData(5, 5, 1, 1).data.join()
+    window.pixels = r => [...r.querySelectorAll('canvas')].map(pixel)
+    window.until = async f => { for (;;) { await new Promise(requestAnimationFrame); const v = f(); if (v) return v } }
+}"""
+
+# resolves when the cell shows another picture than before, fully drawn
+SHOWN = """e => {
+    const old = root(e)
+    const drawn = r => r.querySelectorAll('canvas').length==3 && pixels(r).every(p => !p.endsWith(',0'))
+    window.shown = until(() => { const r = root(e); return r && r!=old && drawn(r) && Date.now() })
+}"""
+
+# milliseconds a frame, over two seconds of playing
+FRAME_TIME = """async e => {
+    const o = root(e).querySelector('output')
+    await new Promise(d => setTimeout(d, 300))
+    let n = 0
+    const m = new MutationObserver(() => n++), t = performance.now()
+    m.observe(o, {childList: true})
+    await new Promise(d => setTimeout(d, 2000))
+    m.disconnect()
+    return (performance.now()-t)/n
+}"""
 
 
 @functools.cache
@@ -51,10 +79,7 @@ def _():
 
     def f():
         c.locator('.jp-InputArea-editor').first.click()
-        nb.page.evaluate(
-            """e => { const old = root(e); window.shown = until(() => { const r = root(e); return r && r!=old && r.querySelectorAll('canvas').length==3 && pixels(r).every(p => !p.endsWith(',0')) && Date.now() }) }""",
-            c.element_handle(),
-        )
+        nb.page.evaluate(SHOWN, c.element_handle())
         nb.page.keyboard.press('Control+Enter')
         end = nb.page.evaluate('() => window.shown')
         nb.page.wait_for_timeout(500)
@@ -72,11 +97,7 @@ def _():
 
     def f():
         c.get_by_role('button', name='Play').click()
-        ms = nb.page.evaluate(
-            """async e => { const r = root(e), o = r.querySelector('output'); await new Promise(d => setTimeout(d, 300))
-            let n = 0; const m = new MutationObserver(() => n++), t = performance.now(); m.observe(o, {childList: true}); await new Promise(d => setTimeout(d, 2000)); m.disconnect(); return (performance.now()-t)/n }""",
-            c.element_handle(),
-        )
+        ms = nb.page.evaluate(FRAME_TIME, c.element_handle())
         c.get_by_role('button', name='Pause').click()
         return ms
 
@@ -84,12 +105,25 @@ def _():
 
 
 # of a press on a mark: when the frozen column has changed, and when the scores are those of the new mask
-PRESS = """e => { const r = root(e), old = r.querySelectorAll('canvas'), last = old[old.length-1], data = () => { const d = last.getContext('2d').getImageData(0, 0, last.width, last.height).data; let s = 0; for (let i = 0; i<d.length; i++) s = (s*31+d[i])|0; return s }
-    const before = data(); window.pressed = new Promise(done => r.addEventListener('pointerdown', async p => { const drawn = until(() => data()!=before && performance.now()), said = until(() => !r.querySelector('.scores.wait') && performance.now()); done([await drawn-p.timeStamp, await said-p.timeStamp]) }, {capture: true, once: true})) }"""
+PRESS = """e => {
+    const r = root(e), last = [...r.querySelectorAll('canvas')].at(-1)
+    const sum = () => {
+        const d = last.getContext('2d').getImageData(0, 0, last.width, last.height).data
+        let s = 0
+        for (let i = 0; i<d.length; i++) s = (s*31+d[i])|0
+        return s
+    }
+    const before = sum()
+    window.pressed = new Promise(done => r.addEventListener('pointerdown', async p => {
+        const drawn = until(() => sum()!=before && performance.now())
+        const scored = until(() => !r.querySelector('.scores.wait') && performance.now())
+        done([await drawn-p.timeStamp, await scored-p.timeStamp])
+    }, {capture: true, once: true}))
+}"""
 
 
 def press(nb, c, i):
-    "Press on the mark of frame `i`, which stands still or moves from then on: milliseconds to the picture and to the scores"
+    "Press on the mark of frame `i`, which switches it: milliseconds to the picture and to the scores"
     c.scroll_into_view_if_needed()
     c.locator('.scores:not(.wait)').wait_for()
     c.get_by_role('slider', name='frame', exact=True).fill(str(i))

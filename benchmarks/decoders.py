@@ -3,7 +3,8 @@
     python benchmarks/decoders.py
 
 makes its clips itself (tests/videos.py), and adds two real ones where INTERPVID_REFERENCE names a folder that has them.
-What is not installed is left out. The result, benchmarks/decoders.json, is shown at the end of nbs/10_video.ipynb.
+Decoders that are not installed are left out. The result, benchmarks/decoders.json, is shown at the end of
+nbs/10_video.ipynb.
 """
 
 import os
@@ -25,7 +26,7 @@ from videos import KINDS, by_av, by_opencv, number, numbered
 
 RUNS = 9
 if hasattr(os, 'sched_setaffinity'):
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, whoever would take more
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core for all of them
 warnings.filterwarnings('ignore')
 cv2.setNumThreads(1)
 torch.set_num_threads(1)

@@ -5,8 +5,9 @@ A benchmark is a function that makes two callables, ours and the baseline's, tha
     @bench('freeze, 24 clips', against='a loop over frames with clones', at_least=2)
     def _(): ...; return ours, theirs
 
-They are called in turn, so that a noisy machine disturbs both alike; the figure is the median of the ratios of neighbours.
-Where a time is asked for (what a reader waits for on a screen), `@asked(name, ms)` decorates a function that makes one callable, which gives milliseconds; the baseline is what is asked for.
+They are called in turn, so that a noisy machine disturbs both alike; the result is the median of the ratios of pairs.
+Where a time is asked for (what a reader waits for on a screen), `@asked(name, ms)` decorates a function that makes one
+callable, which gives milliseconds; the baseline is the time asked for.
 """
 
 import json, platform, statistics, time
@@ -60,17 +61,21 @@ def _seconds(f):
     return time.perf_counter() - t
 
 
-def measure(b: Bench) -> dict:
-    "One row: the median ratio, and the spread of the middle half of the pairs"
-    if b.ms is None:
-        ours, theirs = b.make()
-        ours()
-        theirs()  # warm up
-        pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(b.runs)]
-    else:
+def _pairs(b: Bench) -> list:
+    "(ours, the baseline's) seconds of each run, after one run of each to warm up"
+    if b.ms is not None:
         f = b.make()
         f()
-        pairs = [(f() / 1000, b.ms / 1000) for _ in range(b.runs)]
+        return [(f() / 1000, b.ms / 1000) for _ in range(b.runs)]
+    ours, theirs = b.make()
+    ours()
+    theirs()
+    return [(_seconds(ours), _seconds(theirs)) for _ in range(b.runs)]
+
+
+def measure(b: Bench) -> dict:
+    "One row: the median ratio, and the spread of the middle half of the pairs"
+    pairs = _pairs(b)
     ratios = [t * b.times / o for o, t in pairs]
     low, _, high = statistics.quantiles(ratios, n=4)
     return dict(
@@ -96,10 +101,11 @@ def machine() -> str:
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists():
         cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), cpu)
-    gpu = f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
     from interpvid.device import has_bf16
 
-    return f"{cpu}, {torch.get_num_threads()} threads, {'with' if has_bf16('cpu') else 'without'} bfloat16 units{gpu}, torch {torch.__version__}"
+    units = f"{'with' if has_bf16('cpu') else 'without'} bfloat16 units"
+    gpu = f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
+    return f'{cpu}, {torch.get_num_threads()} threads, {units}{gpu}, torch {torch.__version__}'
 
 
 def write(rows, path=HERE / 'latest.json'):
@@ -116,16 +122,20 @@ def write(rows, path=HERE / 'latest.json'):
 def table(rows) -> str:
     "Rows as text in columns"
     head = 'benchmark', 'against', 'ratio', 'middle half', 'asked for', ''
-    body = [
-        (
-            r['name'],
-            r['against'],
-            f"{r['ratio']:.2f}",
-            f"{r['low']:.2f}–{r['high']:.2f}",
-            '–' if r['at_least'] is None else f"{r['at_least']:.2f}",
-            '' if r['at_least'] is None else 'reached' if r['ratio'] >= r['at_least'] else 'MISSED',
-        )
-        for r in rows
-    ]
-    w = [max(len(x[i]) for x in (head, *body)) for i in range(len(head))]
-    return '\n'.join('  '.join(c.ljust(n) for c, n in zip(x, w)).rstrip() for x in (head, *body))
+    lines = [head, *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return '\n'.join('  '.join(c.ljust(n) for c, n in zip(line, widths)).rstrip() for line in lines)
+
+
+def _cells(row) -> tuple:
+    "A row of the table as text"
+    asked = row['at_least']
+    verdict = '' if asked is None else 'reached' if row['ratio'] >= asked else 'MISSED'
+    return (
+        row['name'],
+        row['against'],
+        f"{row['ratio']:.2f}",
+        f"{row['low']:.2f}–{row['high']:.2f}",
+        '–' if asked is None else f'{asked:.2f}',
+        verdict,
+    )

@@ -1,11 +1,12 @@
-"""Both networks at the paper's sizes on a GPU: clips a second, and as a share of the rate at which the same GPU multiplies matrices.
+"""Both networks at the paper's sizes on a GPU: clips a second, and the share of the rate of its matrix products.
 
 python benchmarks/gpu.py            # on a CUDA GPU; writes gpu.json with date and GPU
-python benchmarks/gpu.py --try      # small sizes on whatever there is, writes nothing: does it run?
+python benchmarks/gpu.py --try      # small sizes on any device, writes nothing: does it run?
 """
 
 import argparse, json, statistics, time
 from datetime import date
+from itertools import product
 
 import torch, torch.nn.functional as F
 from tqdm import tqdm
@@ -69,6 +70,24 @@ def steps(net, x, K, device):
     return {'training step': (train, 3), 'forward and backward to the input': (to_input, 2)}
 
 
+def measured(arch, data, size, bs, compiled, device, peak):
+    "A row for each step of one network"
+    T, H, W, K = size
+    net = network(arch, data, T, H, W, K)
+    macs = 1e6 * layer_table(net, torch.randn(1, 3, T, H, W)).loc['in all', 'multiply-adds (millions)']
+    net = fast_layout(net).to(device)
+    if compiled:
+        net.compile()
+    x = torch.randn(bs, 3, T, H, W, device=device).contiguous(memory_format=torch.channels_last_3d)
+    rows = []
+    for what, (f, passes) in steps(net, x, K, device).items():
+        s = seconds(f, device)
+        row = dict(network=arch, size=f'{bs}×{T}×{H}×{W}', step=what, compiled=compiled)
+        rate = dict(clips_per_second=round(bs / s, 1), share_of_matmul=round(2 * macs * passes * bs / s / peak, 3))
+        rows.append(row | rate)
+    return rows
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--try', dest='small', action='store_true', help='small sizes, nothing written')
@@ -77,31 +96,12 @@ def main():
     device = best_device()
     if device.type != 'cuda' and not a.small:
         raise SystemExit('no CUDA GPU here; --try runs small sizes on the CPU')
-    peak, rows = matmul_rate(device, 256 if a.small else 8192), []
-    todo = [
-        (arch, data, c) for arch in ('i3d', 'clstm') for data in SIZES for c in ((False,) if a.small else (False, True))
-    ]
+    peak = matmul_rate(device, 256 if a.small else 8192)
+    sizes, bs = (SMALL, 2) if a.small else (SIZES, a.bs)
+    todo = list(product(('i3d', 'clstm'), sizes, (False,) if a.small else (False, True)))
+    rows = []
     for arch, data, compiled in tqdm(todo, desc='networks'):
-        T, H, W, K = (SMALL if a.small else SIZES)[data]
-        bs = 2 if a.small else a.bs
-        net = network(arch, data, T, H, W, K)
-        macs = 1e6 * layer_table(net, torch.randn(1, 3, T, H, W)).loc['in all', 'multiply-adds (millions)']
-        net = fast_layout(net).to(device)
-        if compiled:
-            net.compile()
-        x = torch.randn(bs, 3, T, H, W, device=device).contiguous(memory_format=torch.channels_last_3d)
-        for what, (f, passes) in steps(net, x, K, device).items():
-            s = seconds(f, device)
-            rows.append(
-                dict(
-                    network=arch,
-                    size=f'{bs}×{T}×{H}×{W}',
-                    step=what,
-                    compiled=compiled,
-                    clips_per_second=round(bs / s, 1),
-                    share_of_matmul=round(2 * macs * passes * bs / s / peak, 3),
-                )
-            )
+        rows += measured(arch, data, sizes[data], bs, compiled, device, peak)
     out = dict(
         machine=machine(),
         date=date.today().isoformat(),

@@ -1,4 +1,8 @@
-"Runs the benchmarks (`bench_*.py` beside this file) and prints their table: `make bench`, or `make bench ARGS='-k freeze'` for some."
+"""Runs the benchmarks (`bench_*.py` beside this file) and prints their table.
+
+make bench                    # all
+make bench ARGS='-k freeze'   # those whose name contains 'freeze'
+"""
 
 import argparse, importlib, sys
 from pathlib import Path
@@ -10,7 +14,7 @@ import frame
 
 
 def main():
-    p = argparse.ArgumentParser('make bench', description=__doc__)
+    p = argparse.ArgumentParser('make bench', description=__doc__.splitlines()[0])
     p.add_argument('-k', default='', metavar='TEXT', help='only benchmarks whose name contains TEXT')
     p.add_argument('--list', action='store_true', help='say which there are and stop')
     a = p.parse_args()

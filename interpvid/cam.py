@@ -29,6 +29,7 @@ def _buffers(model):
     return [(m, name, b, None if b is None else b.detach().clone())
             for m in model.modules() for name,b in m._buffers.items()]
 
+# %% ../nbs/40_cam.ipynb #d2c7a456
 @contextmanager
 def undisturbed(
     model:nn.Module, # put back as it was on leaving
@@ -49,6 +50,7 @@ def _layers(model):
     "Layers by name; names are those of the model inside `wrap`"
     return dict((model.model if isinstance(model, Wrapped) else model).named_modules())
 
+# %% ../nbs/40_cam.ipynb #f6a9d032
 def find_layer(
     model:nn.Module, # any model, wrapped or not
     layer=None,      # a dotted name, a module of the model, or None: its `cam_layer`
@@ -63,7 +65,7 @@ def find_layer(
     if layer and layer in named: return named[layer]
     raise ValueError(_no_layer(model, layer, x))
 
-# %% ../nbs/40_cam.ipynb #f6a9d032
+# %% ../nbs/40_cam.ipynb #33035e6b
 def _hint(model):
     "What `wrap` would do for it"
     layer = None if isinstance(model, Wrapped) else known(model).get('layer')
@@ -77,6 +79,7 @@ def _layers_with_places(model, x):
             raise ValueError(f"{_model_name(model)} does not take clips (B,C,T,H,W) as they are ({e}); "
                              "wrap(model) knows how, and a layer for Grad-CAM") from e
 
+# %% ../nbs/40_cam.ipynb #8f345a4d
 def _no_layer(model, layer, x):
     "The message that lists the layers that a model has"
     missing = 'no layer given' if layer is None else f'no layer {layer!r}'
@@ -108,6 +111,7 @@ class LayerCut:
         cam_layer = getattr(self.model, 'cam_layer', None)
         return f", such as {cam_layer}" if cam_layer and cam_layer!=self.name else ''
 
+# %% ../nbs/40_cam.ipynb #f63401ad
 @contextmanager
 def cut_at(
     cut:LayerCut, # filled by the forward pass inside
@@ -142,6 +146,7 @@ def check_no_nan(cut:LayerCut, t:Tensor, what:str):
         raise ValueError(f"{cut.model_name}: the {what} hold values that are not finite; "
                          "does it give such scores outside of interpvid?")
 
+# %% ../nbs/40_cam.ipynb #5e5baafe
 def check_ran_once(cut:LayerCut):
     "The layer ran once in the forward pass"
     n = len(cut.acts)
@@ -157,6 +162,7 @@ def check_layer_output(cut:LayerCut, t):
                          f"{tuple(t.shape)}. `wrap` reads other layers: wrap(model, layer={cut.name!r}, maps=…)"
                          f"{_hint(cut.model)}")
 
+# %% ../nbs/40_cam.ipynb #6783d593
 def check_places(cut:LayerCut, t:Tensor):
     "There is more than one place to map"
     size = cut.x.shape[2:]
@@ -202,6 +208,7 @@ def grads_at(
     raise ValueError(f"the scores of {cut.model_name} do not depend on the layer {cut.name}: "
                      f"nothing that is computed from it reaches them{cut.instead}")
 
+# %% ../nbs/40_cam.ipynb #4a802d99
 def check_grads(cut:LayerCut, g:Tensor, G:Tensor):
     "Gradients `G`, read from `g`, are not zero everywhere"
     if bool(G.any()): return
@@ -216,6 +223,7 @@ def check_choice(name:str, value, choices):
     "One of several values"
     if value not in choices: raise ValueError(f"{name}={value!r}; there are {', '.join(map(repr, choices))}")
 
+# %% ../nbs/40_cam.ipynb #de30eff6
 def acts_and_grads(
     model:nn.Module, # (B,C,T,H,W) -> (B,K)
     x:Tensor,        # (B,C,T,H,W)
@@ -254,6 +262,7 @@ def cam_weights(
     "How much each activation counts"
     return CAM_WEIGHTS[weights](A, G)
 
+# %% ../nbs/40_cam.ipynb #bcb1944d
 def cam_map(
     A:Tensor,        # activations (B,F,T',H',W')
     G:Tensor,        # gradients, of the same shape
@@ -301,6 +310,7 @@ CAM_PRESETS = {
 CAM_CHOICES = dict(weights=CAM_WEIGHTS, of=CAM_SCORES, normalize=('clip','frame','stretch',None),
                    space=('bilinear','bicubic','nearest',None), time=('linear','nearest',None))
 
+# %% ../nbs/40_cam.ipynb #cf1624ca
 def cam_settings(
     preset='paper', # a name in `CAM_PRESETS`
     **changes,      # weights, of, normalize, space, time; 'preset': as the preset has them
@@ -322,6 +332,7 @@ def _target_of(target, B):
     if t.ndim>1 or len(t) not in (1,B): check_target(t, B, 1) # says so
     return lambda i: t.expand(B)[i]
 
+# %% ../nbs/40_cam.ipynb #1313d896
 def gradcam(
     model:nn.Module,    # (B,C,T,H,W) -> (B,K)
     x:Tensor,           # clips (B,C,T,H,W)
@@ -360,6 +371,7 @@ def check_maps(L:Tensor, like):
                          "or (B,C,T,H,W)")
     if not bool(torch.isfinite(L).all()): raise ValueError("the maps hold values that are not finite")
 
+# %% ../nbs/40_cam.ipynb #ec003a6e
 def as_maps(
     maps,             # (B,T',H',W'), of any size; or attributions of values (B,C,T,H,W), whose channels are added up
     like,             # clips (B,C,T,H,W), or the size (T,H,W)

@@ -164,12 +164,13 @@ def _direction(pred, labels, reversed_labels):
 def table1(
     probs,                # from `both_ways`
     labels,               # (N,) int
-    reversed_labels=None, # (N,) labels of the clips backwards, where known: adds columns
+    reversed_labels=None, # (N,) labels of the clips backwards, where known: adds columns if some differ
 )->pd.DataFrame:
     "F1, top-1 and top-5 of each network, as is and reversed (paper, Table 1)"
     labels,rows = np.asarray(labels),{}
+    directed = reversed_labels is not None and (labels!=reversed_labels).any()
     for name,(forwards,backwards) in probs.items():
         for row,p in {name:forwards, f'{name}, reversed':backwards}.items():
             rows[row] = class_metrics(p, labels)
-            if reversed_labels is not None: rows[row] |= _direction(p.argmax(1), labels, reversed_labels)
+            if directed: rows[row] |= _direction(p.argmax(1), labels, reversed_labels)
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('model').astype(float)

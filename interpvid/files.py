@@ -288,7 +288,8 @@ def _publish(tmp, path, ours):
     check_replaceable(path, ours) # again: what was made may have taken hours
     _check_kind(tmp, path)
     if tmp.is_dir(): _seal(tmp)
-    elif ours: _add_to_record(path.parent, dict(name=path.name, sha256=sha256(tmp)))
+    elif ours or path.name in read_record(path.parent).files: # on the list once, it stays on it
+        _add_to_record(path.parent, dict(name=path.name, sha256=sha256(tmp)))
     flush(tmp)
     _replace(tmp, path)
     _fsync(path.parent)

@@ -140,8 +140,9 @@ def input_key(self:Stages,
 )->str:
     "What a stage knows an input by"
     path,folder = (Path(os.path.abspath(p)) for p in (path, self.folder))
+    if path.is_relative_to(folder): return path.relative_to(folder).as_posix() # its name holds its own key
     if not path.exists(): raise FileNotFoundError(f"{path}: this input of a stage is not there")
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else _content_key(path)
+    return _content_key(path)
 
 # %% ../nbs/80_runs.ipynb #0a12cf72
 @patch
@@ -186,6 +187,14 @@ def record(self:Stages,
     text = json.dumps(dict(what=what, when=when, seconds=round(seconds, 1), versions=versions(), **about),
                       indent=1, sort_keys=True, default=str)
     with writing(path) as tmp: tmp.write_text(text+'\n', encoding='utf-8')
+
+# %% ../nbs/80_runs.ipynb #c096ed8a
+@patch
+def path(self:Stages,
+    name, make, modules=('explanation',), inputs=(), end='', **settings, # as for making it
+)->Path:
+    "Where the result of a stage is, or would be"
+    return self.folder/f'{name}-{key_of(self.about(make, modules, inputs, settings))}{end}'
 
 # %% ../nbs/80_runs.ipynb #d3baead8
 @patch

@@ -49,6 +49,7 @@ def _check_writable(path, frames, fps):
         ending = path.suffix or 'a file without ending'
         raise ValueError(f"{path}: cannot write {ending}; use .gif, .mp4 or .webm")
 
+# %% ../nbs/10_video.ipynb #e7eabc8c
 def _encode(path, frames, fps, codec, options):
     "Write a video file; both codecs want even sizes, so an odd one repeats its last row or column"
     _,H,W,_ = frames.shape
@@ -119,6 +120,7 @@ def _boxes_say(f, size):
         at += n
     return at
 
+# %% ../nbs/10_video.ipynb #e4162c15
 def _missing_bytes(path):
     "How many bytes a file is shorter than its own container says (AVI, Matroska, MP4); 0 where it says nothing"
     size,says = path.stat().st_size,0
@@ -144,6 +146,7 @@ def _gif_ends(b):
         return True
     except IndexError: return False
 
+# %% ../nbs/10_video.ipynb #e52498f2
 def check_whole(
     path, # a video file, or a folder of images
 )->Path:
@@ -165,8 +168,10 @@ CONTAINERS = { # what people call them: FFmpeg's names
     'MXF':'mxf', 'NUT':'nut', 'IVF':'ivf', 'DV':'dv', 'Y4M':'yuv4mpegpipe',
     'raw H.264, H.265 and AV1':'h264,hevc,obu,av1', 'Motion JPEG':'mjpeg',
 }
+
 FORMATS = ','.join(CONTAINERS.values())
 
+# %% ../nbs/10_video.ipynb #2a4e31b8
 def _open_container(path, stack):
     "A file, opened by FFmpeg if it is one of `CONTAINERS`, and closed with `stack`"
     # 'file:', or FFmpeg takes 12:30.mp4 for an address; and no text in a header is worth an error
@@ -178,8 +183,10 @@ def _open_container(path, stack):
 
 # %% ../nbs/10_video.ipynb #6168d7b5
 MAX_PIXELS = 1<<26 # of one frame: a damaged header cannot ask for all memory
+
 KEEP = 1<<28       # bytes: the packets of a larger file are read again instead of kept
 
+# %% ../nbs/10_video.ipynb #6d2d72c8
 class _Video:
     "An open video file, its packets counted"
     def __init__(self, path, stack):
@@ -201,7 +208,7 @@ class _Video:
             total += not p.is_discard
         return total
 
-# %% ../nbs/10_video.ipynb #6d2d72c8
+# %% ../nbs/10_video.ipynb #5db9c362
 @patch
 def open_stream(self:_Video):
     "The container and its video stream"
@@ -216,6 +223,7 @@ def open_stream(self:_Video):
     else: stream.codec_context.thread_count = 1
     return container,stream
 
+# %% ../nbs/10_video.ipynb #2ef46cef
 @patch
 def packets(self:_Video, container, stream):
     "The packets that hold something"
@@ -223,7 +231,7 @@ def packets(self:_Video, container, stream):
     except IndexError: # PyAV has no place for it
         raise VideoError(f"{self.path}: holds a stream that its header does not announce") from None
 
-# %% ../nbs/10_video.ipynb #5db9c362
+# %% ../nbs/10_video.ipynb #de239e84
 @patch
 def decode(self:_Video, only=None):
     "The frames from the first on; with `only`, those of these packets"
@@ -238,6 +246,7 @@ def decode(self:_Video, only=None):
     for p in packets: yield from codec.decode(p)
     yield from codec.decode(None)
 
+# %% ../nbs/10_video.ipynb #bc46cbed
 @contextmanager
 def _opened(path):
     "A `_Video`; what FFmpeg says against it becomes a `VideoError`"
@@ -256,6 +265,7 @@ def _scaled(h, w, size, resize):
     r = max(H/h, W/w) if resize=='crop' else min(H/h, W/w)
     return max(1, round(r*h)),max(1, round(r*w))
 
+# %% ../nbs/10_video.ipynb #595827ef
 def _fit(a, size):
     "The middle of an image, cropped or padded with black to `size`"
     (h,w),(H,W) = a.shape[:2],size
@@ -282,6 +292,7 @@ class _ToRGB:
 
 # %% ../nbs/10_video.ipynb #d60a6a10
 IMAGES = '.jpg','.jpeg','.png','.webp','.bmp'
+
 IMAGE_FORMATS = 'JPEG','PNG','WEBP','BMP','GIF','TIFF' # Pillow's names; its others include PostScript
 
 def image_files(
@@ -292,6 +303,7 @@ def image_files(
     if not paths: raise VideoError(f"{folder}: is a folder without images ({', '.join(IMAGES)})")
     return sorted(paths, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r'(\d+)', p.name)])
 
+# %% ../nbs/10_video.ipynb #69e1b936
 def _open_image(path):
     "An image as PyAV has it, so that it is scaled like a frame of a video"
     check_regular(path)
@@ -392,6 +404,7 @@ def _probe_folder(path, decode, to_rgb):
     h,w = images[0].shape[:2]
     return dict(frames=len(files), height=h, width=w, fps=0., codec=files[0].suffix[1:].lower())
 
+# %% ../nbs/10_video.ipynb #8d6b3a2e
 def probe(
     path,         # a video file or a folder of images
     decode=False, # True: decode everything, so that `frames` counts frames and not packets

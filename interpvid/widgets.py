@@ -26,6 +26,7 @@ from fastcore.basics import patch
 from IPython import get_ipython
 from torch import Tensor, nn
 
+# %% ../nbs/71_widgets.ipynb #45662bc4
 from . import explanation as explanations
 from .cam import gradcam
 from .classify import stats_of
@@ -57,6 +58,7 @@ def widget_js()->str:
     "The script of the widget: the scrubber's, and what tells the kernel about strokes"
     return scrub_js()+(files('interpvid')/'static'/'widget.js').read_text(encoding='utf-8')
 
+# %% ../nbs/71_widgets.ipynb #d7165498
 def as_parts(
     what, *args, # `ScrubParts`; an `Explanation` or a list of them; frames; or columns and more, as for `scrub_parts`
     **kwargs,    # further arguments of `scrub_parts`
@@ -118,6 +120,7 @@ def mask_key(masks)->str:
     "Masks as text of 0 and 1, by which an answer names the masks that it is of"
     return ','.join(''.join('01'[v>.5] for v in m) for m in masks)
 
+# %% ../nbs/71_widgets.ipynb #0bbc5c6f
 @patch
 def tell(self:Scrubber,
     note='', # said beneath the scores
@@ -130,6 +133,7 @@ def tell(self:Scrubber,
         self.answer = dict(masks=mask_key(masks), n=n, scores=scores, note=f'{note} {more}'.strip(),
                            count=next(self.count)) # counted: equal answers are sent too
 
+# %% ../nbs/71_widgets.ipynb #2e67adc2
 @patch
 def on_stroke(self:Scrubber, widget, message, buffers):
     "Take over what was painted in the browser"
@@ -152,6 +156,7 @@ def show(self:Scrubber,
         for k,v in self.traits_of(parts, paint).items(): setattr(self, k, v)
         self.tell() # other frames have other scores, also where the masks are equal
 
+# %% ../nbs/71_widgets.ipynb #66ba57f5
 @patch(as_prop=True)
 def columns(self:Scrubber):
     "Names of the columns"
@@ -194,6 +199,7 @@ def one_clip(
     if len(x)!=1: raise ValueError(f"Painter paints on one clip, got {len(x)}")
     return x, to_frames(x, stats)[0] if isinstance(clip, Tensor) else clip, stats
 
+# %% ../nbs/71_widgets.ipynb #ae08e50e
 def names_of(
     model:nn.Module,
     K:int,        # number of classes
@@ -204,6 +210,7 @@ def names_of(
     if len(names)!=K: raise ValueError(f"Painter: {len(names)} names for {K} classes")
     return names
 
+# %% ../nbs/71_widgets.ipynb #6f3aa170
 def index_of(
     target,       # class index or name
     classes:list, # names
@@ -248,10 +255,6 @@ class Painter(Shown, W.VBox):
     @mask.setter
     def mask(self, m): self.scrubber.masks = [[float(v) for v in m]]
     @property
-    def scores(self):
-        "OS, FS, RS and loss of the painted mask"
-        return self.scores_of(self.mask)
-    @property
     def html(self):
         "What a page without a kernel shows: frames, mask and scores as they are now"
         return parts_html(self.parts)
@@ -287,6 +290,12 @@ def scores_of(self:Painter,
     loss = mask_loss(m, FS[None], **self.weights)['loss'][0]
     return dict(OS=self.OS, FS=float(FS), RS=float(RS), loss=float(loss))
 
+# %% ../nbs/71_widgets.ipynb #6dc33803
+@patch(as_prop=True)
+def scores(self:Painter):
+    "OS, FS, RS and loss of the painted mask"
+    return self.scores_of(self.mask)
+
 @patch
 def say_scores(self:Painter, masks):
     "Scores of the painted mask for the table beside it, or what went wrong"
@@ -308,6 +317,7 @@ class TickingSplitter(BatchSplitter):
             return f(*part)
         return super().__call__(ticking, *batch)
 
+# %% ../nbs/71_widgets.ipynb #8a44e0b3
 @patch
 def learn(self:Painter, tick=None):
     "Paint the mask that learning finds"
@@ -357,6 +367,7 @@ def tick(self:Painter, done, total):
     self.bar.value = done/total
     if self.stopped: raise InterruptedError('stopped')
 
+# %% ../nbs/71_widgets.ipynb #d03f0343
 @patch
 @contextmanager
 def busy(self:Painter, button):
@@ -372,6 +383,7 @@ def busy(self:Painter, button):
         button.description,self.bar.layout.visibility = name,'hidden'
         for b in self.buttons: b.disabled = False
 
+# %% ../nbs/71_widgets.ipynb #b80c2801
 @patch
 def run(self:Painter, button, find):
     "What a button does; where it goes wrong, a note says so"
@@ -416,6 +428,7 @@ def _dropdown(name, options, tip):
 
 def _row(*parts): return W.HBox(parts, layout=W.Layout(flex_flow='row wrap'))
 
+# %% ../nbs/71_widgets.ipynb #7585d7de
 class Browser(Shown, W.VBox):
     "Walk through explanations of many clips, by one or several networks"
     def __init__(self,
@@ -437,7 +450,7 @@ class Browser(Shown, W.VBox):
         n = len(set(self.clip))
         return f"Browser({len(self.es)} explanations of {n} clips by {', '.join(self.model.options)})"
 
-# %% ../nbs/71_widgets.ipynb #7585d7de
+# %% ../nbs/71_widgets.ipynb #29a0faad
 @patch
 def make_controls(self:Browser):
     "What can be picked: network, class, a second network, an order, a clip"
@@ -453,6 +466,7 @@ def make_controls(self:Browser):
     self.note = W.HTML()
     return _row(self.model, self.cls, self.other),_row(self.by, self.down),self.list,self.note
 
+# %% ../nbs/71_widgets.ipynb #f348dbc2
 @patch
 def of(self:Browser, e):
     "Name of the class that an explanation is listed under"
@@ -469,6 +483,7 @@ def chosen(self:Browser)->list: # indices in `es`
     sign = -1 if self.down.value else 1
     return sorted(keep, key=lambda i: (np.isnan(value[i]), sign*value[i])) # what has no such score comes last
 
+# %% ../nbs/71_widgets.ipynb #8015b402
 @patch
 def line_of(self:Browser, i):
     "A line of the list"
@@ -478,6 +493,7 @@ def line_of(self:Browser, i):
     said = f', {score.label} {score.text(e) or "unknown"}' if score else ''
     return f"{self.clip[i]+1}: {self.of(e)}{wrong}{said}"
 
+# %% ../nbs/71_widgets.ipynb #2a39a979
 @patch
 def fill_list(self:Browser):
     "List what was picked; the clip that is shown stays, if it is among them"
@@ -503,12 +519,14 @@ def beside_chosen(self:Browser):
     if same: return same[:1],''
     return [],f"{self.other.value} has no {'other ' if self.other.value==e.model else ''}explanation of this clip."
 
+# %% ../nbs/71_widgets.ipynb #17e79a49
 @patch
 def say(self:Browser, note, drawn=True):
     "A note, and the scrubber if there is something to draw"
     self.note.value = escape(note)
     self.scrubber.layout.display = None if drawn else 'none'
 
+# %% ../nbs/71_widgets.ipynb #41e40e2a
 @patch
 def show_chosen(self:Browser):
     "Show the explanation that is picked"

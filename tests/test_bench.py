@@ -1,27 +1,56 @@
 "The frame of `make bench`: what it counts, and that it keeps what was not measured again."
 
-import json, subprocess, sys, time
+import json, subprocess, sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 BENCH = Path(__file__).resolve().parents[1] / 'benchmarks'
 sys.path.insert(0, str(BENCH))
 import frame
 
 
-def slept(ours, theirs):
-    return frame.Bench('nap', 'a longer nap', 1.5, lambda: (lambda: time.sleep(ours), lambda: time.sleep(theirs)), 5)
+@pytest.fixture
+def clock(monkeypatch):
+    "A clock that stands still; `clock(seconds)` makes a function that moves it on"
+    now = [0.0]
+    monkeypatch.setattr(frame, 'time', SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def takes(seconds):
+        def f():
+            now[0] += seconds
+
+        return f
+
+    return takes
 
 
-def test_ratio_is_baseline_over_ours():
-    row = frame.measure(slept(0.05, 0.2))
-    assert (
-        2.5 < row['ratio'] < 4.5
-        and row['low'] <= row['ratio'] <= row['high']
-        and row['at_least'] == 1.5
-        and row['machine']
-        and row['date']
-    )
-    assert 'reached' in frame.table([row]) and 'MISSED' in frame.table([frame.measure(slept(0.05, 0.05))])
+def test_ratio_is_baseline_over_ours(clock):
+    row = frame.measure(frame.Bench('quick', 'slow', 1.5, lambda: (clock(0.5), clock(2.0)), runs=5))
+    assert row['low'] == row['ratio'] == row['high'] == 4 and row['ours_ms'] == 500 and row['baseline_ms'] == 2000
+    assert row['at_least'] == 1.5 and row['machine'] and row['date'] and 'reached' in frame.table([row])
+
+
+def test_a_ratio_below_what_is_asked_for_is_said(clock):
+    row = frame.measure(frame.Bench('slow', 'as slow', 1.5, lambda: (clock(1.0), clock(1.0)), runs=5))
+    assert row['ratio'] == 1 and 'MISSED' in frame.table([row])
+
+
+def test_less_work_of_the_baseline_is_counted(clock):
+    row = frame.measure(frame.Bench('all', 'a fifth', None, lambda: (clock(1.0), clock(1.0)), runs=5, times=5))
+    assert row['ratio'] == 5 and row['baseline_ms'] == 5000 and 'MISSED' not in frame.table([row])
+
+
+def test_one_disturbed_pair_does_not_decide(clock):
+    slow = iter([1, 1, 9, 1, 1, 1])  # the first warms up
+    row = frame.measure(frame.Bench('a', 'b', None, lambda: (clock(1.0), lambda: clock(next(slow))()), runs=5))
+    assert row['ratio'] == 1
+
+
+def test_a_time_that_is_asked_for():
+    row = frame.measure(frame.Bench('draw', 'the 50 ms asked for', 1, lambda: lambda: 20.0, runs=5, ms=50))
+    assert row['ratio'] == 2.5 and row['ours_ms'] == 20 and 'reached' in frame.table([row])
 
 
 def test_rows_replace_those_of_their_name(tmp_path):
@@ -41,6 +70,32 @@ def test_command_lists_and_refuses():
 def test_kept_results_have_every_field():
     for r in json.loads((BENCH / 'latest.json').read_text()):
         assert {'name', 'against', 'ratio', 'at_least', 'low', 'high', 'runs', 'machine', 'date'} <= r.keys()
+
+
+@pytest.mark.parametrize('passive', [True, False])
+def test_each_wait_policy_has_a_process_of_its_own(monkeypatch, passive):
+    "Set before torch is loaded, also where the caller has the other one"
+    import bench_threads
+
+    monkeypatch.setenv('OMP_WAIT_POLICY', 'ACTIVE' if passive else 'PASSIVE')
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    w = bench_threads.Worker(passive, clips=(1, 3, 8, 32, 32))
+    assert w.says == f"{'PASSIVE' if passive else 'default'}, 2 threads"
+    assert w.step() == w.step() == 'done'
+    w.process.kill()
+
+
+@pytest.mark.skipif(not Path('/proc').exists(), reason='reads the state of a process from /proc')
+def test_the_busy_process_computes_only_where_it_is_asked_to():
+    import bench_threads
+
+    def state():
+        return Path(f'/proc/{busy.process.pid}/stat').read_text().rsplit(') ')[1][0]
+
+    busy, seen = bench_threads.Busy(), []
+    bench_threads.beside(busy, lambda: seen.append(state()))()
+    assert seen[0] != 'T' and state() == 'T'
+    busy.process.kill()
 
 
 def test_the_gpu_benchmark_runs_small_anywhere():

@@ -131,6 +131,13 @@ def test_ours_replaces_its_own_file_unless_it_was_edited(tmp_path):
         put(tmp_path / 'index.html', ours=True)
 
 
+def test_a_file_of_ours_stays_ours_when_it_is_written_otherwise(tmp_path):
+    put(tmp_path / 'x', 'first', ours=True)
+    put(tmp_path / 'x', 'second')
+    put(tmp_path / 'x', 'third', ours=True)
+    assert (tmp_path / 'x').read_text() == 'third'
+
+
 def test_a_list_of_single_files_makes_no_folder_ours(tmp_path):
     put(tmp_path / 'home' / 'index.html', ours=True)
     with pytest.raises(IsADirectoryError):

@@ -197,7 +197,16 @@ def test_an_earlier_stage_counts_by_its_key(tmp_path):
 
 def test_an_input_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere'):
-        run(tmp_path, inputs=[tmp_path / 'nowhere'])
+        run(tmp_path / 'kept', inputs=[tmp_path / 'nowhere'])
+
+
+def test_where_a_result_would_be_can_be_asked_without_making_it(tmp_path):
+    stages = Stages(tmp_path, log=print)
+    first = stages.path('a', seven, 'files', end='.txt', seed=1)
+    second = stages.path('b', seven, 'files', [first], seed=1)
+    assert not list(tmp_path.iterdir())
+    assert stages('a', 'a', seven, 'files', end='.txt', seed=1) == first
+    assert stages('b', 'b', seven, 'files', [first], seed=1) == second
 
 
 def test_an_unknown_module_is_an_error(tmp_path):

@@ -1,6 +1,7 @@
 "Runs that are killed, resumed, shared among processes; the numbers that come out of them."
 
 import json, math, os, re, signal, subprocess, sys, time
+from functools import partial
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
@@ -11,10 +12,21 @@ from interpvid.core import seed_everything
 from interpvid.data.clips import ArrayClips
 from interpvid.data.loaders import clip_dls
 from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips, synthetic_dls
-from interpvid.learner import PRESETS, clstm_learner, i3d_learner, preset_of
+from interpvid.learner import (
+    PRESETS,
+    NoValidation,
+    clstm_learner,
+    i3d_learner,
+    load_state,
+    make_learner,
+    preset_of,
+    run_epoch,
+)
 from interpvid.models.checkpoints import load_model
+from interpvid.models.i3d import I3D
 from interpvid.classify import class_metrics, class_table, predict
-from interpvid.training import evaluate
+from interpvid.registry import NETWORKS, Network, register
+from interpvid.training import evaluate, train
 from videos import by_opencv, numbered
 
 SMALL = dict(width=0.0625)
@@ -45,13 +57,13 @@ def stopping(epoch, batch):
         order = 70
 
         def after_batch(self):
-            if self.training and self._place.at == epoch and self.iter == batch:
+            if self.training and run_epoch(self.learn) == epoch and self.iter == batch:
                 raise Stop('gone')
 
     return Unplug()
 
 
-# -- presets -------------------------------------------------------------------------------------------------------------
+# -- presets ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     'name,epochs,wd,opt',
     [
@@ -82,24 +94,31 @@ def test_a_preset_is_printed_and_an_unknown_one_named(dls, capsys):
         i3d_learner(dls, 'smal')
 
 
-@pytest.mark.parametrize(
-    'make,preset', [(i3d_learner, 'something'), (clstm_learner, 'something'), (clstm_learner, 'released-tf')]
-)
-def test_decay_is_what_the_program_does(dls, make, preset):
-    "One step without a gradient: L2 does nothing to SGD's direction but shrink; per step shrinks by wd whatever the rate"
-    p = {**PRESETS[f"{'i3d' if make is i3d_learner else 'clstm'}-{preset}"], 'wd': 1e-2}
-    from interpvid.learner import _optimizer
+class Ones(nn.Module):
+    "A network with three weights, all one"
 
-    w = nn.Parameter(torch.ones(3))
-    opt = _optimizer(p)[0]([w], lr=p['lr'])
+    def __init__(self, n_classes):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+
+@pytest.mark.parametrize('arch,preset', [('i3d', 'something'), ('clstm', 'something'), ('clstm', 'released-tf')])
+def test_decay_is_what_the_program_does(dls, arch, preset):
+    "One step without a gradient: by L2 Adam steps by the rate, `per step` shrinks by wd at any rate"
+    learn = make_learner(Ones, dls, {**preset_of(arch, preset), 'wd': 1e-2, 'model': {}})
+    learn.create_opt()
+    w = learn.model.w
     w.grad = torch.zeros(3)
-    opt.step()
+    learn.opt.step()
+    p = learn.preset
     want = {'L2': 1 - p['lr'], 'per step': 1 - 1e-2}[p['decay']]  # Adam turns any constant gradient into a step of lr
     torch.testing.assert_close(w.data, torch.full((3,), want), atol=1e-5, rtol=0)
 
 
 def test_the_rate_is_halved_on_a_plateau(dls, tmp_path, monkeypatch):
-    "No accuracy is better by more than 1 than the first, so two epochs later the rate falls, and two epochs later again; also where a run was broken in between"
+    """No accuracy is better by more than 1 than the first: the rate falls two epochs later, and again after two more.
+
+    Also where the run was stopped in between."""
     monkeypatch.setitem(
         PRESETS,
         'i3d-flat',
@@ -111,7 +130,7 @@ def test_the_rate_is_halved_on_a_plateau(dls, tmp_path, monkeypatch):
     assert np.allclose(rates, [0.008, 0.008, 0.008, 0.004, 0.004, 0.002])
 
 
-# -- resuming ------------------------------------------------------------------------------------------------------------
+# -- resuming ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     'make,preset,kw',
     [
@@ -225,6 +244,57 @@ def test_a_state_that_is_none_is_named(dls, tmp_path, spoil):
         fit(i3d_learner(dls, verbose=False, **SMALL), 1, tmp_path)
 
 
+def first_edition(state):
+    "A state as the first edition kept it: tuples where there are names today"
+    n, p = state['rng']['numpy'], state['rng']['python']
+    rng = (
+        state['rng']['torch'],
+        state['rng']['cuda'],
+        (n['name'], n['keys'], n['pos'], n['has_gauss'], n['gauss']),
+        (p['version'], p['words'], p['gauss_next']),
+    )
+    trackers = [(t['best'], t['wait']) for t in state['trackers']]
+    return {**state, 'rng': rng, 'trackers': trackers, 'smooth': tuple(state['smooth'].values())}
+
+
+def test_a_run_of_the_first_edition_goes_on(dls, tmp_path):
+    def run(folder, *cbs):
+        seed_everything(1)
+        return fit(i3d_learner(dls, 'something', cbs=cbs, verbose=False, **SMALL), 3, folder, seed=5, every=0)
+
+    whole = run(tmp_path / 'whole')
+    with pytest.raises(Stop):
+        run(tmp_path / 'old', stopping(1, 2))
+    state = load_state(tmp_path / 'old' / 'state.pt')
+    assert (state['epoch'], state['batch']) == (1, 3)
+    torch.save(first_edition(state), tmp_path / 'old' / 'state.pt')
+    again = run(tmp_path / 'old')
+    np.testing.assert_allclose(rows(tmp_path / 'old'), rows(tmp_path / 'whole'), rtol=1e-5)
+    for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values()):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def without_validation():
+    c = make_clips(2, 0, size=32, progress=False)
+    return clip_dls(c, ArrayClips(c.frames[:0], c.labels[:0], c.classes), bs=2)
+
+
+def test_missing_validation_clips_are_said_before_the_first_step(dls, tmp_path):
+    "The first edition trained for an epoch and stopped with a TypeError"
+    with pytest.raises(ValueError, match='no clips to validate on.*valid_pct'):
+        fit(i3d_learner(without_validation(), verbose=False, **SMALL), 1, tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match='NoValidation skips'):
+        fit(i3d_learner(dls, 'something', cbs=NoValidation(), verbose=False, **SMALL), 1)
+    fit(i3d_learner(dls, cbs=NoValidation(), verbose=False, **SMALL), 1)
+
+
+@pytest.mark.parametrize('epochs', [0, -1, 1.5, True])
+def test_epochs_are_a_whole_number(dls, epochs):
+    with pytest.raises(ValueError, match=f'epochs has to be a whole number of at least 1, not {epochs}'):
+        fit(i3d_learner(dls, verbose=False, **SMALL), epochs)
+
+
 def test_a_state_that_would_run_code_does_not(dls, tmp_path):
     class Evil:
         def __reduce__(self):
@@ -310,7 +380,7 @@ def test_a_loss_that_is_no_number_stops_the_training(dls, tmp_path, monkeypatch)
     assert not (tmp_path / 'b' / 'state.pt').exists() and (tmp_path / 'a' / 'state.pt').read_bytes() == kept
 
 
-# -- several processes ---------------------------------------------------------------------------------------------------
+# -- several processes ------------------------------------------------------------------------------
 def torchrun(n, *args):
     r = subprocess.run(
         [
@@ -361,7 +431,7 @@ def test_two_processes_train_one_network_and_count_each_clip_once(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / 'run' / 'table1.csv', index_col=0), a, rtol=1e-6)
 
 
-# -- scores --------------------------------------------------------------------------------------------------------------
+# -- scores -----------------------------------------------------------------------------------------
 def test_table_1_is_what_sklearn_says(dls):
     from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
@@ -449,7 +519,7 @@ def test_clips_that_cannot_be_read_are_left_out_of_the_numbers(tmp_path):
     )
 
 
-# -- the command ---------------------------------------------------------------------------------------------------------
+# -- the command ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     'args,why',
     [
@@ -504,6 +574,21 @@ def test_train_on_a_folder_of_videos_and_evaluate(tmp_path, capsys):
         main(['evaluate', str(tmp_path / 'r' / 'best.safetensors'), *common]) == 0
         and 'I3D, reversed' in capsys.readouterr().out
     )
+
+
+def test_a_third_network_is_reported_by_its_own_name(dls, tmp_path, monkeypatch):
+    "The first edition called every network that is not I3D 'C-LSTM'"
+    monkeypatch.setattr(NETWORKS, 'loaded', dict(NETWORKS.loaded))
+    preset = {**preset_of('i3d', 'small'), 'epochs': 1}
+    register(Network('slim', 'Slim I3D', partial(I3D, **SMALL), {'mine': preset}, modules=('models.i3d',)))
+    lines = []
+    got = train(dls, 'slim', 'mine', tmp_path, log=lines.append, progress=False)
+    assert got['table1'].index.tolist() == ['Slim I3D', 'Slim I3D, reversed'] and list(got['classes']) == ['Slim I3D']
+    assert lines[0].startswith('epoch 1: training loss') and str(tmp_path) in lines[-1]
+    with pytest.raises(ValueError, match="no preset 'small' for slim; there are mine"):
+        train(dls, 'slim', 'small', tmp_path, log=lines.append)
+    with pytest.raises(ValueError, match="no network 'fat'.*slim"):
+        train(dls, 'fat', folder=tmp_path)
 
 
 def test_evaluating_on_other_classes_or_sizes_is_refused(dls, tmp_path):

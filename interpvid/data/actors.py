@@ -12,42 +12,46 @@ __all__ = ['KTH_CLASSES', 'BOXING', 'CLAPPING', 'WAVING', 'JOGGING', 'RUNNING', 
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2, numpy as np
+import cv2
+import numpy as np
+from fastcore.basics import patch
 
 # %% ../../nbs/08_data.actors.ipynb #441fc9eb
-KTH_CLASSES = ['Boxing','Handclapping','Handwaving','Jogging','Running','Walking'] # the paper's order (appendix C)
+# the paper's order (appendix C)
+KTH_CLASSES = ['Boxing','Handclapping','Handwaving','Jogging','Running','Walking']
 BOXING,CLAPPING,WAVING,JOGGING,RUNNING,WALKING = range(6)
 SETTINGS = {1:'outdoors', 2:'outdoors, with zoom', 3:'outdoors, other clothes', 4:'indoors'}
 SUBJECTS = range(1, 26)
 
 # %% ../../nbs/08_data.actors.ipynb #34e186cb
 TEMPO = np.array([.95,1.25,.8,1.32,1.52,.93]) # cycles per second, typical of each class
-_SHIRTS,_TROUSERS = ((25,75),(205,245)),((30,60),(70,100)) # grey values of dark and of light ones
-_EXTRAS = 'coat','backpack','bag' # in setting 3
 
 @dataclass(frozen=True)
 class Actor:
     "What never changes about a person"
     number:int
-    height:float                         # metres
-    # widths and lengths, 1 is average
-    build:float
-    legs:float
+    height:float    # metres
+    build:float     # width of the body, 1 is average
+    legs:float      # lengths of legs and arms, 1 is average
     arms:float
-    # grey values
-    skin:float
+    skin:float      # grey values
     hair:float
     shirt:float
     trousers:float
     shoes:float
-    sleeves:bool
-    shorts:bool # long sleeves, short trousers
-    other:tuple                          # setting 3: an extra, shirt, trousers
-    tempo:tuple                          # (6,) cycles per second, by class
-    stride:float                         # its length, 1 is average
-    effort:tuple                         # when jogging, when running: 0 is an easy jog, 1 a sprint
-    style:tuple                          # (6,) in [-1,1]: lean, arms, elbows, knees, reach, twist
+    sleeves:bool    # long sleeves
+    shorts:bool     # short trousers
+    other:tuple     # setting 3: an extra, shirt, trousers
+    tempo:tuple     # (6,) cycles per second, by class
+    stride:float    # its length, 1 is average
+    effort:tuple    # when jogging, when running: 0 is an easy jog, 1 a sprint
+    style:tuple     # (6,) in [-1,1]: lean, arms, elbows, knees, reach, twist
 
+# %% ../../nbs/08_data.actors.ipynb #cf3890f0
+_SHIRTS,_TROUSERS = ((25,75),(205,245)),((30,60),(70,100)) # grey values of dark and of light ones
+_EXTRAS = 'coat','backpack','bag'
+
+# %% ../../nbs/08_data.actors.ipynb #27c64f2b
 @lru_cache
 def subject(
     number:int, # 1 to 25
@@ -57,17 +61,19 @@ def subject(
     rng = np.random.default_rng([1957,int(number)])
     U = lambda lo,hi: float(rng.uniform(lo,hi))
     shade = lambda pairs: U(*pairs[rng.integers(2)])
-    build,height,legs,arms = U(.85,1.15),U(1.58,1.88),U(.96,1.04),U(.95,1.05)
-    looks = U(88,125),U(20,90),shade(_SHIRTS),shade(_TROUSERS),U(20,70),bool(rng.random()<.5),bool(rng.random()<.2)
+    body = dict(build=U(.85,1.15), height=U(1.58,1.88), legs=U(.96,1.04), arms=U(.95,1.05))
+    looks = dict(skin=U(88,125), hair=U(20,90), shirt=shade(_SHIRTS), trousers=shade(_TROUSERS), shoes=U(20,70))
+    looks |= dict(sleeves=bool(rng.random()<.5), shorts=bool(rng.random()<.2))
     other = _EXTRAS[number%3],shade(_SHIRTS),shade(_TROUSERS)
     pace = U(.93,1.07)
     tempo = tuple(float(t*pace*U(.97,1.03)) for t in TEMPO)
-    return Actor(int(number), height, build, legs, arms, *looks, other, tempo, U(.97,1.05), (U(0,.3),U(.7,1)), tuple(rng.uniform(-1,1,6).tolist()))
+    moves = dict(stride=U(.97,1.05), effort=(U(0,.3),U(.7,1)), style=tuple(rng.uniform(-1,1,6).tolist()))
+    return Actor(int(number), **body, **looks, other=other, tempo=tempo, **moves)
 
 # %% ../../nbs/08_data.actors.ipynb #aefa2a89
 GAITS = dict(             #  walk   jog   run
     stride=(.77, 1.04, 1.42),# length of a cycle, in heights
-    duty=  (.61,  .38,  .28),# part of the cycle that a foot is on the ground; below a half, the body flies between steps
+    duty=  (.61,  .38,  .28),# part of the cycle that a foot is on the ground; below a half, the body flies
     bounce=(.010,.018, .022),# of the hips, in heights
     lean=  (3,      6,   11),# degrees, here and below
     thigh= (25,    33,   50),# how far forward it comes in the air
@@ -75,6 +81,7 @@ GAITS = dict(             #  walk   jog   run
     swing= (22,    27,   42),# of the upper arms, to each side
     elbow= (18,    75,   95))
 
+# %% ../../nbs/08_data.actors.ipynb #dc95419e
 def gait(
     actor:Actor, # from `subject`
     label:int,   # JOGGING, RUNNING or WALKING
@@ -94,14 +101,16 @@ def gait(
 def _bones(a):
     "Lengths of a person in metres: fractions of height after Drillis and Contini"
     h = a.height
-    return dict(thigh=.245*h*a.legs, shank=.246*h*a.legs, ankle=.039*h, heel=.035*h, ball=.075*h, toe=.11*h, hips=.052*h,
-                trunk=.288*h, shoulders=.104*h*(.5+.5*a.build), upper=.186*h*a.arms, fore=.146*h*a.arms, hand=.055*h)
+    legs = dict(thigh=.245*h*a.legs, shank=.246*h*a.legs, ankle=.039*h, heel=.035*h, ball=.075*h, toe=.11*h)
+    trunk = dict(hips=.052*h, trunk=.288*h, shoulders=.104*h*(.5+.5*a.build))
+    return dict(**legs, **trunk, upper=.186*h*a.arms, fore=.146*h*a.arms, hand=.055*h)
 
 def _turn(v, degrees):
     "Vectors (…,2) of forward and up, turned from forward to up"
     c,s = np.cos(np.radians(degrees)),np.sin(np.radians(degrees))
     return np.stack([v[...,0]*c-v[...,1]*s, v[...,0]*s+v[...,1]*c], -1)
 
+# %% ../../nbs/08_data.actors.ipynb #0ccefc01
 def _ring(t, y, at):
     "A smooth curve of period 1 through `y` (n,k) at `t` (n,), read off at `at`: Hermite's cubic"
     t,y = np.concatenate([t[-2:]-1,t,t[:2]+1]),np.concatenate([y[-2:],y,y[:2]])
@@ -109,8 +118,10 @@ def _ring(t, y, at):
     i = np.clip(np.searchsorted(t, at, side='right')-1, 0, len(t)-2)
     h = (t[i+1]-t[i])[:,None]
     u = (at-t[i])[:,None]/h
-    return (1+2*u)*(1-u)**2*y[i]+u*(1-u)**2*h*slope[i]+u*u*(3-2*u)*y[i+1]+u*u*(u-1)*h*slope[i+1]
+    start = (1+2*u)*(1-u)**2*y[i]+u*(1-u)**2*h*slope[i]
+    return start+u*u*(3-2*u)*y[i+1]+u*u*(u-1)*h*slope[i+1]
 
+# %% ../../nbs/08_data.actors.ipynb #d5211091
 def _read(table, phase):
     "A table (n,…) over one cycle, read off between its rows"
     x = (np.asarray(phase)%1)*len(table)
@@ -118,50 +129,67 @@ def _read(table, phase):
     u = (x-np.floor(x)).reshape(-1,*[1]*(table.ndim-1))
     return (1-u)*table[i]+u*table[(i+1)%len(table)]
 
-# %% ../../nbs/08_data.actors.ipynb #40d55665
-_ROLL = dict(walk=([0,.13,.6,.85,1],[18,0,0,-18,-58]), run=([0,.12,.5,.75,1],[8,0,0,-22,-66])) # on the ground: part of the contact, tilt of the foot in degrees
-_AIR = dict( # in the air: part of the flight; thigh in parts of its highest, knee in parts of its most, foot against the shank in degrees
+# %% ../../nbs/08_data.actors.ipynb #d87f220d
+_TWIST = 6 # degrees that the hips turn with each step
+_ROLL = dict( # on the ground: part of the contact, tilt of the foot in degrees
+    walk=([0,.13,.6,.85,1], [18,0,0,-18,-58]),
+    run=([0,.12,.5,.75,1], [8,0,0,-22,-66]))
+
+def _planted(a, g, walks, p):
+    "The ankle (n,2), metres ahead of the hips and above the ground, and the foot's tilt (n,) at phases `p`"
+    b,h = _bones(a),a.height
+    ahead = .185 if walks else .135 # where the foot lands
+    tilt = np.interp(p/g['duty'], *_ROLL['walk' if walks else 'run'])
+    pivot = np.where((tilt>0)[:,None], [-b['heel'],-b['ankle']], [b['ball'],-b['ankle']])
+    level = np.stack([ahead*h-g['stride']*p, np.full_like(p, b['ankle'])], -1)
+    return level+pivot+_turn(-pivot, tilt), tilt
+
+# %% ../../nbs/08_data.actors.ipynb #044ec4d6
+def _bent(dx, dy, A, B):
+    "Angles of knee and thigh in degrees, where the ankle is `dx` ahead of the hip and `dy` below it"
+    D = np.hypot(dx,dy)
+    knee = np.pi-np.arccos((A*A+B*B-D*D)/(2*A*B))
+    thigh = np.arctan2(dx,dy)+np.arccos((A*A+D*D-B*B)/(2*A*D))
+    return np.degrees(knee),np.degrees(thigh)
+
+# %% ../../nbs/08_data.actors.ipynb #1037b386
+_AIR = dict( # part of the flight; thigh and knee in parts of their most, foot against the shank in degrees
     walk=([.12,.3,.6,.8,.93], [.15,.5,.95,1,.98], [.85,1,.62,.25,.06], [-14,-4,0,2,8]),
     run=([.15,.35,.5,.68,.85], [-.2,.3,.7,1,.9], [.62,.95,1,.76,.38], [-30,-25,-15,-5,0]))
 
 @lru_cache(maxsize=128)
 def _leg(a, label, n=128):
-    "A leg through a cycle that starts as its heel strikes: angles (n,3) of thigh, knee and foot in degrees, height (n,) of the hips"
-    g,b,h,kind = gait(a,label),_bones(a),a.height,'walk' if label==WALKING else 'run'
+    "A cycle of a leg from its heel strike: angles (n,3) of thigh, knee and foot in degrees, hips' height (n,)"
+    g,b,h,walks = gait(a,label),_bones(a),a.height,label==WALKING
     duty,A,B = g['duty'],b['thigh'],b['shank']
-    ahead,top,stretch = (.185,.27,.996) if kind=='walk' else (.135,duty/2+.25,.99) # where the foot lands, when the hips are highest, how straight a leg gets
+    top,stretch = (.27,.996) if walks else (duty/2+.25,.99) # when the hips are highest, how straight a leg gets
     p = np.linspace(0, duty, 33)
-    tilt = np.interp(p/duty, *_ROLL[kind])
-    pivot = np.where((tilt>0)[:,None], [-b['heel'],-b['ankle']], [b['ball'],-b['ankle']])
-    foot = np.stack([ahead*h-g['stride']*p, np.full_like(p, b['ankle'])], -1)+pivot+_turn(-pivot, tilt)
+    foot,tilt = _planted(a, g, walks, p)
     rise = lambda q: g['bounce']*h*np.cos(4*np.pi*(q-top))
     dx = foot[:,0]-b['hips']*np.sin(np.radians(_TWIST))*np.cos(2*np.pi*p)
     base = (foot[:,1]+np.sqrt((stretch*(A+B))**2-dx**2)-rise(p)).min() # as high as the legs allow
-    dy = base+rise(p)-foot[:,1]
-    D = np.hypot(dx,dy)
-    knee = np.pi-np.arccos((A*A+B*B-D*D)/(2*A*B))
-    thigh = np.arctan2(dx,dy)+np.arccos((A*A+D*D-B*B)/(2*A*D))
-    knee,thigh = np.degrees(knee),np.degrees(thigh)
-    w,th,kn,ft = (np.array(v) for v in _AIR[kind])
-    t = np.concatenate([p, duty+w*(1-duty)])
-    y = np.concatenate([np.stack([thigh,knee,tilt-thigh+knee],1), np.stack([th*g['thigh'],kn*g['knee'],ft],1)])
+    knee,thigh = _bent(dx, base+rise(p)-foot[:,1], A, B)
+    when,th,kn,ft = (np.array(v) for v in _AIR['walk' if walks else 'run'])
+    ground,air = np.stack([thigh,knee,tilt-thigh+knee], 1),np.stack([th*g['thigh'],kn*g['knee'],ft], 1)
     at = np.arange(n)/n
-    return _ring(t, y, at), base+rise(at)
-
-_TWIST = 6 # degrees that the hips turn with each step
+    return _ring(np.concatenate([p, duty+when*(1-duty)]), np.concatenate([ground,air]), at), base+rise(at)
 
 # %% ../../nbs/08_data.actors.ipynb #22bf59d4
 _SIDES = {'r':1,'l':-1} # the body's right is +z; x is forward, y is up
 
-def _xyz(x, y, z=0.): return np.stack(np.broadcast_arrays(*(np.asarray(v,float) for v in (x,y,z))), -1)
+def _xyz(x, y, z=0.):
+    "Points (…,3)"
+    return np.stack(np.broadcast_arrays(*(np.asarray(v,float) for v in (x,y,z))), -1)
 
+# %% ../../nbs/08_data.actors.ipynb #e2a87abb
 def _trunk(a, b, hips, lean, hip_twist=0, shoulder_twist=0):
     "Joints from the hips (T,3) to the head; lean and twists in degrees, twisted with the right side forward"
     rad = lambda d: np.radians(np.broadcast_to(np.asarray(d,float), len(hips)))
     lean,ht,st,h = rad(lean),rad(hip_twist),rad(shoulder_twist),a.height
     up = _xyz(np.sin(lean), np.cos(lean))
     J = dict(pelvis=hips, up=up, neck=hips+b['trunk']*up)
-    J['crown'],J['face'] = _xyz(np.sin(.4*lean),np.cos(.4*lean)),_xyz(np.cos(.4*lean),-np.sin(.4*lean)) # directions
+    J['crown'] = _xyz(np.sin(.4*lean), np.cos(.4*lean)) # this and the face are directions
+    J['face'] = _xyz(np.cos(.4*lean), -np.sin(.4*lean))
     J['head'] = J['neck']+.095*h*J['crown']+.012*h*J['face']
     for s,k in _SIDES.items():
         J['hip_'+s] = hips+k*b['hips']*_xyz(np.sin(ht), 0, np.cos(ht))
@@ -169,9 +197,12 @@ def _trunk(a, b, hips, lean, hip_twist=0, shoulder_twist=0):
         J['shoulder_'+s] = J['neck']-.03*h*up+k*b['shoulders']*_xyz(np.sin(st), 0, np.cos(st))
     return J
 
+# %% ../../nbs/08_data.actors.ipynb #b6383c1c
 def _foot(J, s, b, tilt):
     "Add heel, ball and toe to the ankle of side `s`; tilt (T,) in degrees"
-    for n,v in dict(heel=(-b['heel'],-b['ankle']*.8), ball=(b['ball'],-b['ankle']*.85), toe=(b['toe'],-b['ankle']*.8)).items():
+    low = -b['ankle']
+    level = dict(heel=(-b['heel'],low*.8), ball=(b['ball'],low*.85), toe=(b['toe'],low*.8))
+    for n,v in level.items():
         d = _turn(np.broadcast_to(np.array(v), (len(tilt),2)), tilt)
         J[n+'_'+s] = p = J['ankle_'+s]+_xyz(d[:,0], d[:,1])
         p[:,1] = np.maximum(p[:,1], .15*b['ankle']) # toes bend, they do not dig
@@ -181,36 +212,42 @@ def _hand(J, s, b):
     d = J['wrist_'+s]-J['elbow_'+s]
     J['hand_'+s] = J['wrist_'+s]+b['hand']*d/np.linalg.norm(d, axis=-1, keepdims=True)
 
-# %% ../../nbs/08_data.actors.ipynb #b6383c1c
+# %% ../../nbs/08_data.actors.ipynb #8ee6ef77
 def _limb(start, degrees, length, side=0., out=0.):
     "The end of a bone (T,3) that swings forward by degrees from hanging down, held `out` degrees to a side"
     d,o = np.radians(degrees),np.radians(out)
     return start+length*_xyz(np.sin(d)*np.cos(o), -np.cos(d)*np.cos(o), side*np.sin(o))
 
+def _step(J, s, b, thigh, knee, foot):
+    "Add the leg of side `s`; angles (T,) in degrees"
+    J['knee_'+s] = _limb(J['hip_'+s], thigh, b['thigh'])
+    J['ankle_'+s] = _limb(J['knee_'+s], thigh-knee, b['shank'])
+    _foot(J, s, b, foot+thigh-knee)
+
+def _swing(J, s, b, g, q, walks):
+    "Add the arm of side `s`; each arm goes with the other leg"
+    k,swing = _SIDES[s],-np.cos(2*np.pi*(q-.02))
+    upper = g['swing']*swing-(3 if walks else 12)
+    fore = upper+g['elbow']+.12*g['swing']*(1+2*swing)
+    J['elbow_'+s] = _limb(J['shoulder_'+s], upper, b['upper'], k, 9)
+    J['wrist_'+s] = _limb(J['elbow_'+s], fore, b['fore'], -k, 0 if walks else 18)
+    _hand(J, s, b)
+
+# %% ../../nbs/08_data.actors.ipynb #5ec6eccd
 def _cross(a, label, phase):
-    "Joints of somebody who walks, jogs or runs; phase 0: the right heel strikes"
-    g,b = gait(a,label),_bones(a)
-    table,height = _leg(a,label)
-    walk = label==WALKING
+    "Joints of a person who walks, jogs or runs; phase 0: the right heel strikes"
+    g,b,(table,height) = gait(a,label),_bones(a),_leg(a,label)
     turn = np.cos(2*np.pi*phase)
     J = _trunk(a, b, _xyz(0,_read(height,phase)), g['lean'], _TWIST*turn, -(7+2*a.style[5])*turn)
     for s,k in _SIDES.items():
-        q = phase+(k<0)/2
-        thigh,knee,foot = _read(table,q).T
-        J['knee_'+s] = _limb(J['hip_'+s], thigh, b['thigh'])
-        J['ankle_'+s] = _limb(J['knee_'+s], thigh-knee, b['shank'])
-        _foot(J, s, b, foot+thigh-knee)
-        swing = -np.cos(2*np.pi*(q-.02)) # each arm goes with the other leg
-        upper = g['swing']*swing-(3 if walk else 12)
-        fore = upper+g['elbow']+.12*g['swing']*(1+2*swing)
-        J['elbow_'+s] = _limb(J['shoulder_'+s], upper, b['upper'], k, 9)
-        J['wrist_'+s] = _limb(J['elbow_'+s], fore, b['fore'], -k, 0 if walk else 18)
-        _hand(J, s, b)
+        q = phase+(k<0)/2 # the left leg is half a cycle behind
+        _step(J, s, b, *_read(table,q).T)
+        _swing(J, s, b, g, q, label==WALKING)
     return J
 
 # %% ../../nbs/08_data.actors.ipynb #75eaff2b
 def _reach(start, end, l1, l2, toward):
-    "Middle joint (T,3) of two bones of lengths `l1`, `l2` that reach from `start` to `end`, bent to `toward`, and the end as far as they reach"
+    "Middle joint (T,3) of two bones from `start` to `end`, bent to `toward`; and the end as far as they reach"
     v = end-start
     D = np.linalg.norm(v, axis=-1, keepdims=True)
     e = v/D
@@ -221,21 +258,29 @@ def _reach(start, end, l1, l2, toward):
     side = side/np.linalg.norm(side, axis=-1, keepdims=True)
     return start+along*e+np.sqrt(np.maximum(l1*l1-along*along, 0))*side, start+D*e
 
+# %% ../../nbs/08_data.actors.ipynb #c1b7577e
 def _stand(a, b, dip, feet, sway=0., **twists):
-    "Joints of somebody who stands, without arms: hips lowered by `dip` (T,), feet at (x,z) in heights, the right one first"
+    "Joints of a standing person, without arms: hips lowered by `dip` (T,), feet at (x,z) in heights, right first"
     L,h = b['thigh']+b['shank'],a.height
     y = b['ankle']-.015*L-dip+np.sqrt(L**2-(max(abs(x) for x,_ in feet)*h)**2)
     J = _trunk(a, b, _xyz(sway, y), **twists)
     for (s,k),(x,z) in zip(_SIDES.items(), feet):
-        J['knee_'+s],J['ankle_'+s] = _reach(J['hip_'+s], _xyz(x*h, np.full_like(dip, b['ankle']), z*h), b['thigh'], b['shank'], (1,0,.25*k))
+        ankle = _xyz(x*h, np.full_like(dip, b['ankle']), z*h)
+        J['knee_'+s],J['ankle_'+s] = _reach(J['hip_'+s], ankle, b['thigh'], b['shank'], (1,0,.25*k))
         _foot(J, s, b, np.zeros_like(dip))
     return J
+
+# %% ../../nbs/08_data.actors.ipynb #3b318e04
+def _punch(phase):
+    "How far the right fist is out, 0 to 1: out and back within half a cycle"
+    q = phase%1
+    return np.where(q<.5, np.sin(np.pi*(2*np.minimum(q,.5))**.85)**1.5, 0)
 
 def _boxing(a, phase):
     "Phase 0: a right punch starts; half a cycle later a left one"
     b,h = _bones(a),a.height
     lean,arms,elbows,knees,reach,twist = a.style
-    out = {s: np.where(q<.5, np.sin(np.pi*(2*np.minimum(q,.5))**.85)**1.5, 0) for s,q in (('r',phase%1),('l',(phase+.5)%1))}
+    out = dict(r=_punch(phase), l=_punch(phase+.5))
     turn = out['r']-out['l']
     J = _stand(a, b, (.012+.006*np.cos(4*np.pi*phase))*h, ((-.13,.075),(.11,-.06)), .012*h*np.abs(turn),
                lean=5+3*lean+3*np.abs(turn), hip_twist=-8+8*turn, shoulder_twist=-12+(20+5*twist)*turn)
@@ -247,7 +292,7 @@ def _boxing(a, phase):
         _hand(J, s, b)
     return J
 
-# %% ../../nbs/08_data.actors.ipynb #d876cbc0
+# %% ../../nbs/08_data.actors.ipynb #5bf9a1ad
 def _clapping(a, phase):
     "Phase 0: the hands meet"
     b,h = _bones(a),a.height
@@ -261,6 +306,7 @@ def _clapping(a, phase):
         J['hand_'+s] = palm
     return J
 
+# %% ../../nbs/08_data.actors.ipynb #c9f5c50f
 def _waving(a, phase):
     "Phase 0: the arms are down"
     b,h = _bones(a),a.height
@@ -277,11 +323,12 @@ def _waving(a, phase):
         _hand(J, s, b)
     return J
 
+# %% ../../nbs/08_data.actors.ipynb #f0187955
 def pose(
     actor:Actor, # from `subject`
     label:int,   # an index into `KTH_CLASSES`
     phase,       # (T,) cycles that have passed
-)->dict: # name of joint -> (T,3) metres: forward, up, to the right; 0 is the ground beneath the hips. 'up', 'crown' and 'face' are directions
+)->dict: # name of joint -> (T,3)
     "Where the joints are at each phase"
     phase = np.asarray(phase, float)
     return _cross(actor, label, phase) if label>=JOGGING else (_boxing,_clapping,_waving)[label](actor, phase)
@@ -289,108 +336,181 @@ def pose(
 # %% ../../nbs/08_data.actors.ipynb #af880258
 def _dress(a, setting):
     "What a person wears in a setting"
-    c = dict(skin=a.skin, hair=a.hair, shirt=a.shirt, trousers=a.trousers, shoes=a.shoes, sleeves=a.sleeves, shorts=a.shorts, extra='')
+    worn = 'skin','hair','shirt','trousers','shoes','sleeves','shorts'
+    c = dict({k: getattr(a, k) for k in worn}, extra='')
     if setting==3:
         extra,shirt,trousers = a.other
         c.update(extra=extra, shirt=shirt, trousers=trousers, shorts=False, sleeves=a.sleeves or extra=='coat')
     return c
 
-def _limbs(add, J, c, h, B, wide):
-    "Legs and arms"
-    sleeve,leg = (c['shirt'] if c['sleeves'] else c['skin']),(c['skin'] if c['shorts'] else c['trousers'])
-    for s in 'rl':
-        j = lambda n: J[n+'_'+s]
-        add(c['shoes'], 0, (j('heel'),.021*h), (j('ball'),.02*h), (j('toe'),.014*h))
-        add(leg, .001, (j('knee'),.034*B), (j('ankle'),.023*B))
-        add(c['trousers'], .002, (j('hip'),.054*B), (j('knee'),.037*B))
-        mid = .5*(j('shoulder')+j('elbow'))
-        if not c['sleeves']: add(c['skin'], .02, (mid,.026*B), (j('elbow'),.023*B))
-        add(c['shirt'], .021, (j('shoulder'),.034*B*wide), (j('elbow'),.026*B*wide) if c['sleeves'] else (mid,.03*B))
-        add(c['skin'], .03, (j('wrist'),.018*h), (j('hand'),.021*h))
-        add(sleeve, .031, (j('elbow'),.025*B*wide), (j('wrist'),.018*B*wide))
+@dataclass
+class _Part:
+    "A part of a body"
+    grey:float    # its grey value
+    nearer:float  # metres; it is taken to lie so much nearer than it does
+    circles:tuple # of (joint (T,3), radius in metres)
 
-def _parts(a, J, c):
-    "Parts of a body: grey value, how much nearer than it lies it is taken to be (metres), circles of (joint (T,3), radius)"
-    h,B,P = a.height,a.height*a.build,[]
-    up,hips,coat = J['up'],J['pelvis'],c['extra']=='coat'
-    wide = 1.15 if coat else 1
-    add = lambda grey,nearer,*circles: P.append((grey, nearer*h, circles))
-    _limbs(add, J, c, h, B, wide)
-    add(c['trousers'], 0, *((J['hip_'+s],.056*B) for s in 'rl'), *((J['waist_'+s],.05*B) for s in 'rl'))
-    chest = hips+.2*h*up+.008*h*J['face']
-    add(c['shirt'], .003, *((J['shoulder_'+s],.036*B*wide) for s in 'rl'), (chest,.07*B*wide), *((J['waist_'+s]-.03*h*up,.055*B*wide) for s in 'rl'))
-    if coat: # its skirts follow the thighs
-        hem = {s: .385*J['hip_'+s]+.315*J['knee_'+s]+.3*(hips-.13*h*up) for s in 'rl'}
-        add(c['shirt'], .075, *((J['waist_'+s],.056*B) for s in 'rl'), *((hem[s],.055*B) for s in 'rl'))
-    if c['extra']=='backpack':
-        back = hips+.19*h*up-.115*h*J['face']
-        add(45, -.003, (back+.06*h*up,.045*h), (back-.06*h*up,.055*h))
-    if c['extra']=='bag': # at the left hip, its strap over the right shoulder
-        bag = J['hip_l']-h*_xyz(.02,.01,.05)
-        add(50, .001, (bag+h*_xyz(.045,0),.04*h), (bag-h*_xyz(.045,0),.04*h), (bag-h*_xyz(0,.05),.04*h))
-        add(50, .004, (J['neck']+h*_xyz(.02,0,.06),.008*h), (bag,.008*h))
+# %% ../../nbs/08_data.actors.ipynb #4d8f7b74
+class _Body(list):
+    "Parts of a body, of an actor whose joints are known"
+    def __init__(self, a, J, c):
+        self.J,self.c,self.h,self.B = J,c,a.height,a.height*a.build # joints, clothes, height, width
+        self.wide = 1.15 if c['extra']=='coat' else 1
+    def add(self, grey, nearer, *circles): self.append(_Part(grey, nearer*self.h, circles))
+
+# %% ../../nbs/08_data.actors.ipynb #c5b81a8f
+@patch
+def add_leg(self:_Body, s):
+    "The leg of side `s`"
+    j,c,h,B = (lambda n: self.J[n+'_'+s]),self.c,self.h,self.B
+    leg = c['skin'] if c['shorts'] else c['trousers']
+    self.add(c['shoes'], 0, (j('heel'),.021*h), (j('ball'),.02*h), (j('toe'),.014*h))
+    self.add(leg, .001, (j('knee'),.034*B), (j('ankle'),.023*B))
+    self.add(c['trousers'], .002, (j('hip'),.054*B), (j('knee'),.037*B))
+
+@patch
+def add_arm(self:_Body, s):
+    "The arm of side `s`"
+    j,c,h,B,wide = (lambda n: self.J[n+'_'+s]),self.c,self.h,self.B,self.wide
+    mid = .5*(j('shoulder')+j('elbow'))
+    if not c['sleeves']: self.add(c['skin'], .02, (mid,.026*B), (j('elbow'),.023*B))
+    end = (j('elbow'),.026*B*wide) if c['sleeves'] else (mid,.03*B)
+    self.add(c['shirt'], .021, (j('shoulder'),.034*B*wide), end)
+    self.add(c['skin'], .03, (j('wrist'),.018*h), (j('hand'),.021*h))
+    self.add(c['shirt'] if c['sleeves'] else c['skin'], .031, (j('elbow'),.025*B*wide), (j('wrist'),.018*B*wide))
+
+# %% ../../nbs/08_data.actors.ipynb #e41a12b8
+@patch
+def add_trunk(self:_Body):
+    "Trousers and shirt"
+    J,c,h,B,wide,up = self.J,self.c,self.h,self.B,self.wide,self.J['up']
+    self.add(c['trousers'], 0, *((J['hip_'+s],.056*B) for s in 'rl'), *((J['waist_'+s],.05*B) for s in 'rl'))
+    chest = J['pelvis']+.2*h*up+.008*h*J['face']
+    shoulders = [(J['shoulder_'+s],.036*B*wide) for s in 'rl']
+    waist = [(J['waist_'+s]-.03*h*up,.055*B*wide) for s in 'rl']
+    self.add(c['shirt'], .003, *shoulders, (chest,.07*B*wide), *waist)
+
+@patch
+def add_head(self:_Body):
+    "Neck, hair, face and nose"
+    J,c,h = self.J,self.c,self.h
     f,u,head = h*J['face'],h*J['crown'],J['head']
-    add(c['skin'], .001, (J['neck']-.02*h*up,.03*h), (head-.03*u,.03*h))                     # neck
-    add(c['hair'], .004, (head+.006*u-.004*f,.0585*h))
-    add(c['skin'], .014, (head-.006*u+.014*f,.048*h), (head-.036*u+.02*f,.034*h))            # face
-    add(c['skin'], .024, (head-.006*u+.05*f,.012*h), (head-.02*u+.066*f,.008*h))             # nose
-    return P
+    self.add(c['skin'], .001, (J['neck']-.02*h*J['up'],.03*h), (head-.03*u,.03*h))
+    self.add(c['hair'], .004, (head+.006*u-.004*f,.0585*h))
+    self.add(c['skin'], .014, (head-.006*u+.014*f,.048*h), (head-.036*u+.02*f,.034*h))
+    self.add(c['skin'], .024, (head-.006*u+.05*f,.012*h), (head-.02*u+.066*f,.008*h))
+
+# %% ../../nbs/08_data.actors.ipynb #d87c7b26
+@patch
+def add_coat(self:_Body):
+    J,h,B = self.J,self.h,self.B
+    hem = lambda s: .385*J['hip_'+s]+.315*J['knee_'+s]+.3*(J['pelvis']-.13*h*J['up'])
+    self.add(self.c['shirt'], .075, *((J['waist_'+s],.056*B) for s in 'rl'), *((hem(s),.055*B) for s in 'rl'))
+
+@patch
+def add_backpack(self:_Body):
+    J,h,up = self.J,self.h,self.J['up']
+    back = J['pelvis']+.19*h*up-.115*h*J['face']
+    self.add(45, -.003, (back+.06*h*up,.045*h), (back-.06*h*up,.055*h))
+
+@patch
+def add_bag(self:_Body):
+    J,h = self.J,self.h
+    bag = J['hip_l']-h*_xyz(.02,.01,.05)
+    self.add(50, .001, (bag+h*_xyz(.045,0),.04*h), (bag-h*_xyz(.045,0),.04*h), (bag-h*_xyz(0,.05),.04*h))
+    self.add(50, .004, (J['neck']+h*_xyz(.02,0,.06),.008*h), (bag,.008*h))
+
+# %% ../../nbs/08_data.actors.ipynb #d6606841
+def _body(a, J, c):
+    "Parts of an actor's body in clothes `c`"
+    body = _Body(a, J, c)
+    for s in 'rl':
+        body.add_leg(s)
+        body.add_arm(s)
+    body.add_trunk()
+    if c['extra']: getattr(body, 'add_'+c['extra'])()
+    body.add_head()
+    return body
 
 # %% ../../nbs/08_data.actors.ipynb #836e197a
-_FINE,_PITCH = 4,4. # each pixel is painted as 4×4; degrees that the camera looks down
-_RIM = np.stack([f(np.arange(16)*np.pi/8) for f in (np.cos,np.sin)], -1)
+_PITCH = 4. # degrees that the camera looks down
 
 def _project(points, yaw, camera):
-    "Points (T,n,3) in metres as x, y in pixels and nearness in metres, (T,n) each; yaw in degrees: 0 faces right, 90 the camera, 180 left"
+    "Points (T,n,3) in metres as x, y in pixels and nearness in metres; yaw in degrees: 0 faces right, 90 the camera"
     c,s = np.cos(np.radians(yaw)),np.sin(np.radians(yaw))
     x,y,z = np.moveaxis(points, -1, 0)
     near = x*s+z*c
     k = {n: v[:,None] for n,v in camera.items()}
     return k['x']+k['scale']*(x*c-z*s), k['y']-k['scale']*(y-near*np.sin(np.radians(_PITCH))), near
 
+# %% ../../nbs/08_data.actors.ipynb #ab11ebfb
+_RIM = np.stack([f(np.arange(16)*np.pi/8) for f in (np.cos,np.sin)], -1) # 16 points of a circle
+
+@dataclass
+class _Shape:
+    "A part of a body in the image, in each frame"
+    points:np.ndarray # (T,n,2) on the rims of its circles, pixels
+    grey:np.ndarray   # (T,) darker where it is farther away
+    near:np.ndarray   # (T,) for the order in which shapes are painted
+    lo:np.ndarray     # (T,2) its box
+    hi:np.ndarray
+
+def _shape(part, yaw, camera, light):
+    "A part of a body as the camera sees it"
+    centres = np.stack([c for c,_ in part.circles], 1)
+    x,y,near = _project(centres, yaw, camera)
+    r = camera['scale'][:,None,None]*np.array([r for _,r in part.circles])[:,None]
+    xy,near = np.stack([x,y], -1),near.mean(1)
+    points = (xy[:,:,None]+r[...,None]*_RIM).reshape(len(xy),-1,2)
+    grey = part.grey*light*(1+.13*np.clip(near/.2,-1,.4))
+    return _Shape(points, grey, near+part.nearer, (xy-r).min(1), (xy+r).max(1))
+
+# %% ../../nbs/08_data.actors.ipynb #aa98cb23
+_FINE = 4 # each pixel is painted as 4×4
+
+def _paint_frame(shapes, t, corner, size, line):
+    "Frame `t` of shapes, in this order, within a box: grey times cover and cover in [0,1], (h,w) each"
+    fine = np.zeros((size[1]*_FINE, size[0]*_FINE, 2), np.uint8)
+    for shape in shapes:
+        grey = shape.grey[t]
+        hull = cv2.convexHull((((shape.points[t]-corner+.5)*_FINE-.5)*8).round().astype(np.int32)) # in eighths
+        cv2.fillConvexPoly(fine, hull, (int(grey),255), cv2.LINE_8, 3)
+        cv2.polylines(fine, [hull], True, (int(.72*grey),255), line, cv2.LINE_8, 3)
+    small = cv2.resize(fine, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return small[...,0],small[...,1]/255
+
+# %% ../../nbs/08_data.actors.ipynb #99981a54
 def _paint(parts, yaw, camera, size, light):
-    "For each frame None or (x, y, grey times cover, cover in [0,1]) of the actor, and its box (T,4), which may lie outside"
-    (H,W),T,items = size,len(camera['x']),[]
-    lo,hi = np.full((T,2),np.inf),np.full((T,2),-np.inf)
-    for grey,nearer,circles in parts:
-        x,y,near = _project(np.stack([c for c,_ in circles], 1), yaw, camera)
-        r = camera['scale'][:,None,None]*np.array([r for _,r in circles])[:,None]
-        xy = np.stack([x,y], -1)
-        lo,hi = np.minimum(lo, (xy-r).min(1)),np.maximum(hi, (xy+r).max(1))
-        near = near.mean(1)
-        items.append(((xy[:,:,None]+r[...,None]*_RIM).reshape(T,-1,2), grey*light*(1+.13*np.clip(near/.2,-1,.4)), near+nearer))
-    order,spots = np.argsort(np.stack([n for *_,n in items]), 0, kind='stable'),[]
-    for t in range(T):
+    "For each frame None or (x, y, grey times cover, cover in [0,1]); and the box (T,4), which may lie outside"
+    shapes,(H,W) = [_shape(p, yaw, camera, light) for p in parts],size
+    lo,hi = np.min([s.lo for s in shapes], 0),np.max([s.hi for s in shapes], 0)
+    order = np.argsort(np.stack([s.near for s in shapes]), 0, kind='stable')
+    def frame(t):
         x0,y0 = np.maximum(np.floor(lo[t]).astype(int)-1, 0)
         x1,y1 = np.minimum(np.ceil(hi[t]).astype(int)+2, (W,H))
-        if x1<=x0 or y1<=y0:
-            spots.append(None)
-            continue
-        fine = np.zeros(((y1-y0)*_FINE,(x1-x0)*_FINE,2), np.uint8)
-        for i in order[:,t]:
-            points,grey,_ = items[i]
-            hull = cv2.convexHull((((points[t]-(x0,y0)+.5)*_FINE-.5)*8).round().astype(np.int32)) # in eighths
-            cv2.fillConvexPoly(fine, hull, (int(grey[t]),255), cv2.LINE_8, 3)
-            cv2.polylines(fine, [hull], True, (int(.72*grey[t]),255), max(1, round(H/100)), cv2.LINE_8, 3) # tells an arm from a shirt of the same grey
-        small = cv2.resize(fine, (x1-x0,y1-y0), interpolation=cv2.INTER_AREA).astype(np.float32)
-        spots.append((x0, y0, small[...,0], small[...,1]/255))
-    return spots, np.concatenate([lo,hi], 1)
+        if x1<=x0 or y1<=y0: return None
+        farthest_first = [shapes[i] for i in order[:,t]]
+        return x0, y0, *_paint_frame(farthest_first, t, (x0,y0), (int(x1-x0),int(y1-y0)), max(1, round(H/100)))
+    return [frame(t) for t in range(len(camera['x']))], np.concatenate([lo,hi], 1)
 
 # %% ../../nbs/08_data.actors.ipynb #3f44b763
 def _texture(rng, H, W, *layers):
     "Smooth random values (H,W) from layers of (rows, columns, strength)"
-    return sum(s*cv2.resize(rng.standard_normal((r,c)).astype(np.float32), (W,H), interpolation=cv2.INTER_CUBIC) for r,c,s in layers)
+    draw = lambda r,c: rng.standard_normal((r,c)).astype(np.float32)
+    return sum(s*cv2.resize(draw(r,c), (W,H), interpolation=cv2.INTER_CUBIC) for r,c,s in layers)
 
 def _outdoors(rng, H, W, level):
     "A field under a bright sky; at its end, above row `level`, nothing, trees or a wall"
     y,kind = np.arange(H, dtype=np.float32)[:,None],rng.integers(3)
-    ground = rng.uniform(160,190)+_texture(rng, H, W, (3,3,5), (12,8,3.5), (H//2,W//5,3), (H,W//2,2))-8*(y-level)/H
-    sky = rng.uniform(205,230)-18*np.clip(y/level,0,1)+_texture(rng, H, W, (3,4,3.5))
+    rough = lambda *layers: _texture(rng, H, W, *layers)
+    ground = rng.uniform(160,190)+rough((3,3,5), (12,8,3.5), (H//2,W//5,3), (H,W//2,2))-8*(y-level)/H
+    sky = rng.uniform(205,230)-18*np.clip(y/level,0,1)+rough((3,4,3.5))
     top = level-rng.uniform(.03,.2)*H+(_texture(rng, 1, W, (1,9,.035*H), (1,30,.012*H)) if kind==1 else 0)
-    band = rng.uniform(138,165)+(_texture(rng, H, W, (14,24,7), (40,60,3)) if kind==1 else _texture(rng, H, W, (2,8,4)))
+    band = rng.uniform(138,165)+(rough((14,24,7), (40,60,3)) if kind==1 else rough((2,8,4)))
     cover = np.clip(y-top, 0, 1)*(kind>0)
     return np.where(y<level, sky*(1-cover)+band*cover, ground)
 
+# %% ../../nbs/08_data.actors.ipynb #6a414deb
 def _indoors(rng, H, W, level):
     "A wall and a floor, lit from one side, with a skirting board above row `level`"
     y,x = np.arange(H, dtype=np.float32)[:,None],np.arange(W, dtype=np.float32)[None]/W-.5
@@ -398,25 +518,34 @@ def _indoors(rng, H, W, level):
     floor = rng.uniform(100,122)+_texture(rng, H, W, (3,4,3))+12*(y-level)/H+rng.uniform(-10,10)*x
     return np.where(y<level-.02*H, wall, np.where(y<level, rng.uniform(85,105), floor))
 
-# %% ../../nbs/08_data.actors.ipynb #6a414deb
-_NOISE = 2.5 # of the sensor, of 255
+# %% ../../nbs/08_data.actors.ipynb #30988983
+def _stage(rng, H, W, indoors, cy, level):
+    "What the camera films, as a function of its zoom: (H,W) float32. The background is larger than the image"
+    h,w = round(1.45*H),round(1.45*W)
+    dx,dy = (w-W)/2,(h-H)/2
+    back = (_indoors if indoors else _outdoors)(rng, h, w, level+dy).astype(np.float32)
+    back = cv2.GaussianBlur(back, (3,3), 0)
+    def at(z):
+        move = np.float32([[z,0,W/2-z*(W/2+dx)],[0,z,cy-z*(cy+dy)]])
+        return cv2.warpAffine(back, move, (W,H), borderMode=cv2.BORDER_REPLICATE)
+    return at
 
+# %% ../../nbs/08_data.actors.ipynb #d3b211f1
 def _scene(rng, setting, T, size):
     "Camera, light and background (T,H,W) of a clip; nothing here knows of the label"
-    H,W = size
+    (H,W),indoors = size,setting==4
     U = lambda lo,hi: float(rng.uniform(lo,hi))
     near,ratio,sign = U(.31,.385)*min(H,W),U(1.3,1.5),1 if rng.random()<.5 else -1 # pixels to a metre; the zoom
     zoom = .9*ratio**np.linspace(-.5*sign, .5*sign, T) if setting==2 else np.ones(T)
     cy = U(.49,.53)*H
-    level = cy+(U(.2,.26) if setting==4 else U(.02,.1))*H # the zoom's centre lies a metre above the ground
-    h,w = round(1.45*H),round(1.45*W)
-    dx,dy = (w-W)/2,(h-H)/2 # the background is larger than the picture
-    back = cv2.GaussianBlur((_indoors if setting==4 else _outdoors)(rng, h, w, level+dy).astype(np.float32), (3,3), 0)
-    at = lambda z: cv2.warpAffine(back, np.float32([[z,0,W/2-z*(W/2+dx)],[0,z,cy-z*(cy+dy)]]), (W,H), borderMode=cv2.BORDER_REPLICATE)
+    level = cy+(U(.2,.26) if indoors else U(.02,.1))*H # the zoom's centre lies a metre above the ground
+    at = _stage(rng, H, W, indoors, cy, level)
     back = np.stack([at(z) for z in zoom]) if setting==2 else np.broadcast_to(at(1.), (T,H,W))
-    return dict(back=back, scale=near*zoom, y=cy+near*zoom, light=U(.78,.9) if setting==4 else U(.95,1.05), gain=U(.9,1.08),
-                shadow=(U(-.5,.5), U(.08,.15) if setting==4 else U(.12,.3))) # how far to a side, how dark
+    light,gain = U(.78,.9) if indoors else U(.95,1.05),U(.9,1.08)
+    shadow = U(-.5,.5),U(.08,.15) if indoors else U(.12,.3) # how far to a side, how dark
+    return dict(back=back, scale=near*zoom, y=cy+near*zoom, light=light, gain=gain, shadow=shadow)
 
+# %% ../../nbs/08_data.actors.ipynb #0e58601e
 def _shadow(S, camera, size):
     "A soft shadow on the ground, as a factor (T,H,W)"
     (H,W),(side,dark) = size,S['shadow']
@@ -425,20 +554,72 @@ def _shadow(S, camera, size):
     return 1-(dark*np.exp(-(dx/(.3+.4*abs(side)))**2)*np.exp(-(dy/.06)**2)).astype(np.float32)
 
 # %% ../../nbs/08_data.actors.ipynb #a01fdee3
+@dataclass
+class _Act:
+    "When and where something is done"
+    phase:np.ndarray # (T,) cycles that have passed
+    place:np.ndarray # (T,) pixels from the middle, to the right
+    yaw:float        # degrees: 0 faces right, 90 the camera, 180 left
+    direction:int    # where the face points: 1 right, -1 left, 0 the camera
+    seconds:float    # from the first frame to the last
+
+# %% ../../nbs/08_data.actors.ipynb #7ce67c2e
 def _act(label, a, S, rng, T, W):
-    "When and where: phase (T,), place (T,) in pixels from the middle, yaw, direction, seconds"
+    "An act; what is random about it is drawn whatever the label"
     U = lambda lo,hi: float(rng.uniform(lo,hi))
-    u = np.linspace(0, 1, T)
-    side,start,turn,enter,leave,place,span = 1 if rng.random()<.5 else -1,U(0,1),U(-1,1),U(.15,.5),U(.15,.5),U(-.12,.12),U(3.2,4.6) # drawn whatever the label
-    if label<JOGGING:
-        yaw,direction = (90-side*(75+20*turn),side) if label==BOXING else (90+12*turn,0)
-        seconds = span*min(1, (T-1)/31)/TEMPO[label] # fewer frames, shorter clips
-        return start+a.tempo[label]*seconds*u, place*W*S['scale']/S['scale'].mean(), yaw, direction, seconds
-    yaw = (0 if side>0 else 180)+8*turn
+    side = 1 if rng.random()<.5 else -1
+    start,turn,enter,leave,place,span = U(0,1),U(-1,1),U(.15,.5),U(.15,.5),U(-.12,.12),U(3.2,4.6)
+    if label<JOGGING: return _act_on_the_spot(label, a, S, T, W, side, start, turn, place, span)
+    return _act_across(label, a, S, T, W, side, start, turn, enter, leave)
+
+# %% ../../nbs/08_data.actors.ipynb #7af41b9c
+def _act_on_the_spot(label, a, S, T, W, side, start, turn, place, span):
+    "Boxing is seen from the side, clapping and waving from the front; fewer frames make shorter clips"
+    yaw,direction = (90-side*(75+20*turn),side) if label==BOXING else (90+12*turn,0)
+    seconds = span*min(1, (T-1)/31)/TEMPO[label]
+    phase = start+a.tempo[label]*seconds*np.linspace(0, 1, T)
+    return _Act(phase, place*W*S['scale']/S['scale'].mean(), yaw, direction, seconds)
+
+def _act_across(label, a, S, T, W, side, start, turn, enter, leave):
+    "From a little outside of the image to the other side"
+    u,yaw = np.linspace(0, 1, T),(0 if side>0 else 180)+8*turn
     x0,x1 = -(W/2/S['scale'][0]+enter),W/2/S['scale'][-1]+leave # metres
     cycles = (x1-x0)/abs(np.cos(np.radians(yaw)))/gait(a,label)['stride']
-    return start+cycles*u, side*(x0+(x1-x0)*u)*S['scale'], yaw, side, cycles/a.tempo[label]
+    return _Act(start+cycles*u, side*(x0+(x1-x0)*u)*S['scale'], yaw, side, cycles/a.tempo[label])
 
+# %% ../../nbs/08_data.actors.ipynb #8739169b
+_NOISE = 2.5 # of the sensor, of 255
+
+def _check_act(label, setting, T):
+    if label not in range(6):
+        raise ValueError(f"draw_act: labels are 0 to 5, an index into KTH_CLASSES, not {label!r}")
+    if setting not in SETTINGS: raise ValueError(f"draw_act: settings are 1 to 4, not {setting!r}")
+    if T<8: raise ValueError(f"draw_act: {T} frames are too few to see a movement; at least 8")
+
+# %% ../../nbs/08_data.actors.ipynb #c308886e
+def _compose(out, spots):
+    "Put the person into the frames"
+    for o,spot in zip(out, spots):
+        if spot is None: continue
+        x,y,grey,cover = spot
+        part = o[y:y+len(grey),x:x+grey.shape[1]]
+        part *= 1-cover
+        part += grey
+
+def _filmed(out, gain, rng):
+    "Grey values as bytes (T,H,W,3), with flicker and noise"
+    out *= (gain*(1+.006*rng.standard_normal((len(out),1,1)))).astype(np.float32)
+    out += _NOISE*rng.standard_normal(out.shape, dtype=np.float32)
+    return np.repeat(np.clip(out+.5, 0, 255).astype(np.uint8)[...,None], 3, -1)
+
+# %% ../../nbs/08_data.actors.ipynb #f3c6a19d
+def _visible_box(box, size):
+    "Boxes (T,4) cut at the borders, NaN where nothing is in the image, and where something is"
+    H,W = size
+    visible = (box[:,:2]<(W-.5,H-.5)).all(1)&(box[:,2:]>-.5).all(1)
+    return np.where(visible[:,None], np.clip(box, 0, (W-1,H-1,W-1,H-1)), np.nan).astype(np.float32), visible
+
+# %% ../../nbs/08_data.actors.ipynb #28346030
 def draw_act(
     label:int,       # what is done, an index into `KTH_CLASSES`
     number:int,      # who does it, 1 to 25
@@ -446,34 +627,24 @@ def draw_act(
     rng,             # a numpy random generator
     T=32,            # frames, at least 8
     size=(120,160),  # rows, columns
-)->tuple: # frames (T,H,W,3) uint8 with three equal channels; dict of phase (T,), box (T,4), visible (T,), direction, seconds
-    "Frames in which somebody does something somewhere, and what is true of them"
-    if label not in range(6): raise ValueError(f"draw_act: labels are 0 to 5, an index into KTH_CLASSES, not {label!r}")
-    if setting not in SETTINGS: raise ValueError(f"draw_act: settings are 1 to 4, not {setting!r}")
-    if T<8: raise ValueError(f"draw_act: {T} frames are too few to see a movement; at least 8")
-    a,(H,W) = subject(number),size
+)->tuple: # frames (T,H,W,3) uint8, grey; dict of phase (T,), box (T,4), visible (T,), direction, seconds
+    "Frames in which a person does something somewhere, and what is true of them"
+    _check_act(label, setting, T)
+    a,W = subject(number),size[1]
     place_rng,act_rng,noise_rng = (np.random.default_rng(k) for k in rng.integers(2**63, size=3))
     S = _scene(place_rng, setting, T, size)
-    phase,x,yaw,direction,seconds = _act(label, a, S, act_rng, T, W)
-    camera = dict(x=W/2-.5+x, y=S['y']-.5, scale=S['scale'])
-    spots,box = _paint(_parts(a, pose(a,label,phase), _dress(a,setting)), yaw, camera, size, S['light'])
+    act = _act(label, a, S, act_rng, T, W)
+    camera = dict(x=W/2-.5+act.place, y=S['y']-.5, scale=S['scale'])
+    spots,box = _paint(_body(a, pose(a,label,act.phase), _dress(a,setting)), act.yaw, camera, size, S['light'])
     out = S['back']*_shadow(S, camera, size)
-    for o,s in zip(out, spots):
-        if s is None: continue
-        x,y,grey,cover = s
-        part = o[y:y+len(grey),x:x+grey.shape[1]]
-        part *= 1-cover
-        part += grey
-    out *= (S['gain']*(1+.006*noise_rng.standard_normal((T,1,1)))).astype(np.float32) # lamps and exposure flicker a little
-    out += _NOISE*noise_rng.standard_normal((T,H,W), dtype=np.float32)
-    visible = (box[:,:2]<(W-.5,H-.5)).all(1)&(box[:,2:]>-.5).all(1)
-    box = np.where(visible[:,None], np.clip(box, 0, (W-1,H-1,W-1,H-1)), np.nan).astype(np.float32)
-    frames = np.repeat(np.clip(out+.5, 0, 255).astype(np.uint8)[...,None], 3, -1)
-    return frames, dict(phase=phase, box=box, visible=visible, direction=direction, seconds=float(seconds))
+    _compose(out, spots)
+    box,visible = _visible_box(box, size)
+    known = dict(phase=act.phase, box=box, visible=visible, direction=act.direction, seconds=float(act.seconds))
+    return _filmed(out, S['gain'], noise_rng), known
 
 # %% ../../nbs/08_data.actors.ipynb #a9b97968
 def cycle_starts(
     phase, # (T,) cycles that have passed; falling in a clip that is played backwards
-)->np.ndarray: # frame numbers, 1 or more
+)->np.ndarray: # indices of frames, 1 or more
     "The frames by which a new cycle has begun: each start lies between the frame before and this one"
     return np.flatnonzero(np.diff(np.floor(np.asarray(phase, float))))+1

@@ -55,6 +55,7 @@ def _frames_first(transform, x):
     "Apply a torchvision transform of (T,3,H,W) to frames (T,H,W,3)"
     return transform(x.permute(0,3,1,2)).permute(0,2,3,1).contiguous()
 
+# %% ../../nbs/12_data.augment.ipynb #849df676
 class ClipCrop(ItemTransform):
     "One random part for all frames, scaled to the whole"
     split_idx,order = 0,20
@@ -70,7 +71,7 @@ class ClipCrop(ItemTransform):
         crop = v2.RandomResizedCrop((H,W), self.scale, [r*W/H for r in self.ratio], antialias=True)
         return _frames_first(crop, x),y
 
-# %% ../../nbs/12_data.augment.ipynb #849df676
+# %% ../../nbs/12_data.augment.ipynb #48a82fa9
 class ClipLight(ItemTransform):
     "One random brightness, contrast and saturation for all frames"
     split_idx,order = 0,30
@@ -83,6 +84,7 @@ class ClipLight(ItemTransform):
         x,y = xy
         return _frames_first(self.jitter, x),y
 
+# %% ../../nbs/12_data.augment.ipynb #058e57b9
 def clip_augment(
     classes,   # (K,) names
     among=None,# labels that may come out of mirroring; None: all

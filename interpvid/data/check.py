@@ -63,6 +63,7 @@ def _examples(title, found, n=5):
     lines = [f"{title}: {len(found)}", *('  '+f for f in found[:n])]
     return lines if len(found)<=n else [*lines, f'  … and {len(found)-n} more']
 
+# %% ../../nbs/16_data.check.ipynb #2255e060
 @patch
 def __repr__(self:Report):
     n = int(self.counts.to_numpy().sum()) if len(self.counts) else 0
@@ -90,6 +91,7 @@ def _items(root, layout):
     if layout=='ssv2': return _ssv2_items(root)
     return kth_items(root) if layout=='kth' else folder_items(root, on_error='skip')
 
+# %% ../../nbs/16_data.check.ipynb #4d475d0b
 def _shortfall(item, held, wanted, file):
     "(kind, reason) if a clip has fewer frames than its list says or than are wanted; (None, '') if not"
     if item.start>=held: return 'left_out',f'starts at frame {item.start+1}, but {file} holds {held}'

@@ -33,6 +33,7 @@ def _flags(n):
     "`n` zeros that all workers of a loader can set"
     return torch.zeros(n, dtype=torch.uint8).share_memory_()
 
+# %% ../../nbs/11_data.clips.ipynb #3acf8b55
 class Clips(torch.utils.data.Dataset):
     "N labelled clips; `clips[i]` is (frames (T,H,W,3) uint8, label)"
     per_clip = 'labels','groups','names','broken' # attributes with one entry for each clip
@@ -67,6 +68,7 @@ def take(self:Clips,
     "Frames of several clips"
     return np.stack([self.read(int(i)) for i in indices])
 
+# %% ../../nbs/11_data.clips.ipynb #3013052a
 @patch
 def truth(self:Clips, i:int)->dict:
     "What is known about clip `i` beyond its label; nothing, unless it was drawn"
@@ -93,6 +95,7 @@ def _at(values, indices):
     part = values[torch.as_tensor(indices)]
     return part.share_memory_() if values.is_shared() else part
 
+# %% ../../nbs/11_data.clips.ipynb #41d2f9e6
 @patch
 def subset(self:Clips,
     indices, # (n,) int, (N,) bool or a slice
@@ -105,6 +108,7 @@ def subset(self:Clips,
     for name in self.per_clip: setattr(part, name, _at(getattr(self, name), indices))
     return part
 
+# %% ../../nbs/11_data.clips.ipynb #e4eaa543
 @patch
 def new_empty(self:Clips):
     "The same set without a clip; fastai exports it with a learner"
@@ -121,6 +125,7 @@ def check_labels(labels, classes, n):
     if not 0<=labels.min()<=labels.max()<len(classes):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, but there are {len(classes)} classes")
 
+# %% ../../nbs/11_data.clips.ipynb #04eb88de
 class ArrayClips(Clips):
     "Clips in an array or a memory map"
     per_clip = *Clips.per_clip,'frames'
@@ -193,6 +198,7 @@ def __repr__(self:Items):
     left_out = f'; {len(self.left_out)} left out: '+'; '.join(out) if out else ''
     return f"{len(self)} clips of {len(self.classes)} classes ({n}){left_out}"
 
+# %% ../../nbs/11_data.clips.ipynb #94b11ede
 @patch
 def counts(self:Items)->pd.DataFrame:
     "Clips of each class (rows) in each split (columns)"
@@ -231,6 +237,7 @@ def inside(
 
 # %% ../../nbs/11_data.clips.ipynb #81865d62
 VIDEOS = ('.avi','.mp4','.webm','.mkv','.mov','.gif','.mpg','.mpeg','.m4v','.wmv','.flv','.ogv','.3gp')
+
 SPLITS = { # what a folder or a list may call them
     'train':'train', 'training':'train',
     'valid':'validation', 'val':'validation', 'validation':'validation', 'dev':'validation',
@@ -242,6 +249,7 @@ def _is_clip(path):
     if path.is_dir(): return any(p.suffix.lower() in IMAGES for p in path.iterdir())
     return path.suffix.lower() in VIDEOS
 
+# %% ../../nbs/11_data.clips.ipynb #506bea63
 def find_clips(
     folder, # in which to look, not deeper
 )->list:    # paths, sorted
@@ -261,12 +269,14 @@ def _read_csv(csv):
         raise ValueError(f"{csv}: has no column {' and no column '.join(missing)}; it has {has}")
     return table
 
+# %% ../../nbs/11_data.clips.ipynb #33b4415b
 def _span(row):
     "(start, stop) of a line; a ValueError if they are no frames"
     start,stop = int(row.get('start') or 0),int(row['stop']) if row.get('stop') else None
     if start<0 or (stop is not None and stop<=start): raise ValueError(f'frames {start} to {stop} are none')
     return start,stop
 
+# %% ../../nbs/11_data.clips.ipynb #2496601a
 def _csv_item(row, root, index):
     "The clip of a line; a ValueError says what is wrong with it"
     path = inside(root, row['path'])
@@ -304,6 +314,7 @@ def _class_folders(root):
     splits = {p: SPLITS[p.name.lower()] for p in folders if p.name.lower() in SPLITS}
     return [(c, split) for p,split in splits.items() for c in _subfolders(p)] or [(p, '') for p in folders]
 
+# %% ../../nbs/11_data.clips.ipynb #b4d367d7
 def _class_items(root):
     "The clips of a folder that has a folder for each class"
     folders = _class_folders(root)
@@ -329,6 +340,7 @@ def _share_out(items, valid_pct, seed):
     split = lambda i: 'validation' if _unit(i) in chosen else 'train'
     return [i if i.split else replace(i, split=split(i)) for i in items]
 
+# %% ../../nbs/11_data.clips.ipynb #8eaffcab
 def folder_items(
     root,             # a folder with a folder for each class (or train/ and valid/ above these), or a CSV file
     valid_pct=.2,     # of each class (or of the groups), for validation, where there are no splits
@@ -358,6 +370,7 @@ def _stamp(path):
     about = path.stat()
     return [about.st_size, about.st_mtime_ns]
 
+# %% ../../nbs/11_data.clips.ipynb #fd37b612
 class FileClips(Clips):
     "Clips in files, decoded when they are asked for, or taken from a cache"
     per_clip = *Clips.per_clip,'items','kept'
@@ -402,6 +415,7 @@ class _Decoding(torch.utils.data.Dataset):
         except (VideoError, OSError) as e: self.clips.skip(i, e)
         return i
 
+# %% ../../nbs/11_data.clips.ipynb #c018d9ba
 @patch
 def fill(self:FileClips,
     workers=None, # processes; None: one a core
@@ -425,6 +439,7 @@ def look_over(
         found = pool.map(look, files)
         return list(tqdm(found, total=len(files), desc='looking over the videos', disable=not progress, leave=False))
 
+# %% ../../nbs/11_data.clips.ipynb #149001c1
 def _look(path, items, known, decode):
     "(key to remember a good file by or None, (`Item`, reason) pairs of what is wrong with a file)"
     try:
@@ -461,6 +476,7 @@ class DatasetStatus:
     missing:str    # what is missing, in words; '': nothing
     explained:list # indices of the classes whose clips are explained
 
+# %% ../../nbs/11_data.clips.ipynb #5a6298fe
 def readable_items(
     items, # `Items`
 ):         # (`Items` whose files can be read, a sentence about the others)

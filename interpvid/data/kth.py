@@ -46,6 +46,7 @@ def _parse_file(line):
         raise ValueError('subjects are 1 to 25 and settings 1 to 4')
     return (subject, names.index(action), setting),ranges
 
+# %% ../../nbs/14_data.kth.ipynb #b81113c4
 def _parse_range(text):
     "(start, stop) of '1-95', as a slice"
     m = re.fullmatch(r'\s*(\d+)\s*-\s*(\d+)\s*', text)
@@ -113,6 +114,7 @@ class KTHItems(Items):
         lacks = f"; {len(self.missing)} files are not there: {first_few(self.missing)}" if self.missing else ''
         return f"{super().__repr__()}, of {len(self.known)} that the list names{lacks}"
 
+# %% ../../nbs/14_data.kth.ipynb #e413f800
 def _check_splits(split, splits):
     "A ValueError unless both are known"
     if splits not in KTH_SPLITS:
@@ -120,11 +122,12 @@ def _check_splits(split, splits):
     if split is not None and split not in SPLITS:
         raise ValueError(f"kth_items: split has to be 'train', 'validation' or 'test', not {split!r}")
 
-# %% ../../nbs/14_data.kth.ipynb #e413f800
+# %% ../../nbs/14_data.kth.ipynb #464a34bb
 def _kth_item(s, path, split_of):
     "A sequence as an `Item`"
     return Item(path, s.label, split_of[s.subject], f'{s.file}, {s.number}', f'person{s.subject:02d}', s.start, s.stop)
 
+# %% ../../nbs/14_data.kth.ipynb #8e3210f6
 def kth_items(
     root,           # the dataset's folder
     split=None,     # 'train', 'validation' or 'test'; None: all
@@ -181,6 +184,7 @@ def _stand_ins(there):
     return (" None of the subjects 17 to 25, on whom the paper evaluates, is among them; "
             f"the subjects that are there stand in for them (subject {first_few(subjects, 16)}).")
 
+# %% ../../nbs/14_data.kth.ipynb #5d287092
 def kth_status(
     root, # the dataset's folder
 )->DatasetStatus:

@@ -46,6 +46,7 @@ class ClipDL(TfmdDL):
     salt = None      # seed of the next pass; None: random transforms are not seeded
     cpu_workers = 0  # workers, where the network runs on a CPU too
 
+# %% ../../nbs/11_data.loaders.ipynb #42f985b8
 @patch
 def shuffle_fn(self:ClipDL, idxs):
     "Groups in random order, the clips of a group beside each other"
@@ -111,6 +112,7 @@ def show_clips(
         rows += [text_row([title], [strip.shape[1]]), strip]
     display(picture(stack(*rows), 75))
 
+# %% ../../nbs/11_data.loaders.ipynb #e784cda2
 @patch
 def show_batch(self:ClipDL, b=None, max_n=4, n=8, px=64, **kwargs):
     "Labelled film strips of the first `max_n` clips, `n` frames of each"
@@ -129,6 +131,7 @@ def _loader(clips, training, device, after_item, after_batch, num_workers, bs, *
     clips.vocab = CategoryMap(clips.classes, sort=False) # fastai looks for it on the dataset
     return dl
 
+# %% ../../nbs/11_data.loaders.ipynb #62a6d6fc
 def clip_dls(
     train,          # `Clips`
     valid,          # `Clips` of the same classes
@@ -175,6 +178,7 @@ def _say_left_out(left_out):
     print(f"{len(left_out)} left out: "+'; '.join(f'{name} ({why})' for name,why in left_out[:5])
           +(' …' if len(left_out)>5 else ''))
 
+# %% ../../nbs/11_data.loaders.ipynb #b164e8c2
 def _say_if_full(cache, clips, n, size):
     "Print how much of the clips the cache will hold, if not all"
     if cache is None or not cache.writable or not (size and n): return

@@ -36,6 +36,7 @@ _NAMES = {
     'test':       ('something-something-v2-test.json', 'test.json'),
     'answers':    ('something-something-v2-test-answers.csv', 'test-answers.csv')}
 
+# %% ../../nbs/13_data.ssv2.ipynb #023af1d5
 def ssv2_list(
     root,  # the dataset's folder
     which, # 'labels', 'train', 'validation', 'test' or 'answers'
@@ -84,6 +85,7 @@ def _check_labels(root):
         raise ValueError(f"{path}: {len(wrong)} of its {len(labels)} classes are not numbered as in "
                          f"Something-something-V2, for instance {'; '.join(wrong[:3])}; is it of another version?")
 
+# %% ../../nbs/13_data.ssv2.ipynb #7a56a323
 def _answers(root):
     "id -> template of the test clips, where they are published"
     path = ssv2_list(root, 'answers')
@@ -111,6 +113,7 @@ def _listing(folder):
         elif e.is_dir() and e.name.isdigit(): found.setdefault(e.name, []).append(e.name)
     return {k: sorted(v, key=lambda n: (not n.endswith('.webm'), n)) for k,v in found.items()}
 
+# %% ../../nbs/13_data.ssv2.ipynb #b015723e
 def _videos(root, videos):
     "The folder that holds most clips, and its listing"
     tried = [Path(videos)] if videos else [root/name for name in FOLDERS]
@@ -136,6 +139,7 @@ def _check_id(folder, id):
     inside(folder, id)
     raise ValueError('is not an id')
 
+# %% ../../nbs/13_data.ssv2.ipynb #c3dba9c2
 def _item(folder, found, id, template, split):
     "The clip of one entry; a ValueError says what is wrong with it"
     if id not in found: raise ValueError(f"no such video in {folder}")
@@ -145,7 +149,7 @@ def _item(folder, found, id, template, split):
         raise ValueError(f"has no template, but {template!r}")
     return Item(folder/name, None if template is None else ssv2_label(template), split, name)
 
-# %% ../../nbs/13_data.ssv2.ipynb #32fd75f1
+# %% ../../nbs/13_data.ssv2.ipynb #aca9110b
 def _splits(split):
     "Names of the splits asked for; None: training and validation"
     names = ('train','validation') if split is None else (split,) if isinstance(split, str) else split
@@ -153,6 +157,7 @@ def _splits(split):
         raise ValueError(f"ssv2_items: split has to be 'train', 'validation' or 'test', not {wrong[0]!r}")
     return list(dict.fromkeys(SPLITS[s] for s in names))
 
+# %% ../../nbs/13_data.ssv2.ipynb #055a719d
 def ssv2_items(
     root,             # the dataset's folder
     split=None,       # 'train', 'validation' or 'test', or some of these; None: training and validation
@@ -186,6 +191,7 @@ def ssv2_paper_classes(
     raise ValueError("ssv2_paper_classes: the paper has 7 classes (section 5.1) and 11 (with appendix A.2), "
                      f"not {n!r}")
 
+# %% ../../nbs/13_data.ssv2.ipynb #a70d65c0
 def ssv2_paper_clips(
     items,         # from `ssv2_items`
     per_class=150, # at most so many of each class
@@ -225,6 +231,7 @@ def _of_built_in_classes(items):
     known = [SSV2_CLASSES.index(c) for c in SYNTHETIC_CLASSES]
     return Items([replace(i, label=known.index(i.label)) for i in items if i.label in known], SYNTHETIC_CLASSES)
 
+# %% ../../nbs/13_data.ssv2.ipynb #6501e932
 def _fall_back(root, there, missing):
     "The status of a folder that holds too little to train on"
     few = _of_built_in_classes(there)

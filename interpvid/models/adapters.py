@@ -28,6 +28,7 @@ _PATTERNS = { # which letters a pattern may have, which it needs, and what it lo
     'maps': ('bfthw', 'bf', 'b f t h w, such as b (t h w) f or (b t) f h w'),
 }
 
+# %% ../../nbs/22_models.adapters.ipynb #fab9997e
 def as_pattern(
     text:str, # 'BTCHW', 'b (t h w) f', …
     kind:str, # 'axes': of what a model takes; 'maps': of a layer's output
@@ -50,6 +51,7 @@ def _token_axis(pattern):
     "Which axis is a row of tokens; None if there is none"
     return next((i for i,a in enumerate(_axes(pattern)) if len(a)>1 and 'b' not in a), None)
 
+# %% ../../nbs/22_models.adapters.ipynb #b5f59829
 def read_maps(
     y:Tensor,    # output of a layer
     pattern:str, # its axes: 'b f t h w', 'b t h w f', 'b (t h w) f', '(b t) f h w', …
@@ -84,6 +86,7 @@ _LAST_OF_IMAGES = dict(
     MobileNetV2='features', MobileNetV3='features', EfficientNet='features', ConvNeXt='features')
 KNOWN |= {name: dict(axes=_IMAGES, layer=layer) for name,layer in _LAST_OF_IMAGES.items()}
 
+# %% ../../nbs/22_models.adapters.ipynb #7e7fb2b1
 def known(
     model:nn.Module,
 )->dict: # axes, layer, maps, skip, grid, clip_shape; empty for a class without a name here
@@ -124,6 +127,7 @@ def _vivit(m):
                 maps='b (t h w) f', skip=1, grid=partial(_tubes, c.tubelet_size[0], _two(c.tubelet_size)),
                 clip_shape=_clip_shape(c))
 
+# %% ../../nbs/22_models.adapters.ipynb #ade96da0
 def _timesformer(m):
     c = m.config
     by_frame = c.attention_type=='space_only' # each frame by itself, up to the scores
@@ -150,6 +154,7 @@ def _mvit(m):
     return dict(layer=_block('blocks', len(m.blocks)-2, 'pos_encoding'), maps='b (t h w) f', skip=1,
                 grid=partial(_pyramid, steps), clip_shape=tuple(n*s for n,s in zip(places, m.conv_proj.stride)))
 
+# %% ../../nbs/22_models.adapters.ipynb #4866fb80
 def _vit(m):
     last = max(0, len(m.encoder.layers)-2)
     return dict(axes=_IMAGES, layer=f'encoder.layers.encoder_layer_{last}', maps='(b t) (h w) f', skip=1,
@@ -166,6 +171,7 @@ def first_tensor(
     items = o.values() if isinstance(o, dict) else o if isinstance(o, (tuple,list)) else ()
     return next((t for t in map(first_tensor, items) if t is not None), None)
 
+# %% ../../nbs/22_models.adapters.ipynb #d943bce1
 def with_tensor(
     o,        # output of a layer
     t:Tensor, # in the place of its first tensor of floats
@@ -182,6 +188,7 @@ def with_tensor(
     items = [new if i==k else v for i,v in enumerate(o)]
     return type(o)(*items) if hasattr(o, '_fields') else type(o)(items)
 
+# %% ../../nbs/22_models.adapters.ipynb #384bf2f1
 def own_grid(
     o, # output of a layer
 ):     # (t,h,w); None if it says nothing
@@ -230,6 +237,7 @@ def pick_output(
     if isinstance(y, dict): return y.get('logits')
     return getattr(y, 'logits', y[0] if isinstance(y, (tuple,list)) and y else None)
 
+# %% ../../nbs/22_models.adapters.ipynb #a0b3a915
 def check_wrapped_scores(
     y,        # what should be scores
     B:int,    # number of clips
@@ -259,6 +267,7 @@ def forward(self:Wrapped,
         y = self.pool(y) if callable(self.pool) else y.mean(1)
     return check_wrapped_scores(y, B, self.name, returned)
 
+# %% ../../nbs/22_models.adapters.ipynb #fca35175
 @patch
 def _called(self:Wrapped, x, v):
     "The model's answer; an error says what the model was given"
@@ -281,6 +290,7 @@ def told_pattern(self:Wrapped, name, layer):
     turned = isinstance(layer, _FEATURES_FIRST) and (self.maps or '').endswith('f')
     return None if turned else self.maps
 
+# %% ../../nbs/22_models.adapters.ipynb #75b750f8
 @patch
 def pattern_of(self:Wrapped, name, layer, ndim):
     "The pattern that reads a layer's output of `ndim` axes; None if none fits"
@@ -303,6 +313,7 @@ def _fits_grid(y, pattern, skip, B, grid):
     axes = [(n-(skip if i==_token_axis(pattern) else 0), a) for i,(n,a) in enumerate(zip(y.shape, _axes(pattern)))]
     return all(n==prod(sizes[k] for k in a if k in sizes) for n,a in axes if len(a)>1)
 
+# %% ../../nbs/22_models.adapters.ipynb #c1260e05
 @patch
 def grid_of(self:Wrapped, y, pattern, skip, shape, own, what):
     "Places (t,h,w) of a row of tokens"
@@ -330,6 +341,7 @@ def check_told(pattern, told, ndim, what):
     raise ValueError(f"{what}{why}; take another layer, or pass wrap(model, maps=…) "
                      "with one letter of b f t h w for each axis")
 
+# %% ../../nbs/22_models.adapters.ipynb #03f499a0
 def check_not_larger(maps, pattern, shape, what):
     "A layer that nobody described has no more places than the clip"
     if any(a>b+2 for a,b in zip(maps.shape[2:], shape[2:])):
@@ -372,6 +384,7 @@ def _stats_of(stats, weights):
         raise ValueError(f"stats={stats!r}: (mean, standard deviation), numbers or one for each channel, in [0,1]")
     return tuple(s if isinstance(s, (int,float)) else tuple(s) for s in stats)
 
+# %% ../../nbs/22_models.adapters.ipynb #caab9830
 def _classes_of(model, classes, weights):
     "Names of the classes: those given, those of the weights, or those of the model's `config`"
     if classes is None and weights is not None: classes = weights.meta['categories']
@@ -387,6 +400,7 @@ def check_wrappable(model, pool):
         raise ValueError(f"{model.name} is wrapped already; for other settings wrap its `model`")
     if pool!='mean' and not callable(pool): raise ValueError(f"pool={pool!r}: 'mean', or a function of scores (B,T,K)")
 
+# %% ../../nbs/22_models.adapters.ipynb #764919a4
 def _layer_name(model, layer):
     "The name of a layer that is given by name or as a module; None stays"
     names = {n: m for n,m in model.named_modules() if n}
@@ -399,6 +413,7 @@ def _layer_name(model, layer):
                          f"and theirs, such as {list(names)[-1]}")
     return layer
 
+# %% ../../nbs/22_models.adapters.ipynb #903f35ea
 def _patterns(model, maps):
     "The model's pattern, and those of single layers"
     if not isinstance(maps, dict): return maps and as_pattern(maps, 'maps'),{}
@@ -451,6 +466,7 @@ def has_places(
     if len(shape)==4: return apart and n==T and prod(shape[2:])>1
     return len(shape)==3 and (n==1 or apart and n==T) and min(shape[1:])>1
 
+# %% ../../nbs/22_models.adapters.ipynb #d5037e70
 def _outermost(found, modules):
     "Without the layers inside another one that is no plain row of layers"
     def parents(name): return (name[:i] for i,c in enumerate(name) if c=='.')

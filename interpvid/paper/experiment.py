@@ -224,7 +224,7 @@ def _file(self:Study, name):
             kw,preset = dict(self.kwargs),self.training
             load = {k: kw.pop(k) for k in ('n','size','num_workers','bs') if k in kw}
             dls = load_data(self.spec['data'], self.root, **{'bs':preset_of(arch, preset)['bs'], 'on_error':'skip', 'progress':self.progress, **load})
-            train(dls, arch, preset, folder, self.epochs, self.seed, say=self.stage.log, progress=self.progress, **kw)
+            train(dls, arch, preset, folder, self.epochs, self.seed, log=self.stage.log, progress=self.progress, **kw)
         return folder/'best.safetensors'
     tr,va = self.drawn
     preset = self.spec['small']

@@ -1,0 +1,108 @@
+"""Two OpenMP threads beside another busy process: a training step with OMP_WAIT_POLICY=PASSIVE and without.
+
+OpenMP's threads wait for each other at the end of each operation. By default they spin, which is quickest where each
+has a core of its own; where another process takes a core away, one thread spins while the other is not running. PASSIVE
+lets them sleep instead. The policy is read when torch is loaded, so each setting has a process of its own, which does a
+step whenever it is told to. All processes share the same two cores.
+"""
+
+import atexit, os, signal, subprocess, sys
+from pathlib import Path
+
+from frame import bench
+
+CLIPS = (4, 3, 16, 112, 112)
+OPENMP = 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME'
+
+
+def two_cores():
+    "Keep this process on the first two cores that it may use"
+    if hasattr(os, 'sched_setaffinity'):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+
+
+class Worker:
+    "A process that trains I3D, a step whenever it is told to"
+
+    def __init__(self, passive, clips=CLIPS):
+        env = {k: v for k, v in os.environ.items() if k not in OPENMP}
+        env |= {'OMP_NUM_THREADS': '2', **({'OMP_WAIT_POLICY': 'PASSIVE'} if passive else {})}
+        command = [sys.executable, __file__, *map(str, clips)]
+        self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
+        self.says = self.answer()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f'the worker ended with exit code {self.process.wait()}')
+        return line.strip()
+
+    def step(self):
+        "One training step, from the word to its end"
+        self.process.stdin.write('step\n')
+        self.process.stdin.flush()
+        return self.answer()
+
+
+class Busy:
+    "A process that computes on one core, while it is inside `with`"
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, '-c', 'while True: pass'], preexec_fn=two_cores)
+        atexit.register(self.process.kill)
+        self.__exit__()
+
+    def __enter__(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def __exit__(self, *error):
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # until it has stopped
+
+
+def beside(busy, f):
+    "`f` while `busy` computes"
+
+    def g():
+        with busy:
+            f()
+
+    return g
+
+
+STEP = 'I3D training step, 4×16×112×112, two threads on two cores, OMP_WAIT_POLICY=PASSIVE'
+
+
+@bench(f'{STEP}, beside one other busy process', against='the same with threads that spin', at_least=1.5, runs=9)
+def _():
+    busy = Busy()
+    return beside(busy, Worker(True).step), beside(busy, Worker(False).step)
+
+
+@bench(f'{STEP}, on an idle machine', against='the same with threads that spin', at_least=0.9, runs=9)
+def _():
+    return Worker(True).step, Worker(False).step
+
+
+def serve(clips):
+    "In the worker: a training step for each line that comes in"
+    two_cores()
+    import torch
+
+    from bench_models import channels_last, train_step
+    from interpvid.device import fast_layout
+    from interpvid.models.i3d import I3D
+
+    torch.manual_seed(0)
+    step = train_step(fast_layout(I3D(174)), channels_last(torch.randn(clips)), True)
+    step()
+    print(f"{os.environ.get('OMP_WAIT_POLICY', 'default')}, {torch.get_num_threads()} threads", flush=True)
+    for _ in sys.stdin:
+        step()
+        print('done', flush=True)
+
+
+if __name__ == '__main__':
+    sys.path.insert(0, str(Path(__file__).parent))
+    serve(tuple(map(int, sys.argv[1:])))
