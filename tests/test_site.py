@@ -513,3 +513,31 @@ def test_search_finds(site, browser):
         page.keyboard.press('Enter')
         page.locator('#search-results li a').first.wait_for()
         assert any('viz.html' in a.get_attribute('href') for a in page.locator('#search-results li a').all())
+
+
+# --- code on screens
+
+CODE = """() => [...document.querySelectorAll('.cell_input pre, section.api pre')].map(p => (
+  {hidden: p.scrollWidth - p.clientWidth, scrolls: getComputedStyle(p).overflowX == 'auto', text: p.textContent}))"""
+
+
+def code_blocks(site, browser, width):
+    page = browser.new_page(viewport=dict(width=width, height=800))
+    try:
+        for name in NOTEBOOKS:
+            page.goto((site / f'{name}.html').as_uri())
+            for block in page.evaluate(CODE):
+                yield name, block
+    finally:
+        page.close()
+
+
+def test_no_code_is_cut_off_on_a_desktop(site, browser):
+    cut = [(name, b['text'][:80]) for name, b in code_blocks(site, browser, 1280) if b['hidden'] > 1]
+    assert not cut
+
+
+def test_long_code_scrolls_on_a_phone(site, browser):
+    blocks = [b for _, b in code_blocks(site, browser, 390)]
+    assert any(b['hidden'] > 1 for b in blocks)
+    assert all(b['scrolls'] for b in blocks if b['hidden'] > 1)

@@ -59,6 +59,8 @@ def page_name(nb):
 def relink(md, src):
     "Links from notebook `src` to symbols, notebooks and files of the repository, as its page can follow them"
 
+    md = re.sub(r'\[(`_\w+`)\]\([^)]*\)', r'\1', md)  # private names have no heading to link to
+
     def to(m):
         if not m[1]:
             return m[0]  # code
@@ -207,9 +209,11 @@ def mathml(display):
         from docutils.nodes import SkipNode
         from latex2mathml.converter import convert
 
-        self.body.append(
-            convert(node.astext().replace('{aligned}', '{align*}'), display=display)
-        )  # it does not know the first
+        tex = node.astext().replace('{aligned}', '{align*}')  # it does not know the first
+        try:
+            self.body.append(convert(tex, display=display))
+        except Exception as e:
+            raise ValueError(f'{self.builder.current_docname}: the equation {tex!r} cannot be drawn') from e
         raise SkipNode
 
     return visit, None
