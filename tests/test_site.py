@@ -14,7 +14,7 @@ from interpvid._modidx import d as index
 bs4 = pytest.importorskip('bs4')
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / 'nbs'
-SITE, REPO = (index['settings'][k] for k in ('doc_host', 'git_url'))
+SITE, BASE, REPO = (index['settings'][k] for k in ('doc_host', 'doc_baseurl', 'git_url'))
 sys.path.insert(0, str(ROOT / 'tools'))
 from docs import page_name, relink
 
@@ -230,7 +230,7 @@ def test_links_of_notebooks():
     notebooks = relink('[a](13_data.ssv2.ipynb) [`wrap`](22_models.adapters.ipynb#wrap)', 'index.ipynb')
     assert notebooks == '[a](/data.ssv2.ipynb) [`wrap`](/models.adapters.ipynb#wrap)'
     assert relink('[t](../tests/test_site.py)', 'index.ipynb') == f'[t]({REPO}/blob/main/tests/test_site.py)'
-    assert relink(f'[w]({SITE}/cam.html#grad_cam)', 'index.ipynb') == '[w](/cam.ipynb#grad_cam)'
+    assert relink(f'[w]({SITE}{BASE}/cam.html#grad_cam)', 'index.ipynb') == '[w](/cam.ipynb#grad_cam)'
     assert relink('[`_hidden`](40_cam.ipynb#_hidden)', 'index.ipynb') == '`_hidden`'
     unchanged = '![p](images/explained.gif) [x](https://e.org) [b](#here) `a[0](b)`'
     assert relink(unchanged, 'index.ipynb') == unchanged
