@@ -45,11 +45,13 @@ from .tables import *
 from .paper.claims import *
 from .paper.tables import *
 from .paper.plots import *
-from .widgets import Browser, Painter, Scrubber
+from .widgets import Browser, Painter, Scrubber, live_explanations
 from .gallery import gallery_html, write_gallery
 from .training import evaluate, load_data, train
 from .paper.experiment import SIZES, Study, results_folder
 from .paper.ablations import *
 from .paper.reproduce import reproduce
+
+live_explanations() # where there is a kernel, an explanation shows itself as a widget
 
 __all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself
