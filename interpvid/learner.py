@@ -247,10 +247,10 @@ def clstm_learner(
     return network_learner('clstm', dls, preset, init, cbs, verbose, **settings)
 
 # %% ../nbs/30_learner.ipynb #9e40c862
-register(Network('i3d', 'I3D', I3D, presets_of('i3d'), i3d_learner,
+register(Network('i3d', 'I3D', I3D, presets_of('i3d'),
                  color='#0072B2', marker='o', modules=('models.i3d',)))
-register(Network('clstm', 'C-LSTM', CLSTM, presets_of('clstm'), clstm_learner,
-                 color='#D55E00', marker='s', modules=('models.clstm',)));
+register(Network('clstm', 'C-LSTM', CLSTM, presets_of('clstm'),
+                 color='#D55E00', marker='s', modules=('models.clstm',)))
 
 # %% ../nbs/30_learner.ipynb #ba2e5a71
 def rng_state()->dict:
