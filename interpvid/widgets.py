@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from . import explanation as explanations
 from .cam import gradcam
 from .classify import stats_of
-from .core import as_clips, to_batch, to_frames
+from .core import as_clips, to_batch
 from .device import BatchSplitter, device_of, eval_frozen
-from .explanation import Explanation, beside
+from .explanation import Explanation, beside, frames_to_show
 from .masks.learn import learn_masks
 from .masks.loss import class_probs, mask_loss
 from .masks.perturb import as_mask, freeze, reverse
@@ -188,16 +188,17 @@ def one_clip(
     model:nn.Module,
     clip,       # an `Explanation`; frames (T,H,W,3) uint8; or a normalised clip (C,T,H,W) or (1,C,T,H,W)
     stats=None, # normalisation; None: the explanation's or the model's
-)->tuple:       # clip (1,C,T,H,W), frames (T,H,W,3) uint8, stats
+)->tuple:       # clip (1,C,T,H,W), frames (T,H,W,3) uint8, stats or None
     "A clip as the model takes it, and as frames"
-    if isinstance(clip, Explanation):
-        if stats is None: stats = clip.settings.get('stats')
-        clip = clip.frames
-    stats = stats_of(model, stats)
-    x = clip if isinstance(clip, Tensor) and clip.is_floating_point() else to_batch(clip, stats)
+    e = clip if isinstance(clip, Explanation) else None
+    if e and stats is None: stats = e.settings.get('stats')
+    if isinstance(clip, Tensor) and clip.is_floating_point(): x,stats = clip,stats or getattr(model, 'stats', None)
+    else:
+        stats = stats_of(model, stats)
+        x = to_batch(e.frames if e else clip, stats)
     x = as_clips(x[None] if x.ndim==4 else x).to(device_of(model))
     if len(x)!=1: raise ValueError(f"Painter paints on one clip, got {len(x)}")
-    return x, to_frames(x, stats)[0] if isinstance(clip, Tensor) else clip, stats
+    return x, e.frames if e else frames_to_show(x, stats)[0], stats
 
 # %% ../nbs/71_widgets.ipynb #ae08e50e
 def names_of(

@@ -104,7 +104,8 @@ class Notebook:
     def ready(self):
         "The kernel is there, and has nothing to do"
         self.page.wait_for_function(
-            "(c => c?.isReady && c.session?.kernel?.connectionStatus=='connected' && c.session.kernel.status=='idle')(jupyterapp.shell.currentWidget?.sessionContext)",
+            "(c => c?.isReady && c.session?.kernel?.connectionStatus=='connected' && "
+            "c.session.kernel.status=='idle')(jupyterapp.shell.currentWidget?.sessionContext)",
             timeout=60_000,
         )
 
@@ -141,7 +142,8 @@ class Notebook:
         c.locator('.jp-InputArea-editor').first.click()
         self.page.keyboard.press('Control+Enter')
         self.page.wait_for_function(
-            "([i,b]) => { const t = document.querySelectorAll('.jp-CodeCell')[i].querySelector('.jp-InputPrompt').innerText; return t!=b && /\\d/.test(t) }",
+            "([i,b]) => { const cell = document.querySelectorAll('.jp-CodeCell')[i]; "
+            "const t = cell.querySelector('.jp-InputPrompt').innerText; return t!=b && /\\d/.test(t) }",
             arg=[i, before],
             timeout=60_000,
         )

@@ -276,7 +276,7 @@ def with_patch(x, t, i, j):
 
 
 def follows(w, x, slack):
-    "How many of four patches have their greatest change where they are, and whether its centre moves with them along time, height and width"
+    "How many of four patches change most where they are; whether the change's centre follows along time, height, width"
     peaks, centres = [], []
     for p in PLACES:
         d = change(w, x, with_patch(x, *p))
@@ -903,12 +903,14 @@ def test_layers_that_are_looked_for():
     x = torch.randn(2, 3, 8, 32, 32)
     with pytest.raises(
         ValueError,
-        match=r'no layer given for Grad-CAM in Tube; layers with places are, for one clip, proj \(1, 16, 4, 4, 4\).*norm \(1, 65, 16\).*has to be told how their tokens lie: maps=, grid=, skip=',
+        match=r'no layer given for Grad-CAM in Tube; layers with places are, for one clip, proj \(1, 16, 4, 4, 4\).*'
+        r'norm \(1, 65, 16\).*has to be told how their tokens lie: maps=, grid=, skip=',
     ):
         gradcam(wrap(net), x)
     with pytest.raises(
         ValueError,
-        match=r"no layer 'layer9' for Grad-CAM in VideoResNet; .*layer3 \(1, 256, 2, 6, 6\).*layer4 \(1, 512, 1, 3, 3\)",
+        match=r"no layer 'layer9' for Grad-CAM in VideoResNet; .*layer3 \(1, 256, 2, 6, 6\).*"
+        r"layer4 \(1, 512, 1, 3, 3\)",
     ):
         gradcam(wrap(made('r3d_18')), clips('r3d_18'), layer='layer9')
     with pytest.raises(ValueError, match='`wrap` knows this model, and layer4 as its layer'):

@@ -1,17 +1,41 @@
 "Datasets in folders: layouts, oddities, bad lists, and epochs over broken files."
 
-import json, os, shutil, warnings
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
-import numpy as np, pytest, torch
+import numpy as np
+import pytest
+import torch
 
 from interpvid.cli import main
 from interpvid.data.cache import FrameCache
 from interpvid.data.check import check_folder
-from interpvid.data.clips import ArrayClips, Item, Items, FileClips, folder_items, inside
+from interpvid.data.clips import (
+    ArrayClips,
+    FileClips,
+    Item,
+    Items,
+    as_clips_dataset,
+    folder_items,
+    inside,
+)
 from interpvid.data.loaders import clip_dls, folder_dls
-from interpvid.data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences
-from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items, ssv2_label, ssv2_paper_classes, ssv2_paper_clips
+from interpvid.data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences, kth_status
+from interpvid.data.ssv2 import (
+    SSV2_CLASSES,
+    ssv2_dls,
+    ssv2_items,
+    ssv2_label,
+    ssv2_paper_classes,
+    ssv2_paper_clips,
+    ssv2_status,
+)
+from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips
 from interpvid.video import read_frames, sample_indices
 from videos import by_av, jpegs, number, numbered
 
@@ -388,7 +412,8 @@ def test_before_training_what_cannot_be_read_is_named(own):
     (own / 'dog' / '3.webm').write_bytes(b'')
     with pytest.raises(
         ValueError,
-        match=r'(?s)3 of 10 clips cannot be used.*cat/1.webm: cannot be decoded.*dog/2.webm: is truncated.*dog/3.webm: is empty',
+        match=r'(?s)3 of 10 clips cannot be used.*cat/1.webm: cannot be decoded.*'
+        r'dog/2.webm: is truncated.*dog/3.webm: is empty',
     ):
         folder_dls(own, size=(32, 32), **QUIET)
     dls = folder_dls(own, size=(32, 32), on_error='skip', bs=2, **QUIET)
@@ -642,3 +667,178 @@ def test_check_agrees_with_the_loaders(tmp_path, clip):
     shutil.copy(clip, k / 'person01_boxing_d1_uncomp.AVI')
     r = check_folder(k, progress=False)
     assert not r.ok and 'starts at frame 30' in str(r)
+
+# one base of clips
+
+
+@pytest.fixture
+def sets(own):
+    "Four clips of each kind of `Clips`"
+    frames = np.random.default_rng(0).integers(0, 255, (4, 12, 32, 32, 3), dtype=np.uint8)
+    return {
+        'array': ArrayClips(frames, [0, 1, 0, 1], ['a', 'b']),
+        'frames alone': as_clips_dataset(frames),
+        'files': FileClips(folder_items(own)[:4], 12, (32, 32)),
+        'drawn': make_clips(4, size=32, T=12, progress=False),
+    }
+
+
+KINDS = 'array', 'frames alone', 'files', 'drawn'
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_all_clips_answer_the_same_questions(sets, kind):
+    clips = sets[kind]
+    assert len(clips) == len(clips.labels) == len(clips.names) == len(clips.groups) == 4
+    frames, label = clips[1]
+    assert frames.shape == (12, 32, 32, 3) and frames.dtype == torch.uint8
+    assert int(label) == clips.labels[1]
+    assert np.array_equal(clips.take([1, 3])[0], frames)
+    assert clips.skipped == [] and not clips.broken.any()
+    assert set(clips.truth(0)) == ({'event', 'boxes', 'acting', 'camera'} if kind == 'drawn' else set())
+    assert (clips.reversed_labels is None) == (kind != 'drawn')
+    assert json.dumps(clips.key)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_what_is_skipped_is_said_once_and_remembered(sets, kind):
+    clips = sets[kind]
+    with pytest.warns(UserWarning, match='left out: gone') as caught:
+        clips.skip(2, 'gone')
+        clips.skip(2, 'gone')
+    assert len(caught) == 1 and clips.skipped == [clips.names[2]]
+
+
+PARTS = [([3, 1], [3, 1]), (np.array([False, True, False, True]), [1, 3]), (slice(1, None, 2), [1, 3]), ([], [])]
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('which,indices', PARTS)
+def test_a_part_of_a_set_is_a_set_of_the_same_kind(sets, kind, which, indices):
+    clips = sets[kind]
+    part = clips.subset(which)
+    assert type(part) is type(clips) and len(part) == len(indices)
+    assert part.labels.tolist() == clips.labels[indices].tolist()
+    assert part.names == [clips.names[i] for i in indices]
+    for k, i in enumerate(indices):
+        assert np.array_equal(part.read(k), clips.read(i))
+        assert str(part.truth(k)) == str(clips.truth(i))
+    assert part.key != clips.key
+    assert len(clips) == 4 and len(clips.new_empty()) == 0
+
+
+def test_the_key_of_files_goes_by_their_names_and_bytes(own, tmp_path):
+    of = lambda root, n=4: FileClips(folder_items(root, valid_pct=0), n, (32, 32)).key
+    key = of(own)
+    assert of(own) == key and of(own, n=5) != key
+    shutil.copytree(own, tmp_path / 'moved')  # keeps the times of change
+    assert of(tmp_path / 'moved') == key
+    with open(own / 'cat' / '0.webm', 'ab') as f:
+        f.write(b'x')
+    assert of(own) != key
+
+
+@pytest.mark.parametrize(
+    'labels,classes,why',
+    [
+        ([0.5, 1], ['a', 'b'], 'whole numbers'),
+        ([0, 1], 'ab', 'list of names'),
+        ([0], ['a', 'b'], r'\(2,\), one for each clip'),
+        ([0, -1], ['a', 'b'], 'run from -1'),
+        ([0, 2], ['a', 'b'], 'run from 0 to 2, but there are 2 classes'),
+    ],
+)
+def test_labels_that_are_none(labels, classes, why):
+    with pytest.raises(ValueError, match=why):
+        ArrayClips(np.zeros((2, 4, 8, 8, 3), np.uint8), labels, classes)
+
+
+@pytest.mark.parametrize('module', ['clips', 'cache', 'ssv2', 'kth', 'check', 'synthetic'])
+def test_datasets_load_no_fastai(module):
+    code = (
+        f'import sys, interpvid.data.{module}, interpvid.video\n'
+        "print([m for m in sys.modules if m.split('.')[0] in ('fastai', 'fasttransform')][:3])"
+    )
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    assert r.returncode == 0, r.stderr[-1500:]
+    assert r.stdout.strip() == '[]'
+
+
+# enough to train on
+
+
+def test_a_folder_with_train_alone_is_said_when_it_is_loaded(own, tmp_path):
+    (tmp_path / 'half').mkdir()
+    shutil.move(own, tmp_path / 'half' / 'train')
+    with pytest.warns(UserWarning, match='no clips to validate on.*valid/'):
+        dls = folder_dls(tmp_path / 'half', size=(32, 32), **QUIET)
+    assert len(dls.train_ds) == 10 and len(dls.valid_ds) == 0
+    dls = folder_dls(tmp_path / 'half' / 'train', size=(32, 32), **QUIET)
+    assert len(dls.train_ds) == 8 and len(dls.valid_ds) == 2
+
+
+def test_a_table_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'list.csv')
+    code = (
+        'import sys\n'
+        'from interpvid.data.clips import folder_items\n'
+        'for a,k in ((sys.argv[1],dict(csv="list.csv")), (sys.argv[1]+"/list.csv",{})):\n'
+        '    try: folder_items(a, **k)\n'
+        '    except ValueError as e: print(e)\n'
+    )
+    r = subprocess.run([sys.executable, '-c', code, tmp_path], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0, r.stderr[-1500:]
+    assert r.stdout.count('list.csv: is not a regular file but a pipe') == 2
+
+
+UP, DOWN = 'Moving [something] up', 'Moving [something] down'
+
+
+def test_ssv2_status(tmp_path, clip, monkeypatch):
+    monkeypatch.setenv('INTERPVID_CACHE', str(tmp_path / 'cache'))
+    train = [(str(i), t) for i, t in enumerate([UP, DOWN, CLOSE] * 4)]
+    root = ssv2(tmp_path / 's', clip, train, [('20', DOWN), ('21', UP), ('22', CLOSE)])
+    status = ssv2_status(root)
+    assert status.enough and status.missing == '' and status.explained == ssv2_paper_classes(7)
+    assert [i.name for i in status.items] == ['20.webm', '21.webm', '22.webm']
+    videos = root / '20bn-something-something-v2'
+    for i in range(2):  # of 15 listed clips
+        (videos / f'{i}.webm').unlink()
+    status = ssv2_status(root)
+    assert not status.enough and '2 of 15 listed clips are not there' in status.missing
+    # only classes that the built-in clips have, labelled as these
+    assert status.items.classes == SYNTHETIC_CLASSES
+    assert [SYNTHETIC_CLASSES[i.label] for i in status.items] == ['Moving something down', 'Moving something up']
+    assert status.explained == list(range(1, 12))
+    (videos / '21.webm').write_bytes(b'nothing')
+    assert '1 clips cannot be read: 21.webm' in ssv2_status(root).missing
+    (videos / '20.webm').unlink()
+    with pytest.raises(ValueError, match='too little is there to train on'):
+        ssv2_status(root)
+    (videos / '22.webm').unlink()
+    with pytest.raises(ValueError, match='nothing to evaluate on'):
+        ssv2_status(root)
+
+
+def test_kth_status(tmp_path, clip, monkeypatch):
+    monkeypatch.setenv('INTERPVID_CACHE', str(tmp_path / 'cache'))
+    root = tmp_path / 'k'
+    root.mkdir()
+    people = 1, 2, 18
+    lines = [f'person{p:02d}_boxing_d{d} frames 1-9, 10-20' for p in people for d in (1, 2)]
+    (root / '00sequences.txt').write_text('\n'.join(lines))
+    for p in people:
+        for d in 1, 2:
+            shutil.copy(clip, root / f'person{p:02d}_boxing_d{d}_uncomp.avi')
+    status = kth_status(root)
+    assert status.enough and status.missing == '' and status.explained == list(range(6))
+    assert {i.group for i in status.items} == {'person18'} and len(status.items) == 4
+    (root / 'person01_boxing_d1_uncomp.avi').unlink()
+    status = kth_status(root)
+    assert not status.enough
+    assert '1 of the 6 files that its list names are not there (person01_boxing_d1)' in status.missing
+    for d in 1, 2:
+        (root / f'person18_boxing_d{d}_uncomp.avi').unlink()
+    status = kth_status(root)
+    assert not status.enough and 'stand in for them (subject 1, 2)' in status.missing
+    assert {i.group for i in status.items} == {'person01', 'person02'}

@@ -1,15 +1,24 @@
-"""Ten thousand damaged videos: eight frames of the right shape, or a `VideoError` that names the file; nothing else, and soon.
+"""Ten thousand damaged videos: eight frames of the right shape, or a `VideoError` that names the file; and soon.
 
 The damage depends on the seed alone. `python tests/test_fuzz.py SEED` does one again and says what became of it.
 """
 
-import faulthandler, json, os, shutil, signal, subprocess, sys, tempfile, time
+import faulthandler
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault('SVT_LOG', '1')  # or the AV1 encoder tells of itself
-import numpy as np, pytest
+import numpy as np
+import pytest
 from videos import KINDS, by_av, by_opencv, number, numbered
 
 SEEDS, SHARE = 10_000, 1000
@@ -220,6 +229,14 @@ def child(first, last, log):
             shutil.rmtree(p) if p.is_dir() else p.unlink()
 
 
+def end_of(r):
+    "How a child process ended that did not finish"
+    if r.returncode == -signal.SIGALRM:
+        return 'hangs'
+    how = signal.Signals(-r.returncode).name if r.returncode < 0 else r.returncode
+    return f'crashes ({how}) {r.stderr.decode()[-800:]}'
+
+
 def share(first, last, log):
     "A child process for each run of seeds; where one dies the next goes on behind that seed. All rows"
     rows = []
@@ -234,11 +251,7 @@ def share(first, last, log):
         if r.returncode == 0:
             return rows
         assert done, f'the child did not start: {r.stderr.decode()[-2000:]}'
-        died = (
-            'hangs'
-            if r.returncode == -signal.SIGALRM
-            else f'crashes ({signal.Signals(-r.returncode).name if r.returncode < 0 else r.returncode}) {r.stderr.decode()[-800:]}'
-        )
+        died = end_of(r)
         rows.append(dict(done[-1], outcome=died, more='', seconds=float(SECONDS), grew=0))
         first = done[-1]['seed'] + 1
         Path(log).unlink()
@@ -252,10 +265,9 @@ def test_damaged_videos(tmp_path):
         rows = sum(ex.map(lambda i: share(i, min(i + SHARE, SEEDS), tmp_path / f'{i}.log'), range(0, SEEDS, SHARE)), [])
     if keep := os.environ.get('INTERPVID_FUZZ_LOG'):
         Path(keep).write_text('\n'.join(map(json.dumps, rows)))
-    print(
-        f"\n{Counter(r['outcome'] for r in rows).most_common(20)}; slowest: {sorted(((r['seconds'], r['seed'], r['kind']) for r in rows), reverse=True)[:5]}; "
-        f"most memory (MiB): {sorted(((r['grew'], r['seed'], r['kind']) for r in rows), reverse=True)[:5]}"
-    )
+    worst = lambda key: sorted(((r[key], r['seed'], r['kind']) for r in rows), reverse=True)[:5]
+    print(f"\n{Counter(r['outcome'] for r in rows).most_common(20)}")
+    print(f"slowest: {worst('seconds')}; most memory (MiB): {worst('grew')}")
     assert sorted(r['seed'] for r in rows) == list(range(SEEDS))
     bad = [r for r in rows if r['outcome'] not in ('frames', 'error')]
     assert not bad, f'{len(bad)} seeds, the first of them: {bad[:5]}'

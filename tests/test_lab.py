@@ -173,8 +173,11 @@ def test_painting_is_answered(lab):
     w.get_by_role('combobox', name='what the mask does').select_option('reversed')
     stroke(nb, w, 0, 15)
     nb.page.keyboard.press('Home')
-    same = w.evaluate("""e => { const d = [...e.querySelectorAll('*')].find(n => n.shadowRoot?.querySelector('canvas')), c = [...d.shadowRoot.querySelectorAll('canvas')], s = d.shadowRoot.querySelector('[name=frame]')
-        const at = (k, t) => { s.value = t; s.dispatchEvent(new Event('input')); return c[k].getContext('2d').getImageData(0,0,64,64).data.join() }
+    same = w.evaluate("""e => {
+        const d = [...e.querySelectorAll('*')].find(n => n.shadowRoot?.querySelector('canvas'))
+        const c = [...d.shadowRoot.querySelectorAll('canvas')], s = d.shadowRoot.querySelector('[name=frame]')
+        const at = (k, t) => { s.value = t; s.dispatchEvent(new Event('input'))
+            return c[k].getContext('2d').getImageData(0,0,64,64).data.join() }
         return [...Array(16).keys()].every(t => at(1, t)==at(0, 15-t)) }""")
     assert same and not nb.errors, nb.errors
     nb.close()
@@ -198,7 +201,9 @@ def test_values_set_from_a_cell_are_shown(lab):
 
 FAILS = """from torch import nn
 class Breaks(nn.Module):
-    def __init__(self, inner): super().__init__(); self.inner,self.classes,self.broken,self.slow = inner,inner.classes,False,0.
+    def __init__(self, inner):
+        super().__init__()
+        self.inner,self.classes,self.broken,self.slow = inner,inner.classes,False,0.
     def forward(self, x):
         import time; time.sleep(self.slow)
         if self.broken: raise RuntimeError('out of order')
@@ -249,7 +254,10 @@ def test_what_goes_wrong_is_said_and_the_widget_stays_usable(lab):
 SET = """import torch
 torch.manual_seed(0)
 a,b = (CLSTM(12, 64, stride=(4,1,1), shared_norm=False).eval() for _ in range(2))
-es = [e for n,m in dict(A=a, B=b).items() for e in explain(m, clips.frames[:3 if n=='A' else 2], labels=clips.labels, classes=SYNTHETIC_CLASSES, name=n, iterations=2, stats=STATS)]
+def explained(net, name, n):
+    return explain(net, clips.frames[:n], labels=clips.labels, classes=SYNTHETIC_CLASSES, name=name, iterations=2,
+                   stats=STATS)
+es = explained(a, 'A', 3)+explained(b, 'B', 2)
 b = Browser(es)
 b"""
 

@@ -25,7 +25,8 @@ nets = {'i3d': lambda: I3D(5, **SMALL), 'clstm': lambda: CLSTM(5, 64, hidden=(4,
 @pytest.mark.parametrize('k,s', [(7, 2), (3, 2), (2, 2), (3, 1), (1, 1)])
 def test_same_padding_rounds_up(n, k, s):
     a, b = same_pad(n, k, s)
-    assert 0 <= b - a <= 1 and (n + a + b - k) // s + 1 == -(-n // s)
+    assert 0 <= b - a <= 1
+    assert (n + a + b - k) // s + 1 == -(-n // s)
 
 
 @pytest.mark.parametrize('shape', [(16, 64, 64), (1, 32, 32), (7, 33, 61), (32, 120, 160)])
@@ -54,8 +55,10 @@ def test_explaining_leaves_no_trace(make):
     with pytest.raises(ValueError):
         gradcam(net, x, layer='nowhere')
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
-    assert net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
-    assert not any(m._forward_hooks for m in net.modules()) and torch.equal(state, torch.random.get_rng_state())
+    assert net.training
+    assert all(p.requires_grad and p.grad is None for p in net.parameters())
+    assert not any(m._forward_hooks for m in net.modules())
+    assert torch.equal(state, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize('make', nets.values(), ids=nets)
@@ -66,7 +69,8 @@ def test_masks_of_a_batch_are_those_of_each_clip_alone(make):
     kw = dict(preset='released-pytorch', iterations=20, half=False)
     together = learn_masks(net, x, **kw)
     alone = np.concatenate([learn_masks(net, c[None], **kw).mask for c in x])
-    assert together.loss['loss'].shape == (3,) and together.curve['loss'].shape == (20, 3)
+    assert together.loss['loss'].shape == (3,)
+    assert together.curve['loss'].shape == (20, 3)
     np.testing.assert_allclose(together.mask, alone, atol=2e-3)
 
 
@@ -79,7 +83,8 @@ def test_checkpoints_come_back(make, tmp_path):
     x = torch.randn(1, 3, 16, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(net(x), again(x), atol=1e-5, rtol=1e-4)
-    assert again.classes == list('abcde') and again.info == {'seed': 3}
+    assert again.classes == list('abcde')
+    assert again.info == {'seed': 3}
 
 
 @pytest.mark.parametrize('call', [gradcam, lambda net, x, t=None: learn_masks(net, x, t, iterations=1), search_windows])
@@ -199,9 +204,8 @@ def test_clstm_is_fast_and_the_same(name, size, T, train):
     with reference_ops():
         want = all_of(net, x)
     near(all_of(net, x), want)
-    assert want['input'].abs().max() > 1e-4 and (
-        T == 1 or all(g is not None and g.abs().max() > 0 for n, g in want.items() if n.startswith('grad'))
-    )
+    assert want['input'].abs().max() > 1e-4
+    assert T == 1 or all(g is not None and g.abs().max() > 0 for n, g in want.items() if n.startswith('grad'))
 
 
 @pytest.mark.parametrize('frozen', ['input', 'wx', 'wh', 'norms'])
@@ -432,11 +436,9 @@ def test_bfloat16_points_the_same_way(make, least):
         got = grad()
         assert net(x).dtype == torch.bfloat16
     cos = lambda a, b: F.cosine_similarity(a, b, 0)
-    assert (
-        got.dtype == torch.float32
-        and cos(got, want) > max(least, cos(theirs, want) - 0.005)
-        and cos(got, theirs) > 0.98
-    )
+    assert got.dtype == torch.float32
+    assert cos(got, want) > max(least, cos(theirs, want) - 0.005)
+    assert cos(got, theirs) > 0.98
 
 
 @pytest.mark.skipif(not has_bf16('cpu'), reason='bfloat16 is slow on this processor')
@@ -455,7 +457,8 @@ def test_layers_in_bfloat16():
         with fast('cpu'):
             got = grads()
         for g, h in zip(got, want):
-            assert g.dtype == h.dtype and F.cosine_similarity(g.flatten(), h.flatten(), 0) > 0.99
+            assert g.dtype == h.dtype
+            assert F.cosine_similarity(g.flatten(), h.flatten(), 0) > 0.99
 
 
 @pytest.mark.parametrize('name', ['something', 'released-tf', 'peepholes'])
@@ -467,10 +470,14 @@ def test_without_gradients_nothing_is_kept(name):
     kept = []
     with torch.no_grad(), torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape), lambda t: t):
         y, h = net(x), lstm(x)
-    assert y.grad_fn is None and h.grad_fn is None and not kept and torch.equal(y, want)
+    assert y.grad_fn is None
+    assert h.grad_fn is None
+    assert not kept
+    assert torch.equal(y, want)
     with eval_frozen(net):
         y = net(x.detach())
-        assert y.grad_fn is None and torch.equal(y, want)
+        assert y.grad_fn is None
+        assert torch.equal(y, want)
 
 
 class PeakMemory(TorchDispatchMode):
@@ -565,14 +572,11 @@ def test_layer_table_counts_by_hand():
         with way:
             t = layer_table(net, x, ['layers.0.lstm', 'layers.0', 'fc'])
         macs = t['multiply-adds (millions)']
-        assert macs['layers.0.lstm'] == macs['layers.0'] == round(sum(frames) / 1e6, 1) and macs['in all'] == round(
-            (sum(frames) + 4 * 5 * 8 * 10 * 7) / 1e6, 1
-        )
-        assert (
-            t.loc['layers.0.lstm', 'output'] == '4 × 5 × 16 × 20'
-            and t.loc['layers.0.lstm', 'parameters'] == k * 2 * 16 + k * 4 * 16 + 16
-            and t.loc['in all', 'parameters'] == sum(p.numel() for p in net.parameters())
-        )
+        assert macs['layers.0.lstm'] == macs['layers.0'] == round(sum(frames) / 1e6, 1)
+        assert macs['in all'] == round((sum(frames) + 4 * 5 * 8 * 10 * 7) / 1e6, 1)
+        assert t.loc['layers.0.lstm', 'output'] == '4 × 5 × 16 × 20'
+        assert t.loc['layers.0.lstm', 'parameters'] == k * 2 * 16 + k * 4 * 16 + 16
+        assert t.loc['in all', 'parameters'] == sum(p.numel() for p in net.parameters())
 
 
 def test_layer_table_leaves_no_hooks_behind():
@@ -583,12 +587,10 @@ def test_layer_table_leaves_no_hooks_behind():
     with pytest.raises(ValueError, match='was made for'):
         layer_table(net, torch.randn(1, 3, 5, 32, 32))
     layer_table(net, torch.randn(1, 3, 4, 32, 32))
-    assert (
-        not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
-        and net.training
-        and not net.fc.weight.requires_grad
-        and net.layers[0].lstm.wx.weight.requires_grad
-    )
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+    assert net.training
+    assert not net.fc.weight.requires_grad
+    assert net.layers[0].lstm.wx.weight.requires_grad
 
 
 @pytest.mark.parametrize(
@@ -608,15 +610,14 @@ def test_parameters_are_as_many_as_the_papers(net, n):
 def test_settings_make_the_same_network_again(name):
     a = CLSTM(3, (71, 86), 3, **variants[name])
     b = CLSTM(**json.loads(json.dumps(a.settings)))
-    assert (
-        {n: t.shape for n, t in a.state_dict().items()} == {n: t.shape for n, t in b.state_dict().items()}
-        and a.settings == json.loads(json.dumps(b.settings)) | dict(kernel=a.settings['kernel'])
-        and repr(a) == repr(b)
-    )
+    assert {n: t.shape for n, t in a.state_dict().items()} == {n: t.shape for n, t in b.state_dict().items()}
+    assert a.settings == json.loads(json.dumps(b.settings)) | dict(kernel=a.settings['kernel'])
+    assert repr(a) == repr(b)
     b.load_state_dict(a.state_dict())
     x = torch.randn(1, 3, 3, 71, 86)
     with torch.no_grad():
-        assert torch.equal(a.eval()(x), b.eval()(x)) and set(a.settings) == set(inspect.signature(CLSTM).parameters)
+        assert torch.equal(a.eval()(x), b.eval()(x))
+        assert set(a.settings) == set(inspect.signature(CLSTM).parameters)
     assert set(I3D(3, **SMALL).settings) == set(inspect.signature(I3D).parameters)
 
 
@@ -649,14 +650,14 @@ def test_dropout_is_where_it_is_said_to_be(drop, p):
     seen = []
     net.layers[0].lstm.register_forward_pre_hook(lambda m, i: seen.append(i[0]))
     a, b = net.train()(x), net(x)
-    assert not torch.equal(a, b) and torch.equal(net.eval()(x), net(x))
-    assert (
-        (drop == 'input') == bool((seen[0] == 0).any())
-        and torch.equal(seen[0], seen[0][:, :, :1].expand_as(x))
-        and torch.equal(seen[2], x)
-    )
+    assert not torch.equal(a, b)
+    assert torch.equal(net.eval()(x), net(x))
+    assert (drop == 'input') == bool((seen[0] == 0).any())
+    assert torch.equal(seen[0], seen[0][:, :, :1].expand_as(x))
+    assert torch.equal(seen[2], x)
     if drop == 'input':
-        assert set(seen[0].unique().tolist()) == {0.0, 2.0} and not torch.equal(seen[0], seen[1])
+        assert set(seen[0].unique().tolist()) == {0.0, 2.0}
+        assert not torch.equal(seen[0], seen[1])
 
 
 @pytest.mark.skipif(not has_bf16('cpu'), reason='without bfloat16 units')

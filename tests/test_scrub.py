@@ -1,6 +1,6 @@
 "The scrubber in a browser, with scripts and without; the mask painter; the widgets in Python."
 
-import contextlib, itertools, json, re, shutil, threading, time
+import contextlib, itertools, json, re, shutil, subprocess, sys, threading, time
 from urllib.parse import unquote
 from xml.dom import minidom
 
@@ -23,7 +23,9 @@ MASK = np.array([0, 1, 1, 0, 1, 0, 0, 1], np.float32)
 
 
 def flat(T=T, h=16, w=16, col=0):
-    "Frames of one colour each: red and green say the frame's number, blue the column. Nine colours a channel are 28 apart: an error of up to 13 is told from another frame; JPEG's is 3"
+    """Frames of one colour each: red and green say the frame's number, blue the column.
+
+    Nine colours a channel are 28 apart: an error of up to 13 is told from another frame; JPEG's is 3"""
     n = np.arange(T)
     c = np.stack([n % 9 * 28 + 14, n // 9 * 28 + 14, np.full(T, col * 28 + 14)], 1).astype(np.uint8)
     return np.broadcast_to(c[:, None, None], (T, h, w, 3)).copy()
@@ -41,7 +43,8 @@ def opened(browser, tmp_path, *htmls, scheme='light', **kwargs):
     path, wrong = tmp_path / 'page.html', []
     body = ''.join(f'<div>{h}</div>' for h in htmls)
     path.write_text(
-        f'<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width"><meta name=color-scheme content="light dark"><title>t</title>{body}',
+        '<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width">'
+        f'<meta name=color-scheme content="light dark"><title>t</title>{body}',
         encoding='utf-8',
     )
     with browser.new_context(**{'viewport': dict(width=1000, height=800), 'color_scheme': scheme, **kwargs}) as c:
@@ -64,10 +67,16 @@ def opened(browser, tmp_path, *htmls, scheme='light', **kwargs):
 
 
 HELPERS = '''() => {
-  window.roots = () => [...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(r => r?.querySelector('canvas'))
-  window.pixels = r => [...r.querySelectorAll('canvas')].map(c => [...c.getContext('2d').getImageData(c.width>>1, c.height>>1, 1, 1).data])
-  window.state = i => { const r = roots()[i], f = r.querySelector('[name=frame]'); return {pixels: pixels(r), value: +f.value, text: f.ariaValueText, out: r.querySelector('output').textContent,
-      play: r.querySelector('.play').textContent, here: [...r.querySelectorAll('.marks')].map(m => [...m.children].flatMap((e, i) => e.classList.contains('here') ? [i] : []))} }
+  const all = (r, css) => [...r.querySelectorAll(css)]
+  const middle = c => [...c.getContext('2d').getImageData(c.width>>1, c.height>>1, 1, 1).data]
+  const marked = m => [...m.children].flatMap((e, i) => e.classList.contains('here') ? [i] : [])
+  window.roots = () => all(document, '*').map(e => e.shadowRoot).filter(r => r?.querySelector('canvas'))
+  window.pixels = r => all(r, 'canvas').map(middle)
+  window.state = i => {
+    const r = roots()[i], f = r.querySelector('[name=frame]'), text = css => r.querySelector(css).textContent
+    return {pixels: pixels(r), value: +f.value, text: f.ariaValueText, out: text('output'), play: text('.play'),
+      here: all(r, '.marks').map(marked)}
+  }
 }'''
 
 
@@ -234,7 +243,8 @@ def test_play_keeps_its_pace_loops_and_stops(browser, tmp_path):
             page.clock.run_for(50)
             assert abs(frames_in(page, 1000) - fps) <= 1, fps
         page.evaluate(
-            '() => { window.steps = 0; const f = requestAnimationFrame; window.requestAnimationFrame = g => { steps++; return f(g) } }'
+            '() => { window.steps = 0; const f = requestAnimationFrame; '
+            'window.requestAnimationFrame = g => { steps++; return f(g) } }'
         )
         for _ in range(3):
             play.dblclick()
@@ -293,7 +303,8 @@ def test_heat_lies_over_frames_as_overlay_draws_it(browser, tmp_path):
         def off(k, want):  # mean and largest error of the canvas, of 255; JPEG at quality 95 stays well below 4 and 40
             got = np.array(
                 page.evaluate(
-                    '() => { const c = roots()[0].querySelector("canvas"); return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data] }'
+                    '() => { const c = roots()[0].querySelector("canvas"); '
+                    'return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data] }'
                 )
             ).reshape(48, 64, 4)[..., :3]
             d = abs(got - want[k].astype(int))
@@ -365,7 +376,13 @@ def test_odd_clips_fit_on_a_phone(browser, tmp_path, scripts, scheme):
                 )
                 assert abs(ratio / (s[2] / s[1]) - 1) < 0.1 or 1 in s[1:], (s, ratio)
             wide = page.evaluate(
-                '() => roots().flatMap(r => [...r.querySelectorAll("*")].filter(e => { const b = e.getBoundingClientRect(); return e.checkVisibility() && (b.right>390.5 || e.matches("canvas") && !(b.width>0 && b.height>0)) }).map(e => `${r.querySelector("b")?.textContent}: ${e.outerHTML.slice(0,60)}`))'
+                """() => {
+                  const sticks_out = e => { const b = e.getBoundingClientRect()
+                    return e.checkVisibility()
+                      && (b.right>390.5 || e.matches("canvas") && !(b.width>0 && b.height>0)) }
+                  return roots().flatMap(r => [...r.querySelectorAll("*")].filter(sticks_out)
+                    .map(e => `${r.querySelector("b")?.textContent}: ${e.outerHTML.slice(0,60)}`))
+                }"""
             )
         assert not wide, wide
 
@@ -386,7 +403,8 @@ def test_names_are_text_whatever_they_say(browser, tmp_path, scripts):
                 'document.querySelectorAll(".iv").forEach(e => e.removeAttribute("style"))'
             )  # where a widget stands there is none
             got = page.evaluate(
-                'roots().map(r => [[...r.querySelectorAll("figcaption")].map(e => e.textContent), r.querySelector(".box > b").textContent, r.querySelector("th").textContent])'
+                'roots().map(r => [[...r.querySelectorAll("figcaption")].map(e => e.textContent), '
+                'r.querySelector(".box > b").textContent, r.querySelector("th").textContent])'
             )
             assert got == [[shown, s or 't', s] for s in shown]
             assert page.evaluate('document.documentElement.scrollWidth') <= 390
@@ -427,7 +445,9 @@ def test_text_and_marks_stand_out(browser, tmp_path, scheme):
         back = img[-5, -5]
         assert (back.mean() > 200) == (scheme == 'light')
         colours = page.evaluate(
-            '() => [...roots()[0].querySelectorAll("b,button,output,label,select,th,td,figcaption,.row>span,.box>div")].map(e => [e.textContent, getComputedStyle(e).color.match(/[\\d.]+/g).map(Number)])'
+            '() => [...roots()[0].querySelectorAll('
+            '"b,button,output,label,select,th,td,figcaption,.row>span,.box>div")]'
+            '.map(e => [e.textContent, getComputedStyle(e).color.match(/[\\d.]+/g).map(Number)])'
         )
         assert len(colours) > 10
         for word, c in colours:
@@ -561,7 +581,8 @@ def test_what_is_left_without_scripts_passes_a_sanitizer():
 
 SETUP = '''async ([spec, src]) => { const i = new Image(); i.src = src; await i.decode()
     window.painted = []; window.moved = []; document.body.replaceChildren(document.createElement('div'))
-    window.s = scrubber(document.body.firstChild, {painted: (k, m) => painted.push([k, [...m]]), moved: t => moved.push(t)}); s.show(spec, i) }'''
+    const on = {painted: (k, m) => painted.push([k, [...m]]), moved: t => moved.push(t)}
+    window.s = scrubber(document.body.firstChild, on); s.show(spec, i) }'''
 
 
 @contextlib.contextmanager
@@ -599,7 +620,9 @@ def test_every_mask_does_in_the_browser_what_it_does_in_python(browser, tmp_path
     m = torch.from_numpy(masks)
     soft = np.random.default_rng(0).random((20, T)).astype(np.float32).round(2)
     with painting(browser, tmp_path) as page:
-        look = '''([masks, by]) => { const r = roots()[0], pick = r.querySelector('figcaption select'); pick.value = by; pick.dispatchEvent(new Event('change'))
+        look = '''([masks, by]) => {
+            const r = roots()[0], pick = r.querySelector('figcaption select')
+            pick.value = by; pick.dispatchEvent(new Event('change'))
             return masks.map(m => { s.mask(0, m); return m.map((_, t) => { s.go(t); return pixels(r)[1] }) }) }'''
         for by, f in ('freeze', freeze), ('reverse', reverse):
             for ms, want in (masks, f.index(m)), (soft, f.index(torch.from_numpy(soft > 0.5).float())):
@@ -716,13 +739,19 @@ def test_what_is_painted_on_a_soft_mask_is_of_0_and_1(browser, tmp_path):
 
 # --- the widget's own script, with a model that stands in for the kernel's
 
-MODEL = '''async ([esm, first]) => { const url = URL.createObjectURL(new Blob([esm], {type: 'text/javascript'})), widget = (await import(url)).default
+MODEL = '''async ([esm, first]) => {
+    const url = URL.createObjectURL(new Blob([esm], {type: 'text/javascript'})), widget = (await import(url)).default
     const bytes = v => new DataView(Uint8Array.from(atob(v.sheet), c => c.charCodeAt(0)).buffer), on = {}
     window.v = {frame: 0, ...first, sheet: bytes(first)}; window.sent = []
-    window.model = {get: k => v[k], set: (k, x) => { v[k] = x }, send: m => sent.push(structuredClone(m)), save_changes: () => { throw Error('state is not for the browser to save') }, on: (n, f) => { on[n] = f }, off: n => { delete on[n] }}
+    window.model = {get: k => v[k], set: (k, x) => { v[k] = x }, send: m => sent.push(structuredClone(m)),
+        save_changes: () => { throw Error('state is not for the browser to save') },
+        on: (n, f) => { on[n] = f }, off: n => { delete on[n] }}
     window.tell = (n, ...more) => on[n]?.(...more); window.listening = () => Object.keys(on).length
-    window.update = u => { if ('sheet' in u) u.sheet = bytes(u); Object.assign(v, u); for (const k in u) tell('change:'+k) } // all at once, then told one by one, as a comm does
-    const el = document.body.appendChild(document.createElement('div')); window.leave = widget.render({model, el}); window.host = el.firstChild.shadowRoot }'''
+    window.update = u => { // all at once, then told one by one, as a comm does
+        if ('sheet' in u) u.sheet = bytes(u)
+        Object.assign(v, u); for (const k in u) tell('change:'+k) }
+    const el = document.body.appendChild(document.createElement('div'))
+    window.leave = widget.render({model, el}); window.host = el.firstChild.shadowRoot }'''
 
 
 def stroke(w, masks, n):
@@ -744,7 +773,8 @@ def widget(browser, tmp_path, first):
         page.evaluate(MODEL, [widget_js(), first])
         page.said = lambda: page.evaluate('host.querySelector(".say").textContent')
         page.shown = lambda: page.evaluate(
-            '[host.querySelector(".scores").textContent, host.querySelector(".scores").classList.contains("wait"), host.querySelector(".say").textContent]'
+            '(s => [s.textContent, s.classList.contains("wait"), host.querySelector(".say").textContent])'
+            '(host.querySelector(".scores"))'
         )
         page.mask = lambda: page.evaluate(
             '[...host.querySelector(".paint").children].map(e => +e.classList.contains("on")).join("")'
@@ -772,7 +802,9 @@ def test_the_widget_survives_malformed_clips_and_new_ones(browser, tmp_path, cli
         page.update(frame=2)
         assert at(page) == 2
         page.evaluate(
-            '() => { const f = createImageBitmap; let n = 0; window.createImageBitmap = async b => { const late = !n++, i = await f(b); if (late) await new Promise(r => setTimeout(r, 200)); return i } }'
+            '() => { const f = createImageBitmap; let n = 0; '
+            'window.createImageBitmap = async b => { const late = !n++, i = await f(b); '
+            'if (late) await new Promise(r => setTimeout(r, 200)); return i } }'
         )
         page.update(**state(two))
         page.update(**state(one))
@@ -973,7 +1005,8 @@ def bad_of():
     yield 'Painter: no such class', lambda: painter(target='z', classes=['x', 'y']), "no class 'z'; there are x, y"
     yield 'Painter: names', lambda: painter(classes=['x']), '1 names for 2 classes'
     yield 'Painter: cam', lambda: painter(cam=np.zeros((2, 8, 8))), 'maps'
-    yield 'Painter: no normalisation', lambda: painter(type('Plain', (Net,), dict(stats=None))()), 'Plain has no `stats`'
+    plain = type('Plain', (Net,), dict(stats=None))
+    yield 'Painter: no normalisation', lambda: painter(plain()), 'Plain has no `stats`'
     yield 'Painter: model raises', lambda: painter(Net(raises)), 'no such layer'
     yield 'Painter: model says NaN', lambda: painter(Net(is_nan)), 'not finite'
     yield (
@@ -1061,6 +1094,35 @@ def test_explanations_beside_each_other():
     ] and [r['name'] for r in spec['rows']] == ['A', 'B 2', 'B 3']
     assert spec['caption'] == 'true class: y' and not any(s[0].startswith('B 3') for s in spec['scores'])
     assert strict(as_parts(es[:1]).spec) == strict(as_parts(es[0]).spec) == strict(es[0].scrub().spec)
+
+
+SHOWN = """
+from interpvid import explanation, widgets
+e = Explanation.load(path)
+as_html = e._repr_mimebundle_()
+assert set(as_html)=={'text/html','text/plain'}, 'importing widgets changes nothing'
+widgets.has_kernel = lambda: True
+assert e._repr_mimebundle_()==as_html, 'nor does a kernel'
+widgets.live_explanations()
+live = e._repr_mimebundle_()
+assert 'application/vnd.jupyter.widget-view+json' in live and live['text/html']==as_html['text/html']
+widgets.live_explanations(False)
+assert e._repr_mimebundle_()==as_html
+"""
+
+
+def test_explanations_are_widgets_on_request_alone(tmp_path):
+    explanation().save(tmp_path / 'e.npz')
+    code = f'from interpvid.explanation import Explanation\npath = {str(tmp_path / "e.npz")!r}{SHOWN}'
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_normalised_clip_needs_no_statistics():
+    plain = type('Plain', (Net,), dict(stats=None))()
+    p = painter(plain, to_batch(clip_of(), STATS))
+    assert p.stats is None and p.mask.shape == (T,) and p.html
+    assert painter(plain, explanation(settings=dict(stats=[0.65, 0.2]))).stats == [0.65, 0.2]
 
 
 def test_scrubber_keeps_what_it_has_when_the_next_is_wrong():

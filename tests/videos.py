@@ -1,9 +1,11 @@
-"Videos by real encoders, each frame carrying its number as black and white stripes, so that a test can read which one it got."
+"Videos by real encoders; each frame carries its number as black and white stripes, for a test to read."
 
 from fractions import Fraction
 from pathlib import Path
 
-import av, cv2, numpy as np
+import av
+import cv2
+import numpy as np
 
 
 def numbered(T, h=48, w=64):

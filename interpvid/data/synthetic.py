@@ -457,13 +457,41 @@ def synthetic_dls(
     seed=0,          # of the training clips; validation clips take the next
     bs=24,           # clips per batch: a multiple of the number of classes keeps scenes whole
     kind='something',# or 'kth': subjects 1 to 16 train, 17 to 25 validate, as in the paper
-    n=None,          # frames of each clip; None: as `make_clips`
     **kwargs,        # for `make_clips`
 ):
     "fastai `DataLoaders` of built-in clips"
     from interpvid.data.loaders import clip_dls
-    if n is not None: kwargs['T'] = n
     train_people,valid_people = [dict(people=range(1,17)),dict(people=range(17,26))] if kind=='kth' else [{},{}]
     train = make_clips(n_train, seed, siblings=True, kind=kind, **train_people, **kwargs)
     valid = make_clips(n_valid, seed+1, kind=kind, **valid_people, **kwargs)
     return clip_dls(train, valid, bs=bs)
+
+# %% ../../nbs/12_data.synthetic.ipynb #58f158b7
+from functools import partial
+
+from ..registry import Dataset, register
+
+# %% ../../nbs/12_data.synthetic.ipynb #0d7ae4be
+def _events(n, seed, training, progress=False):
+    return make_clips(n, seed, siblings=training, T=16, size=64, progress=progress)
+
+register(Dataset(
+    'events', 'built-in clips of events', synthetic_dls, draw=_events, load=DrawnClips.load,
+    classes=SYNTHETIC_CLASSES,
+    option='synthetic', about='twelve events', heading='Things that move', figure='2',
+    shape=(16,64,64), preset='small', lam=(.01,.02), scenes=240, valid=240, per_class=10, n_ablation=1,
+    sequences=tuple((letter, SYNTHETIC_CLASSES[label]) for letter,label in
+                    zip('abcdefgh', (AWAY,CLOSER,PASS,UP,UP,HOLDING,CAM_DOWN,CAM_UP)))))
+
+# %% ../../nbs/12_data.synthetic.ipynb #0714fec6
+def _people(n, seed, training, progress=False):
+    people = range(1,17) if training else range(17,26)
+    return make_clips(n, seed, siblings=training, kind='kth', people=people, T=16, size=(48,64), progress=progress)
+
+register(Dataset(
+    'people', 'built-in clips of people', partial(synthetic_dls, kind='kth'), draw=_people, load=DrawnClips.load,
+    classes=KTH_CLASSES,
+    about='six actions of drawn people, of whom numbers 17 to 25 are evaluated and the others trained on',
+    heading='People who act', figure='3',
+    shape=(16,48,64), preset='small-kth', lam=(.02,.04), scenes=240, valid=240, per_class=4, n_ablation=1,
+    sequences=(('a','Handclapping'), ('b','Running'))))
