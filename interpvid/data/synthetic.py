@@ -478,7 +478,7 @@ def _events(n, seed, training, progress=False):
 register(Dataset(
     'events', 'built-in clips of events', synthetic_dls, draw=_events, load=DrawnClips.load,
     classes=SYNTHETIC_CLASSES,
-    about='twelve events', heading='Things that move', figure='2',
+    option='synthetic', about='twelve events', heading='Things that move', figure='2',
     shape=(16,64,64), preset='small', lam=(.01,.02), scenes=240, valid=240, per_class=10, n_ablation=1,
     sequences=tuple((letter, SYNTHETIC_CLASSES[label]) for letter,label in
                     zip('abcdefgh', (AWAY,CLOSER,PASS,UP,UP,HOLDING,CAM_DOWN,CAM_UP)))))
