@@ -1,1 +1,43 @@
+"""What do video models look at, and when?
+
+`from interpvid import explain, wrap, read_frames`: the names of the library, each imported when it is first used, and
+without fastai. `from interpvid.all import *` brings these and all that a notebook about training or the paper needs.
+"""
+from importlib import import_module
+
 __version__ = "0.1.0"
+
+_ROOMS = {
+    'core': 'STATS to_batch to_frames',
+    'files': 'versions',
+    'video': 'probe read_frames sample_indices write_video',
+    'data.clips': 'ArrayClips Clips FileClips folder_items',
+    'data.synthetic': 'SYNTHETIC_CLASSES make_clips',
+    'data.ssv2': 'SSV2_CLASSES ssv2_items',
+    'data.kth': 'KTH_CLASSES kth_items',
+    'models.i3d': 'I3D',
+    'models.clstm': 'CLSTM',
+    'models.adapters': 'wrap',
+    'models.checkpoints': 'import_weights load_model save_model',
+    'classify': 'predict table1',
+    'cam': 'gradcam',
+    'masks.perturb': 'blur freeze reverse',
+    'masks.search': 'search_windows',
+    'masks.learn': 'MASK_PRESETS learn_masks',
+    'masks.scores': 'mask_scores',
+    'explanation': 'Explanation explain load_explanations save_explanations',
+    'gallery': 'write_gallery',
+    'widgets': 'Browser Painter Scrubber',
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'interpvid' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f'interpvid.{_HOME[name]}'), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOME})

@@ -1,4 +1,4 @@
-"""`from interpvid.all import *`: the public names, in one line.
+"""`from interpvid.all import *`: what a notebook needs, in one line.
 
 Docs: https://interpvid.github.io/interpvid/all.html.md"""
 
@@ -7,51 +7,59 @@ Docs: https://interpvid.github.io/interpvid/all.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/all.ipynb #440a0c73
-from .core import *
-from .device import *
-from .files import *
-from .viz import *
-from .video import *
-from .data.cache import FrameCache
-from .data.clips import ArrayClips, Item, Items, FileClips, check_items, folder_items
-from .data.loaders import ClipDL, ClipNorm, clip_dls, folder_dls, show_clips, video_dls
-from .data.actors import KTH_CLASSES, cycle_starts, draw_act, subject
-from .data.augment import clip_augment, mirror_labels
-from .data.synthetic import *
-from .data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items, ssv2_label, ssv2_paper_classes, ssv2_paper_clips
-from .data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences
-from .models.i3d import I3D, ORIGINAL_T, PAPER_T
-from .models.layers import layer_table
-from .models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM
-from .models.adapters import map_layers, read_maps, wrap
-from .models.checkpoints import *
-from .learner import PRESETS, clstm_learner, i3d_learner
-from .classify import *
-from .cam import CAM_PRESETS, acts_and_grads, cam_settings, find_layer, gradcam
-from .targets import *
-from .models.fast import *
-from .masks.perturb import *
-from .masks.learn import *
-from .masks.oracle import *
-from .masks.scores import *
-from .masks.loss import *
-from .masks.search import *
-from .pages import figure_columns, write_figure
-from .explanation import *
-from .metrics import *
-from .stats import *
-from .tables import *
-from .paper.claims import *
-from .paper.tables import *
-from .paper.plots import *
-from .widgets import Browser, Painter, Scrubber, live_explanations
+# %% ../nbs/all.ipynb #d6b186e0
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+# %% ../nbs/all.ipynb #82b4af81
+from .core import STATS, seed_everything, to_batch, to_frames
+from .data.clips import folder_items
+from .data.kth import KTH_CLASSES, kth_dls, kth_items
+from .data.loaders import folder_dls
+from .data.ssv2 import SSV2_CLASSES, ssv2_dls, ssv2_items
+from .data.synthetic import HOLDING, LEFT, REVERSED, RIGHT, SYNTHETIC_CLASSES, make_clips, synthetic_dls
+from .video import probe, read_frames, sample_indices, write_video
+
+# %% ../nbs/all.ipynb #8d90b98a
+from .classify import table1
+from .learner import clstm_learner, i3d_learner, preset_of
+from .models.adapters import wrap
+from .models.checkpoints import import_weights, load_model, save_model
+from .models.clstm import CLSTM
+from .models.i3d import I3D
+from .training import evaluate, train
+
+# %% ../nbs/all.ipynb #298c83b5
+from .cam import gradcam
+from .explanation import Explanation, explain, load_explanations, save_explanations
+from .masks.learn import MASK_PRESETS, learn_masks
+from .masks.loss import as_text
+from .masks.perturb import freeze, reverse
+from .masks.scores import mask_scores
+from .masks.search import search_windows
+from .metrics import expected_tiou, tiou
+
+# %% ../nbs/all.ipynb #aaf7b40b
 from .gallery import gallery_html, write_gallery
-from .training import evaluate, load_data, train
-from .paper.experiment import SIZES, Study, results_folder
-from .paper.ablations import *
+from .pages import figure_columns
+from .stats import boot_ci, paired_ci
+from .tables import CONTROL, overlap_table, paired_table, table2
+from .viz import film_strip, overlay, picture, scrub_html
+from .widgets import Browser, Painter, Scrubber, live_explanations
+
+# %% ../nbs/all.ipynb #a3a3fad4
+from .paper.claims import PAPER_TABLE1, PAPER_TABLE2, conclusions
+from .paper.experiment import (
+    Experiment, choose_clips, describe, explain_all, explain_pairs, load_clips, load_networks, make_class_tables,
+    make_table1, measure_all, measure_blobs, predict_all, results_folder, train_all)
+from .paper.page import figure_table, make_gallery, show_figure, write_figures
 from .paper.reproduce import reproduce
 
+# %% ../nbs/all.ipynb #1a1808a9
 live_explanations() # where there is a kernel, an explanation shows itself as a widget
-
 __all__ = [n for n in dir() if not n.startswith('_')] # nbdev lists only what a notebook defines itself

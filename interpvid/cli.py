@@ -189,7 +189,7 @@ def main(argv=None)->int:
         if a.command in ('train','evaluate'): return (_train if a.command=='train' else _evaluate)(a)
         if a.command=='explain': return explain_files(a.files, a.models, a.model, a.out, a.preset, a.iterations)
         from interpvid.paper.reproduce import reproduce
-        reproduce(a.out, a.seed, a.ssv2, a.kth, a.scenes, a.valid, a.epochs, a.per_class, a.few, a.preset, a.iterations, a.fresh)
+        reproduce(a.out, a.seed, a.scenes, a.valid, a.epochs, a.per_class, a.few, a.preset, a.iterations, a.fresh, ssv2=a.ssv2, kth=a.kth)
         return 0
     except (OSError, ValueError) as err:
         print(f'interpvid {a.command}: {err}', file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, folders of other people that stay, and checksums of what is kept.
+"""Files that are whole or not there, users' files that are never replaced, and checksums of what is kept.
 
 Docs: https://interpvid.github.io/interpvid/files.html.md"""
 
@@ -347,7 +347,7 @@ def versions()->dict:
     from interpvid import __version__
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return dict(interpvid=__version__, python=platform.python_version(), **{n: _version(n) for n in _LIBRARIES},
-                machine=platform.machine(), device=gpu or f'CPU, {torch.get_num_threads()} threads', bf16=has_bf16())
+                machine=platform.machine(), device=gpu or 'CPU', threads=torch.get_num_threads(), bf16=has_bf16())
 
 # %% ../nbs/02_files.ipynb #7cc314dc
 def log_line(

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from .explanation import Explanation, beside
 from .files import writing
@@ -66,7 +65,7 @@ def _prediction(e):
 def _net(name, e):
     "What one network says of a clip, for the template"
     scores = [f'{k} {SCORES[k].text(e)}' for k in ('OS','FS','RS','CS') if k in e.scores]
-    return dict(name=_plain(name), says=_plain(_prediction(e)), mask=Markup(mask_img(e.mask)),
+    return dict(name=_plain(name), says=_plain(_prediction(e)), mask=mask_img(e.mask),
                 scores=[*scores, f'mask {e.binary.sum()}/{len(e.mask)}'])
 
 # %% ../nbs/67_gallery.ipynb #a3f10c11
@@ -160,7 +159,7 @@ def gallery_html(
         clip = _draw(*clip, px=px, quality=quality, fine=fine, **kwargs)
         strip = clip.strip(64)
         src = f"data:image/jpeg;base64,{base64.b64encode(jpeg(strip, 50, False)).decode()}"
-        return _card(clip, src, strip, scrubber=Markup(parts_html(clip.parts, script=False)))
+        return _card(clip, src, strip, scrubber=parts_html(clip.parts, script=False))
     return _cards(list(itertools.starmap(card, _named(pairs, names))), scrub_js())
 
 # %% ../nbs/67_gallery.ipynb #a3f10c14
@@ -194,8 +193,8 @@ class ClipPage:
     settings:dict # of each network's explanation
     def html(self, before, after):
         "The page, between its neighbours: their stems, or None"
-        parts = dict(scrubber=Markup(self.scrubber), scores=Markup(self.scores))
-        return page(self.title, fill('clip', before=before, after=after, **parts), settings=self.settings)
+        body = fill('clip', before=before, after=after, scrubber=self.scrubber, scores=self.scores)
+        return page(self.title, body, settings=self.settings)
 
 def _clip_page(clip, stem):
     title = (clip.true_class or 'class not known')+('' if clip.name is None else f' · {clip.name}')

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
 
 from .files import versions, writing
 from .video import write_video
@@ -29,7 +28,7 @@ _TEMPLATES = Environment(
 
 def fill(
     template, # in `interpvid/static`, without .html.j2
-    **values, # what it names; text is escaped, `Markup` is not
+    **values, # what it names
 )->str:       # HTML
     "A template, filled in"
     return _TEMPLATES.get_template(f'{template}.html.j2').render(**values)
@@ -53,8 +52,8 @@ def page(
 )->str: # HTML
     "A whole HTML page without links to anything outside"
     about = json.dumps({'settings':settings or {}, 'versions':versions()}, indent=1)
-    return fill('page', title=title, css=Markup(static('page.css')), body=Markup(''.join(body)),
-                about=Markup(html.escape(about, quote=False)))+'\n' # jinja2 drops the last one
+    about = html.escape(about, quote=False)
+    return fill('page', title=title, css=static('page.css'), body=''.join(body), about=about)+'\n'
 
 # %% ../nbs/66_pages.ipynb #1c4a254c
 def write_page(
@@ -68,7 +67,7 @@ def write_page(
 # %% ../nbs/66_pages.ipynb #9b048bd9
 _PAIRS = _TEMPLATES.from_string('''\
 {% for heading, scrubber in pairs %}
-<details{% if loop.index <= opened %} open{% endif %}><summary>{{ heading }}</summary>{{ scrubber }}</details>
+<details{% if loop.index <= opened %} open{% endif %}><summary>{{ heading }}</summary>{{ scrubber|safe }}</details>
 {% endfor %}''')
 
 def explanation_pairs(
@@ -76,7 +75,7 @@ def explanation_pairs(
     opened=1, # how many are open at first
 )->str:     # HTML
     "Scrubbers under headings that open and close, a clip each"
-    return _PAIRS.render(pairs=[(h, Markup(parts_html(beside(es)))) for h,es in groups], opened=opened)
+    return _PAIRS.render(pairs=[(h, parts_html(beside(es))) for h,es in groups], opened=opened)
 
 # %% ../nbs/66_pages.ipynb #f0ba94d6
 def figure_columns(

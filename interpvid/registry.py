@@ -51,8 +51,7 @@ class Network:
     key:str                # its one name in code, in file names and on the command line
     label:str              # its name in tables and figures
     build:Callable         # (n_classes, …) -> a model (B,C,T,H,W) -> (B,K) with `settings`
-    presets:dict=field(default_factory=dict) # name -> settings of training
-    learner:Callable=None  # (dls, preset, …) -> fastai Learner; None: `make_learner` with `build` and `presets`
+    presets:dict=field(default_factory=dict) # name -> settings of training, see `make_learner`
     color:str='#009E73'    # in plots
     marker:str='^'
     modules:tuple=()       # modules of the package whose code decides what it computes

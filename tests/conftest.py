@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from lab import chromium
+from interpvid.paper.experiment import TINY, tiny_folder
 from interpvid.paper.reproduce import reproduce
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = dict(ssv2=False, kth=False, scenes=2, valid=12, epochs=1, per_class=1, few=1, iterations=2)
+SMALL = dict(ssv2=False, kth=False, **TINY)  # of `reproduce`, on built-in clips, far too small to have learned anything
 
 
 @pytest.fixture(scope='session')
@@ -24,10 +25,16 @@ def reference():
 
 
 @pytest.fixture(scope='session')
-def tiny(tmp_path_factory):
-    "A folder of results as `interpvid reproduce` makes them, far too small to have learned anything"
+def tiny_cache():
+    "Where tests and notebooks keep the stages of tiny runs: what one has made, the next reuses"
+    return tiny_folder().absolute() / 'cache'
+
+
+@pytest.fixture(scope='session')
+def tiny(tmp_path_factory, tiny_cache):
+    "A folder of results as `interpvid reproduce` makes them"
     out = tmp_path_factory.mktemp('tiny')
-    reproduce(out, **TINY, say=lambda line: None)
+    reproduce(out, **SMALL, cache=tiny_cache, log=lambda line: None)
     return out
 
 

@@ -4,7 +4,7 @@ import contextlib, os, random, re, shutil, signal, subprocess, sys, time
 
 import pandas as pd
 
-from conftest import TINY
+from conftest import SMALL
 from interpvid.paper.reproduce import reproduce
 
 TABLES = tuple(
@@ -23,7 +23,7 @@ def command(out):
         'reproduce',
         '--out',
         str(out),
-        *sum(([f'--{k.replace("_", "-")}', str(v)] for k, v in TINY.items() if v is not False), []),
+        *sum(([f'--{k.replace("_", "-")}', str(v)] for k, v in SMALL.items() if v is not False), []),
     ]
 
 
@@ -62,14 +62,14 @@ def test_page_stands_alone(tiny):
 
 
 def test_same_seed_same_tables(tiny, tmp_path):
-    reproduce(tmp_path, **TINY, say=lambda l: None)
+    reproduce(tmp_path, **SMALL, log=lambda l: None)
     assert tables(tmp_path) == tables(tiny)
 
 
 def test_another_seed_reuses_nothing(tiny, tmp_path):
     lines = []
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    reproduce(tmp_path, **TINY, seed=1, say=lines.append)
+    reproduce(tmp_path, **SMALL, seed=1, log=lines.append)
     assert not [l for l in lines if 'reused' in l]
 
 

@@ -225,7 +225,7 @@ def test_threads_do_not_count_and_are_recorded(tmp_path):
         torch.set_num_threads(before)
     assert one == two and 'reused' in lines[-1]
     (about,) = (json.loads(p.read_text()) for p in tmp_path.glob('*.made.json'))
-    assert about['versions']['device'] and about['versions']['torch'] == torch.__version__.split('+')[0]
+    assert about['versions']['threads'] == 1 and about['versions']['torch'] == torch.__version__.split('+')[0]
     assert about['what'] == 'a number' and about['settings'] == {} and {'files', 'device'} == set(about['code'])
 
 

@@ -36,10 +36,10 @@ def picture(out=ROOT / 'nbs' / 'images' / 'explained.gif'):
     "One clip explained by both networks, moving"
     from interpvid.data.synthetic import RIGHT
     from interpvid.pages import figure_columns
-    from interpvid.paper.experiment import Study
+    from interpvid.paper.experiment import Experiment, explain_pairs
     from interpvid.video import write_video
 
-    es = next(es for _, es in Study('something', False, ROOT / 'results').pairs() if es[0].label == RIGHT)
+    es = next(es for _, es in explain_pairs(Experiment('something', False, ROOT / 'results')) if es[0].label == RIGHT)
     write_video(out, figure_columns(*es, px=96), fps=5)
 
 
