@@ -392,7 +392,8 @@ def test_networks_with_a_step_of_their_own():
         def step(self, batch):
             return 0
 
-    search_windows(Net().eval(), clips(1))
+    got, want = search_windows(Net().eval(), clips(1), **PLAIN), search_windows(tiny(), clips(1), **PLAIN)
+    assert np.array_equal(got.losses, want.losses)
 
 
 def test_networks_with_a_forward_of_their_own():
@@ -989,7 +990,9 @@ def test_settings_are_plain():
 
 
 def test_settings_are_plain_whatever_they_came_from():
-    json.dumps(learn_masks(tiny(), clips(1), iterations=np.int64(1), lam1=np.float32(0.02)).settings)
+    s = learn_masks(tiny(), clips(1), iterations=np.int64(1), lam1=np.float32(0.02)).settings
+    assert json.loads(json.dumps(s)) == s
+    assert s['iterations'] == 1 and s['lam1'] == pytest.approx(0.02)
 
 
 # --- what is left behind

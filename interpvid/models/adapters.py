@@ -343,7 +343,7 @@ def check_told(pattern, told, ndim, what):
 
 # %% ../../nbs/22_models.adapters.ipynb #03f499a0
 def check_not_larger(maps, pattern, shape, what):
-    "A layer that nobody described has no more places than the clip"
+    "Without a pattern from the caller, a layer has no more places than the clip"
     if any(a>b+2 for a,b in zip(maps.shape[2:], shape[2:])):
         raise ValueError(f"{what}: as {pattern!r} it would have more places than the clip; "
                          "pass wrap(model, maps=…), such as 'b t h w f' where the channels come last")
