@@ -26,7 +26,7 @@ from interpvid.models.checkpoints import load_model
 from interpvid.models.i3d import I3D
 from interpvid.classify import class_metrics, class_table, predict
 from interpvid.registry import NETWORKS, Network, register
-from interpvid.training import evaluate, train
+from interpvid.training import evaluate, load_data, train
 from videos import by_opencv, numbered
 
 SMALL = dict(width=0.0625)
@@ -517,6 +517,12 @@ def test_clips_that_cannot_be_read_are_left_out_of_the_numbers(tmp_path):
         2 / 3,
         1,
     )
+
+
+@pytest.mark.parametrize('name', ['synthetic', 'events', 'people'])
+def test_drawn_clips_take_the_number_of_frames_by_the_same_name_as_files(name):
+    clips = load_data(name, n=14, size=32, n_train=1, n_valid=12, progress=False)
+    assert clips.valid.one_batch()[0].shape[2:] == (14, 32, 32)
 
 
 # -- the command ------------------------------------------------------------------------------------
