@@ -921,7 +921,7 @@ def test_layers_that_are_looked_for():
         gradcam(wrap(net), x, layer=nn.Conv3d(3, 3, 1))
     with pytest.raises(ValueError, match='has no layer layer9'):
         wrap(net, layer='layer9')
-    with pytest.raises(ValueError, match='has no layer Conv3d, which is no part of it'):
+    with pytest.raises(ValueError, match='has no layer Conv3d, which is not part of it'):
         wrap(net, layer=nn.Conv3d(3, 3, 1))
     with pytest.raises(ValueError, match='maps: Tube has no layer blocks.7'):
         wrap(net, maps={'blocks.7': 'b (t h w) f'})

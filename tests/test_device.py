@@ -113,7 +113,7 @@ def test_a_model_that_changes_its_habits_is_an_error():
     x = torch.rand(2, 3, 4, 6, 6)
     call_model(model, x)
     model.f = subtract
-    with pytest.raises(RuntimeError, match='Mean changed the clips.*make them anew'):
+    with pytest.raises(RuntimeError, match='Mean changed the clips.*make them again'):
         call_model(model, x)
     before = x.clone()
     call_model(model, x)
