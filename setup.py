@@ -7,4 +7,7 @@ from setuptools import setup
 cfg = ConfigParser()
 cfg.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
 need = cfg['DEFAULT']
-setup(install_requires=need['requirements'].split(), extras_require={k: need[f'{k}_requirements'].split() for k in ('dev','gpus')})
+setup(
+    install_requires=need['requirements'].split(),
+    extras_require={extra: need[f'{extra}_requirements'].split() for extra in ('dev', 'gpus')},
+)

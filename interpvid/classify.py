@@ -84,6 +84,7 @@ def _join(shares, n):
     for i,p in shares: probs[i] = p
     return probs
 
+# %% ../nbs/31_classify.ipynb #0311dfcc
 def predict(
     model,            # (B,C,T,H,W) -> (B,K)
     clips,            # frames (N,T,H,W,3) uint8, or a dataset of clips (`ArrayClips`, `FileClips`)

@@ -319,6 +319,7 @@ def run_epoch(
     seed = _callback(learn, EpochSeed)
     return learn.epoch if seed is None else seed.run_epoch
 
+# %% ../nbs/30_learner.ipynb #2c76e0a1
 class KeepBest(TrackerCallback):
     "Keep the network of the best epoch, as a checkpoint"
     order = TrackerCallback.order+1
@@ -342,7 +343,7 @@ def plot_curves(
     "Losses and accuracy over epochs"
     from matplotlib.figure import Figure
     rows = pd.DataFrame(rows).reindex(columns=['epoch','train_loss','valid_loss','accuracy'])
-    fig = Figure(figsize=(6, 2.2), layout='constrained')
+    fig = Figure(figsize=(5, 1.9), layout='constrained')
     left,right = fig.subplots(1, 2)
     left.plot(rows.epoch, rows.train_loss, 'o--', ms=3, color='#777777', label='training')
     left.plot(rows.epoch, rows.valid_loss, 's-', ms=3, color='#0072B2', label='validation')
@@ -389,6 +390,7 @@ def describe_run(
              'weights':getattr(learn, 'weights', None), 'processes':processes(), **more}
     return json.loads(json.dumps(about, default=str))
 
+# %% ../nbs/30_learner.ipynb #4b55d6d3
 def check_same_run(
     path, # of the state that was kept
     was,  # its description
@@ -409,6 +411,7 @@ def _plain_types(x):
     if isinstance(x, dict): return {k: _plain_types(v) for k,v in x.items()}
     return type(x)(map(_plain_types, x)) if type(x) in (list,tuple) else x
 
+# %% ../nbs/30_learner.ipynb #5f19eac5
 def _named(state):
     "A state of the first edition, in which random generators, trackers and loss were tuples, under today's names"
     if isinstance(state['rng'], dict): return state

@@ -169,16 +169,16 @@ def _epoch_line(row):
 # %% ../nbs/72_training.ipynb #6c97056e
 def train(
     dls,             # clips, such as from `load_data`
-    arch='i3d',      # or 'clstm', or another key in the `registry`
-    preset='small',  # see `i3d_learner` and `clstm_learner`
+    arch='i3d',      # which network, a key in the `registry`
+    preset='small',  # settings: 'something', 'kth' (paper, Table 3), 'released-pytorch', …, 'small' (built-in clips)
     folder='run',    # where the run is kept; if it was stopped, it goes on from there
-    epochs=None,     # in place of the preset's
+    epochs:int=None, # passes over the training clips; None: the preset's
     seed=0,          # of weights, order and dropout
-    weights=None,    # a checkpoint to start from, see `import_weights`
-    patience=None,   # stop after so many epochs without a better validation loss; None: never
+    weights=None,    # a checkpoint to start from, such as rgb_imagenet.pt; see `import_weights`
+    patience:int=None, # stop after so many epochs without a better validation loss; None: never
     every=600,       # seconds between two savings of the state within an epoch
     fresh=False,     # begin anew, whatever the folder holds
-    compile=False,   # True: let torch.compile work on the network first; worth its minutes on a GPU, in long runs
+    compile=False,   # let torch.compile work on the network first; worth its minutes on a GPU, in long runs
     cbs=None,        # further fastai callbacks
     log=print,       # gets the lines that say how it goes
     progress=True,   # show progress bars

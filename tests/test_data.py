@@ -122,7 +122,7 @@ def test_ssv2_pictures_and_videos_elsewhere(tmp_path, clip):
         ('/etc/passwd', 'leads out of'),
         ('..', 'leads out of|not an id'),
         ('', 'not an id'),
-        ('a\0b', 'no such video|no path'),
+        ('a\0b', 'no such video|not a path'),
         ('9', 'no such video'),
         ('2/../../../x', 'leads out of'),
         ('1', 'listed twice'),
@@ -172,7 +172,7 @@ def test_ssv2_lists_that_are_wrong(tmp_path, clip):
         with pytest.raises(FileNotFoundError, match=f'{n}.json'):
             ssv2_items(root)
         name(n).write_text('{"half')
-        with pytest.raises(ValueError, match=f'v2-{n}.json: is no JSON'):
+        with pytest.raises(ValueError, match=f'v2-{n}.json: is not a JSON'):
             ssv2_items(root)
         name(n).write_text('[1,2]' if n != 'labels' else '[]')
         with pytest.raises(ValueError, match=f'v2-{n}.json: should'):
@@ -291,7 +291,7 @@ def test_kth_any_subset_works(reference, tmp_path):
 @pytest.mark.parametrize(
     'line,why',
     [
-        ('person01_boxing_d1 frames 1-9, 9', 'no range'),
+        ('person01_boxing_d1 frames 1-9, 9', 'not a range'),
         ('person01_juggling_d1 frames 1-9', 'none of the six'),
         ('person26_boxing_d1 frames 1-9', 'subjects are 1 to 25'),
         ('person01_boxing_d1 frames 0-9', 'empty range'),
@@ -347,7 +347,7 @@ def test_class_folders(own):
     (own / 'cat' / '.hidden.webm').touch()
     (own / 'cat' / 'words.txt').touch()
     more = folder_items(own)
-    assert len(more) == 11 and more.left_out == [('cat/words.txt', 'no video by its ending')]
+    assert len(more) == 11 and more.left_out == [('cat/words.txt', 'not a video by its ending')]
 
 
 def test_csv(own):
@@ -520,7 +520,7 @@ def test_check_tells_all(own, clip, capsys):
     by_av(own / 'dog' / 'short.webm', numbered(5), 'libvpx-vp9')
     assert main(['data', 'check', str(own)]) == 1
     out = capsys.readouterr().out
-    assert 'cat/1.webm: cannot be decoded' in out and 'dog/short.webm: 5 frames' in out and 'twice there' in out
+    assert 'cat/1.webm: cannot be decoded' in out and 'dog/short.webm: 5 frames' in out and 'duplicates' in out
     (own / 'cat' / '1.webm').unlink()
     assert main(['data', 'check', str(own)]) == 0
     assert main(['data', 'check', str(own / 'nowhere')]) == 1 and 'no such folder' in capsys.readouterr().err

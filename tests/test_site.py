@@ -1,4 +1,7 @@
-"The docs site that `make docs` builds without Quarto, and the page that `make reproduce` makes: whole, local, alive, fit for a phone."
+"""The docs site that `make docs` builds without Quarto, and the page that `make reproduce` makes
+
+Both are complete, load nothing from elsewhere, react to the user and fit a phone.
+"""
 
 import base64, json, os, re, shutil, subprocess, sys, textwrap
 from pathlib import Path
@@ -11,14 +14,17 @@ from interpvid._modidx import d as index
 bs4 = pytest.importorskip('bs4')
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / 'nbs'
-SITE, REPO = (index['settings'][k] for k in ('doc_host', 'git_url'))
+SITE, BASE, REPO = (index['settings'][k] for k in ('doc_host', 'doc_baseurl', 'git_url'))
 sys.path.insert(0, str(ROOT / 'tools'))
 from docs import page_name, relink
 
 NOTEBOOKS = {
     page_name(p.relative_to(NBS)): p for p in sorted(NBS.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts
 }
-text = lambda o: o if isinstance(o, str) else ''.join(o)
+
+
+def text(source):
+    return source if isinstance(source, str) else ''.join(source)
 
 
 def cells(page, kind):
@@ -79,7 +85,8 @@ def results():
 def outside(folder):
     "What pages and style sheets in `folder` would load from elsewhere"
     loads = (
-        r'<(?:img|script|source|video|iframe|embed|link)\b[^>]*?\b(?:src|href|srcset)\s*=\s*["\']?(?=(?:https?:)?//)([^"\'\s>]+)',
+        r'<(?:img|script|source|video|iframe|embed|link)\b[^>]*?\b(?:src|href|srcset)'
+        r'\s*=\s*["\']?(?=(?:https?:)?//)([^"\'\s>]+)',
         r'url\(\s*["\']?((?:https?:)?//[^"\')]+)',
         r'@import\s+["\']((?:https?:)?//[^"\']+)',
         r'\b(?:import|fetch|from)\s*\(?\s*["\'`]((?:https?:)?//[^"\'`]+)',
@@ -145,14 +152,17 @@ def test_pages_follow_the_sidebar(pages):
         [f'{n}.html' for n in s] for s in sections.values()
     ]
     for n, p in NOTEBOOKS.items():
-        assert pages[n].find('h1').find(string=True) == ''.join(
-            json.loads(p.read_text(encoding='utf-8'))['cells'][0]['source']
-        ).split('\n')[0].removeprefix('# ')
+        first_cell = text(json.loads(p.read_text(encoding='utf-8'))['cells'][0]['source'])
+        title = first_cell.split('\n')[0].removeprefix('# ')
+        assert pages[n].find('h1').find(string=True) == title
 
 
 def test_prose_is_on_the_page(pages):
     "The first words of every markdown cell"
-    plain = lambda s: re.sub(r'\W+', '', re.sub(r'\]\([^)]*\)', '', s))
+
+    def plain(s):
+        return re.sub(r'\W+', '', re.sub(r'\]\([^)]*\)', '', s))
+
     for n in NOTEBOOKS:
         there = plain(pages[n].find('article').get_text())
         for c in list(cells(n, 'markdown'))[1:]:
@@ -177,7 +187,10 @@ def symbols():
 
 
 def test_symbols_have_their_anchors(pages):
-    "A function or class has a heading with its name as its anchor, in the contents of the page too; a method without one is found under its class"
+    """A function or class has a heading with its name as its anchor, in the contents of the page too
+
+    A method without a heading is found under its class.
+    """
     seen = 0
     for page, a in symbols():
         at = pages[page].find(id=a)
@@ -209,20 +222,18 @@ def test_headings_do_not_bear_a_name_of_their_page():
 def test_symbols_are_linked_on_the_site_itself(pages):
     for n, s in pages.items():
         assert not s.find('a', href=re.compile('^' + re.escape(SITE))), f'{n}.html links the published site'
-    assert pages['index'].find('a', href='models.adapters.html#wrap') and pages['models.adapters'].find(
-        'a', href='#wrap'
-    )
+    assert pages['index'].find('a', href='models.adapters.html#wrap')
+    assert pages['models.adapters'].find('a', href='#wrap')
 
 
 def test_links_of_notebooks():
-    assert (
-        relink('[a](13_data.ssv2.ipynb) [`wrap`](22_models.adapters.ipynb#wrap)', 'index.ipynb')
-        == '[a](/data.ssv2.ipynb) [`wrap`](/models.adapters.ipynb#wrap)'
-    )
-    assert (
-        relink('[t](../tests/test_site.py) ![p](images/explained.gif) [x](https://e.org) `a[0](b)`', 'index.ipynb')
-        == f'[t]({REPO}/blob/main/tests/test_site.py) ![p](images/explained.gif) [x](https://e.org) `a[0](b)`'
-    )
+    notebooks = relink('[a](13_data.ssv2.ipynb) [`wrap`](22_models.adapters.ipynb#wrap)', 'index.ipynb')
+    assert notebooks == '[a](/data.ssv2.ipynb) [`wrap`](/models.adapters.ipynb#wrap)'
+    assert relink('[t](../tests/test_site.py)', 'index.ipynb') == f'[t]({REPO}/blob/main/tests/test_site.py)'
+    assert relink(f'[w]({SITE}{BASE}/cam.html#grad_cam)', 'index.ipynb') == '[w](/cam.ipynb#grad_cam)'
+    assert relink('[`_hidden`](40_cam.ipynb#_hidden)', 'index.ipynb') == '`_hidden`'
+    unchanged = '![p](images/explained.gif) [x](https://e.org) [b](#here) `a[0](b)`'
+    assert relink(unchanged, 'index.ipynb') == unchanged
     with pytest.raises(FileNotFoundError, match='nbs/index.ipynb links ../gone.py'):
         relink('[a](../gone.py)', 'index.ipynb')
 
@@ -238,7 +249,8 @@ def test_maths_is_set(pages):
         math = pages[n].find('article').find_all('math')
         assert len(math) == len(formulas), f'{n}.html: {len(math)} formulas of {len(formulas)}'
         for m in math:
-            assert m.get_text(strip=True) and not re.search(r'[\\&]', m.get_text()), f'{n}.html: {m.get_text()}'
+            assert m.get_text(strip=True), f'{n}.html has an empty formula'
+            assert not re.search(r'[\\&]', m.get_text()), f'{n}.html: {m.get_text()}'
         assert not re.search(r'\$\$|\\[a-z]+\{|\\(?:frac|begin|sum)', prose(pages[n])), f'{n}.html shows TeX'
         seen += len(math)
     assert seen > 20
@@ -252,8 +264,11 @@ def test_markdown_is_set(pages):
 
 
 def test_stored_outputs_are_shown(pages, site):
-    "Pictures byte for byte, HTML by its pictures and tables, text as it is"
-    squeeze = lambda s: re.sub(r'\s+', '', s)
+    "Images byte for byte, HTML by its images and tables, text as it is"
+
+    def squeeze(s):
+        return re.sub(r'\s+', '', s)
+
     seen = 0
     for n in NOTEBOOKS:
         article = pages[n].find('article')
@@ -265,19 +280,17 @@ def test_stored_outputs_are_shown(pages, site):
         }
         for c in cells(n, 'code'):
             for o in c['outputs']:
-                data, where = (
-                    o.get('data', {'text/plain': o.get('text', '')}),
-                    f'{n}.html, under {text(c["source"])[:60]!r}',
-                )
-                pictures = [v for k, v in data.items() if k.startswith('image/') and 'svg' not in k]
+                data = o.get('data', {'text/plain': o.get('text', '')})
+                where = f'{n}.html, under {text(c["source"])[:60]!r}'
+                images = [v for k, v in data.items() if k.startswith('image/') and 'svg' not in k]
                 if 'text/html' in data:
                     for uri in re.findall(r'data:[\w/]+;base64,[\w+/=]+', text(data['text/html'])):
-                        assert uri in html, f'{where}: a picture is missing'
+                        assert uri in html, f'{where}: an image is missing'
                     for t in bs4.BeautifulSoup(text(data['text/html']), 'html.parser').find_all('table'):
                         assert squeeze(t.get_text()) in words, f'{where}: its table is missing'
-                elif pictures:
-                    for v in pictures:
-                        assert base64.b64decode(text(v)) in files, f'{where}: a picture is missing'
+                elif images:
+                    for v in images:
+                        assert base64.b64decode(text(v)) in files, f'{where}: an image is missing'
                 elif 'text/markdown' not in data:
                     assert squeeze(text(data['text/plain'])) in words, f'{where}: text is missing'
                 seen += 1
@@ -311,10 +324,10 @@ def small(tmp_path):
     nbs.mkdir()
     (nbs / '_quarto.yml').symlink_to('../_quarto.yml')
     shutil.copytree(NBS / 'images', nbs / 'images')
-    for f in 'nbdev.yml', 'styles.css', '31_scores.ipynb', '61_metrics.ipynb':
+    for f in 'nbdev.yml', 'styles.css', '31_classify.ipynb', '61_metrics.ipynb':
         shutil.copy(NBS / f, nbs)
     (nbs / 'sidebar.yml').write_text(
-        'website: {sidebar: {contents: [index.ipynb, {section: All, contents: [31_scores.ipynb, 61_metrics.ipynb]}]}}'
+        'website: {sidebar: {contents: [index.ipynb, {section: All, contents: [31_classify.ipynb, 61_metrics.ipynb]}]}}'
     )
     (tmp_path / '_docs').mkdir()
     (tmp_path / '_docs' / 'index.html').write_text('before')
@@ -322,14 +335,10 @@ def small(tmp_path):
 
 
 def write_index(at, *md):
-    cell = lambda s: dict(cell_type='markdown', id='a', metadata={}, source=s)
-    (at / 'nbs' / 'index.ipynb').write_text(
-        json.dumps(
-            dict(
-                nbformat=4, nbformat_minor=5, metadata={}, cells=[cell(s) for s in ('# interpvid\n\n> What for.', *md)]
-            )
-        )
-    )
+    sources = ['# interpvid\n\n> What for.', *md]
+    cells = [dict(cell_type='markdown', id='a', metadata={}, source=s) for s in sources]
+    nb = dict(nbformat=4, nbformat_minor=5, metadata={}, cells=cells)
+    (at / 'nbs' / 'index.ipynb').write_text(json.dumps(nb))
 
 
 def without_quarto(tmp_path):
@@ -344,7 +353,8 @@ def test_faults_stop_the_build(small):
     assert r.returncode != 0
     for fault in 'nowhere', 'lost', 'images/gone.png', "'gone'":
         assert fault in r.stderr, r.stderr
-    assert (small / '_docs' / 'index.html').read_text() == 'before' and not list(small.glob('.docs-*'))
+    assert (small / '_docs' / 'index.html').read_text() == 'before'
+    assert not list(small.glob('.docs-*'))
 
 
 QUARTO = f'''\
@@ -359,7 +369,10 @@ QUARTO = f'''\
 
 
 def test_quarto_makes_the_site_where_it_is(small):
-    "What stands in for Quarto here notes how it is called; nbdev hands it notebooks without views or times, and nothing was run that is not exported"
+    """A stand-in for Quarto notes how it is called
+
+    nbdev hands it notebooks without views or times, and nothing was run that is not exported.
+    """
     write_index(small, 'See `drop_ratio`.')
     at = small / 'nbs' / '61_metrics.ipynb'
     nb = json.loads(at.read_text())
@@ -385,50 +398,59 @@ def test_quarto_makes_the_site_where_it_is(small):
     (small / 'bin' / 'quarto').chmod(0o755)
     r = run(small, PATH=f'{small / "bin"}{os.pathsep}{os.environ["PATH"]}')
     assert r.returncode == 0, r.stderr
-    assert 'Sphinx' not in r.stdout and (small / '_docs' / 'index.html').read_text() == 'by Quarto'
+    assert 'Sphinx' not in r.stdout
+    assert (small / '_docs' / 'index.html').read_text() == 'by Quarto'
     assert 'render' in (small / 'quarto.log').read_text()
     made = (small / '_proc' / '61_metrics.ipynb').read_text()
-    assert 'kept' in made and 'widget' not in made and 'iopub' not in made and 'output-file: metrics.html' in made
+    assert 'kept' in made
+    assert 'widget' not in made
+    assert 'iopub' not in made
+    assert 'output-file: metrics.html' in made
     assert 'masks.scores.html#drop_ratio' in (small / '_proc' / 'index.ipynb').read_text()
-    assert not list(small.rglob('ran')) and (small / 'nbs' / 'nbdev.yml').read_text() == (NBS / 'nbdev.yml').read_text()
+    assert not list(small.rglob('ran'))
+    assert (small / 'nbs' / 'nbdev.yml').read_text() == (NBS / 'nbdev.yml').read_text()
 
 
-def test_docs_workflow():
-    "The command is the one used here; pull requests build, the main branch alone publishes, with no more rights than that takes"
-    flow = yaml.safe_load((ROOT / '.github' / 'workflows' / 'docs.yml').read_text())
-    assert set(flow[True]) == {'push', 'pull_request', 'workflow_dispatch'} and flow[True]['push'] == {
-        'branches': ['main']
-    }  # YAML reads `on` as True
-    build, publish = flow['jobs']['build'], flow['jobs']['publish']
-    runs, uses = (
-        [s['run'] for s in build['steps'] if 'run' in s],
-        [s['uses'] for j in (build, publish) for s in j['steps'] if 'uses' in s],
-    )
-    assert runs == ['make docs'] and re.search(r'^docs:.*## ', (ROOT / 'Makefile').read_text(), re.M)
-    assert all(re.fullmatch(r'(actions|quarto-dev)/[\w/-]+@(v\d+(\.\d+)*|[0-9a-f]{40})', u) for u in uses), uses
-    order = [u.split('@')[0] for u in uses]
-    assert order == [
+@pytest.fixture
+def workflow():
+    return yaml.safe_load((ROOT / '.github' / 'workflows' / 'docs.yml').read_text())
+
+
+def test_docs_workflow_builds_as_here(workflow):
+    "Its one command is `make docs`, and it uploads the folder that this makes"
+    build = workflow['jobs']['build']
+    assert [s['run'] for s in build['steps'] if 'run' in s] == ['make docs']
+    assert re.search(r'^docs:.*## ', (ROOT / 'Makefile').read_text(), re.M)
+    assert build['steps'][-1]['with']['path'] == '_docs'
+    assert yaml.safe_load((NBS / 'nbdev.yml').read_text())['project']['output-dir'] == '_docs'
+
+
+def test_docs_workflow_uses_pinned_actions(workflow):
+    steps = [s for job in ('build', 'publish') for s in workflow['jobs'][job]['steps']]
+    uses = [s['uses'] for s in steps if 'uses' in s]
+    for action in uses:
+        assert re.fullmatch(r'(actions|quarto-dev)/[\w/-]+@(v\d+(\.\d+)*|[0-9a-f]{40})', action)
+    assert [u.split('@')[0] for u in uses] == [
         'actions/checkout',
         'actions/setup-python',
         'quarto-dev/quarto-actions/setup',
         'actions/upload-pages-artifact',
         'actions/deploy-pages',
     ]
-    assert (
-        build['steps'][-1]['with']['path']
-        == yaml.safe_load((NBS / 'nbdev.yml').read_text())['project']['output-dir']
-        == '_docs'
-    )
-    assert (
-        flow['permissions'] == {'contents': 'read'}
-        and 'permissions' not in build
-        and publish['permissions'] == {'pages': 'write', 'id-token': 'write'}
-    )
-    assert (
-        publish['needs'] == 'build'
-        and publish['if'] == "github.ref == 'refs/heads/main'"
-        and publish['environment']['name'] == 'github-pages'
-    )
+
+
+def test_docs_workflow_publishes_from_main_alone(workflow):
+    "Pull requests build; publishing has no more rights than it needs"
+    events = workflow[True]  # YAML reads `on` as True
+    assert set(events) == {'push', 'pull_request', 'workflow_dispatch'}
+    assert events['push'] == {'branches': ['main']}
+    assert workflow['permissions'] == {'contents': 'read'}
+    build, publish = workflow['jobs']['build'], workflow['jobs']['publish']
+    assert 'permissions' not in build
+    assert publish['permissions'] == {'pages': 'write', 'id-token': 'write'}
+    assert publish['needs'] == 'build'
+    assert publish['if'] == "github.ref == 'refs/heads/main'"
+    assert publish['environment']['name'] == 'github-pages'
 
 
 # --- in a browser
@@ -439,8 +461,12 @@ WAYS = {
     'phone, light': (390, 'light'),
     'phone, dark': (390, 'dark'),
 }
-BROKEN = '''() => { const all = r => [...r.querySelectorAll('*')].flatMap(e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
-    return all(document).filter(e => e.tagName=='IMG' && e.loading!='lazy' && e.checkVisibility() && !(e.complete && e.naturalWidth)).map(e => e.src.slice(0,80)) }'''
+BROKEN = '''() => {
+  const all = r => [...r.querySelectorAll('*')].flatMap(e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])])
+  const awaited = e => e.tagName=='IMG' && e.loading!='lazy' && e.checkVisibility()
+  return all(document).filter(e => awaited(e) && !(e.complete && e.naturalWidth)).map(e => e.src.slice(0,80))
+}'''
+LOCAL = 'file', 'data', 'blob'
 
 
 def faults(browser, files, width, scheme):
@@ -448,18 +474,18 @@ def faults(browser, files, width, scheme):
     found = []
     with browser.new_context(viewport=dict(width=width, height=900), color_scheme=scheme) as c:
         page = c.new_page()
-        say = lambda what: found.append(f'{Path(urlsplit(page.url).path).name}: {what}')
+
+        def say(what):
+            found.append(f'{Path(urlsplit(page.url).path).name}: {what}')
+
         page.on('console', lambda m: say(m.text) if m.type == 'error' else None)
         page.on('pageerror', lambda e: say(e.message))
         page.on('requestfailed', lambda r: say(f'{r.url[:80]} failed'))
-        page.on(
-            'request',
-            lambda r: say(f'asks for {r.url[:80]}') if urlsplit(r.url).scheme not in ('file', 'data', 'blob') else None,
-        )
+        page.on('request', lambda r: say(f'asks for {r.url[:80]}') if urlsplit(r.url).scheme not in LOCAL else None)
         for f in files:
             page.goto(f.as_uri())
             for src in page.evaluate(BROKEN):
-                say(f'{src} is no picture')
+                say(f'{src} is not an image')
             wide = page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]')
             if wide[0] > wide[1]:
                 say(f'is {wide[0]} px wide on a screen of {wide[1]}')
@@ -483,7 +509,11 @@ def moved(page):
     slider.scroll_into_view_if_needed()
     page.wait_for_timeout(300)
     box = slider.bounding_box()
-    look = lambda: page.screenshot(clip=dict(x=box['x'], y=max(0, box['y'] - 120), width=200, height=110))
+    above = dict(x=box['x'], y=max(0, box['y'] - 120), width=200, height=110)
+
+    def look():
+        return page.screenshot(clip=above)
+
     still = look()
     assert still == look(), 'moves by itself'
     slider.evaluate(
@@ -513,3 +543,31 @@ def test_search_finds(site, browser):
         page.keyboard.press('Enter')
         page.locator('#search-results li a').first.wait_for()
         assert any('viz.html' in a.get_attribute('href') for a in page.locator('#search-results li a').all())
+
+
+# --- code on screens
+
+CODE = """() => [...document.querySelectorAll('.cell_input pre, section.api pre')].map(p => (
+  {hidden: p.scrollWidth - p.clientWidth, scrolls: getComputedStyle(p).overflowX == 'auto', text: p.textContent}))"""
+
+
+def code_blocks(site, browser, width):
+    page = browser.new_page(viewport=dict(width=width, height=800))
+    try:
+        for name in NOTEBOOKS:
+            page.goto((site / f'{name}.html').as_uri())
+            for block in page.evaluate(CODE):
+                yield name, block
+    finally:
+        page.close()
+
+
+def test_no_code_is_cut_off_on_a_desktop(site, browser):
+    cut = [(name, b['text'][:80]) for name, b in code_blocks(site, browser, 1280) if b['hidden'] > 1]
+    assert not cut
+
+
+def test_long_code_scrolls_on_a_phone(site, browser):
+    blocks = [b for _, b in code_blocks(site, browser, 390)]
+    assert any(b['hidden'] > 1 for b in blocks)
+    assert all(b['scrolls'] for b in blocks if b['hidden'] > 1)

@@ -1,21 +1,28 @@
-"What stands behind Table 2, on maps, masks and numbers that can be counted: blobs, drops, cycles, paired differences, verdicts."
+"""What stands behind Table 2, on maps, masks and scores whose values are known by hand
+
+Blobs, drops, cycles, paired differences, verdicts.
+"""
 
 import warnings
 
-import matplotlib, numpy as np, pandas as pd, pytest
+import cv2, matplotlib, numpy as np, pandas as pd, pytest, torch
 from hypothesis import given, settings, strategies as st
 from matplotlib.figure import Figure
+from scipy.stats import wilcoxon
 
 from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_paper_classes
 from interpvid.data.synthetic import box_mask
 from interpvid.explanation import Explanation
 from interpvid.paper.plots import VERDICT_LOOKS, plot_conclusions, plot_distributions, plot_paired
-from interpvid.metrics import blob_stats, blob_summary, blobs, cycles_covered, heat_in
+from interpvid.metrics import BLOB_PARAMS, blob_stats, blob_summary, blobs, cycles_covered, heat_in
+from interpvid.masks.perturb import freeze
 from interpvid.masks.scores import drop_difference, drop_ratio
 from interpvid.stats import holm, paired_ci
 from interpvid.tables import BLOB_VARIANTS, TABLE2, blob_table, clip_stats, paired_table, table2
-from interpvid.paper.claims import PAPER_F1, PAPER_UNFILTERED, PAPER_SITE, PAPER_TABLE2, STATEMENTS, VERDICTS, conclusions
-from interpvid.paper.tables import FILTERS, filter_table, cycle_table, heat_before, legs_table, lost_by_reversal, presence_table
+from interpvid.paper.claims import PAPER_F1, PAPER_SITE, PAPER_TABLE2, PAPER_UNFILTERED
+from interpvid.paper.claims import STATEMENTS, VERDICTS, conclusions
+from interpvid.paper.tables import FILTERS, cycle_table, filter_table, heat_before
+from interpvid.paper.tables import legs_table, lost_by_reversal, presence_table
 
 y, x = np.mgrid[:224, :224]
 
@@ -24,18 +31,17 @@ def disc(cx, cy, diameter):
     return (np.hypot(x - cx, y - cy) < diameter / 2).astype(np.float32)
 
 
-# ── blobs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# --- blobs
 
 
 @pytest.mark.parametrize('cx,cy,diameter', [(111.5, 111.5, 40), (50, 160, 24), (180, 30, 70), (20, 20, 30)])
 def test_a_disc_is_found_where_it_is_and_as_large_as_it_is(cx, cy, diameter):
-    ((b,),) = blobs(disc(cx, cy, diameter)[None])
-    assert b[:2] == pytest.approx((cx, cy), abs=1) and b[2] == pytest.approx(
-        diameter, abs=2
-    )  # outlines run through pixels' centres
-    assert blob_stats(disc(cx, cy, diameter)[None])['centre distance'] == pytest.approx(
-        np.hypot(cx - 111.5, cy - 111.5), abs=1
-    )
+    cam = disc(cx, cy, diameter)[None]
+    ((b,),) = blobs(cam)
+    assert b[:2] == pytest.approx((cx, cy), abs=1)
+    assert b[2] == pytest.approx(diameter, abs=2)  # outlines run through pixels' centres
+    from_middle = np.hypot(cx - 111.5, cy - 111.5)
+    assert blob_stats(cam)['centre distance'] == pytest.approx(from_middle, abs=1)
 
 
 def test_blobs_are_counted_in_each_frame_and_measured_over_all():
@@ -43,26 +49,26 @@ def test_blobs_are_counted_in_each_frame_and_measured_over_all():
     found = blobs(np.stack([two, disc(112, 60, 30), np.zeros((224, 224)), two]))
     assert [len(f) for f in found] == [2, 1, 0, 2]
     s = blob_summary(found)
-    assert s['blob count'] == 5 / 4 and s['frames without a blob'] == 1 / 4
+    assert s['blob count'] == 5 / 4
+    assert s['frames without a blob'] == 1 / 4
     assert s['blob size'] == pytest.approx((2 * 20 + 2 * 40 + 30) / 5, abs=1.5)
     assert s['centre distance'] == pytest.approx((2 * 51.5 + 2 * 48.5 + 51.5) / 5, abs=1)
 
 
-def test_blob_statistics_are_the_summary_without_empty_frames():
-    cam = np.stack([disc(112, 112, 30), np.zeros((224, 224))])
-    s = blob_summary(blobs(cam))
-    del s['frames without a blob']
-    assert blob_stats(cam) == s
+def test_blob_statistics_of_a_clip_with_an_empty_frame():
+    s = blob_stats(np.stack([disc(112, 152, 30), np.zeros((224, 224))]))
+    assert s['blob count'] == 1 / 2  # the empty frame counts here
+    assert s['blob size'] == pytest.approx(30, abs=1.5)  # and not here
+    assert s['centre distance'] == pytest.approx(40.5, abs=1)
+    assert set(s) == {'blob count', 'blob size', 'centre distance'}
 
 
-def test_nothing_has_no_size():
+def test_maps_without_a_blob_have_no_size_and_no_distance():
     s = blob_summary(blobs(np.zeros((3, 20, 20))))
-    assert (
-        s['blob count'] == 0
-        and s['frames without a blob'] == 1
-        and np.isnan(s['blob size'])
-        and np.isnan(s['centre distance'])
-    )
+    assert s['blob count'] == 0
+    assert s['frames without a blob'] == 1
+    assert np.isnan(s['blob size'])
+    assert np.isnan(s['centre distance'])
 
 
 def test_a_disc_at_the_border_counts():
@@ -73,68 +79,63 @@ def test_a_disc_at_the_border_counts():
 def test_small_maps_come_to_the_same_pixels():
     y, x = np.mgrid[:28, :28]
     s = blob_stats((np.hypot(x - 13.5, y - 13.5) < 4)[None])
-    assert s['centre distance'] == pytest.approx(0, abs=1) and s['blob size'] == pytest.approx(64, abs=4)
+    assert s['centre distance'] == pytest.approx(0, abs=1)
+    assert s['blob size'] == pytest.approx(64, abs=4)
 
 
 @pytest.mark.parametrize('cam,says', [(np.zeros((4, 4)), 'T,H,W'), (np.full((1, 4, 4), np.nan), 'not finite')])
-def test_maps_that_are_none(cam, says):
+def test_wrong_maps_are_refused(cam, says):
     with pytest.raises(ValueError, match=says):
         blobs(cam)
 
 
 def explained(cam, model='I3D', label=0, classes=('made up', 'Holding something')):
     T = len(cam)
-    return Explanation(
-        np.zeros((T, 8, 8, 3), np.uint8),
-        np.zeros(T),
-        np.zeros(T),
-        np.asarray(cam, np.float16),
-        label,
-        label,
-        label,
-        dict(OS=0.9, FS=0.1, RS=0.5),
-        {},
-        list(classes),
-        model,
-    )
+    scores = dict(OS=0.9, FS=0.1, RS=0.5)
+    frames, mask, cam = np.zeros((T, 8, 8, 3), np.uint8), np.zeros(T), np.asarray(cam, np.float16)
+    return Explanation(frames, mask, mask, cam, label, label, label, scores, {}, list(classes), model)
 
 
 def test_each_detector_sees_what_its_parameters_say():
     small, large, faint = disc(40, 112, 9), disc(150, 112, 90), 0.3 * disc(60, 40, 30)  # 69 and 6362 pixels; 76 of 255
     near = np.maximum(disc(40, 190, 10), disc(60, 190, 10))  # 20 apart
     bar = ((np.abs(x - 210) < 4) & (y < 100)).astype(np.float32)
-    count = lambda **p: len(blobs(np.max([small, large, faint, near, bar], 0)[None], **p)[0])
+    cam = np.max([small, large, faint, near, bar], 0)[None]
+
+    def count(**params):
+        return len(blobs(cam, **params)[0])
+
     assert count() == 6
     assert count(**BLOB_VARIANTS['levels from 100']) == 5  # not the faint one
     assert count(**BLOB_VARIANTS['area from 100']) == 3  # not the small one, not the two near ones (79 each)
     assert count(**BLOB_VARIANTS['30 pixels apart']) == 5  # the near ones as one
     assert count(**BLOB_VARIANTS['circular']) == 5  # not the bar
-    assert (
-        count(**BLOB_VARIANTS["OpenCV's own, of bright blobs"])
-        == count(filterByInertia=True, filterByConvexity=True) - 1
-    )  # not the large one
+    round_and_whole = count(filterByInertia=True, filterByConvexity=True)
+    assert count(**BLOB_VARIANTS["OpenCV's own, of bright blobs"]) == round_and_whole - 1  # not the large one
 
 
 def test_a_map_that_is_nowhere_dark_is_one_blob_unless_stretched():
     veil = 0.6 + 0.4 * np.maximum(disc(60, 112, 40), disc(160, 112, 40))[None]
     assert len(blobs(veil)[0]) == 2
-    ((b,),) = blobs(veil, stretch=False)  # the whole picture swallows the discs, which lie within it
+    ((b,),) = blobs(veil, stretch=False)  # the whole image is one blob, with the discs within it
     assert b[:2] == pytest.approx((111.5, 111.5), abs=3)
 
 
 def test_a_hollow_form_is_not_convex():
     moon = disc(112, 112, 80) * (1 - disc(140, 112, 70))
-    assert len(blobs(moon[None])[0]) == 1 and not len(blobs(moon[None], **BLOB_VARIANTS['convex'])[0])
+    assert len(blobs(moon[None])[0]) == 1
+    assert not len(blobs(moon[None], **BLOB_VARIANTS['convex'])[0])
 
 
 def test_opencv_has_every_parameter():
-    import cv2
+    for params in BLOB_VARIANTS.values():
+        assert [len(f) for f in blobs(np.zeros((1, 8, 8)), **params)] == [0]
+    with pytest.raises(ValueError, match="no parameter 'minimum'"):
+        blobs(np.zeros((1, 8, 8)), minimum=3)
 
+
+def test_opencvs_own_parameters_but_for_bright_blobs():
     own = cv2.SimpleBlobDetector_Params()
-    for p in BLOB_VARIANTS.values():
-        blobs(np.zeros((1, 8, 8)), **p)
-    from interpvid.metrics import BLOB_PARAMS
-
     ours = {**BLOB_PARAMS, **BLOB_VARIANTS["OpenCV's own, of bright blobs"]}
     assert [k for k, v in ours.items() if getattr(own, k) != v] == ['blobColor']
 
@@ -146,36 +147,35 @@ def test_blobs_by_detector():
         explained([disc(60, 112, 8)] * 2, 'C-LSTM'),
         explained([disc(60, 112, 40)] * 2, 'C-LSTM', 1),
     ]
-    t = blob_table(es, {'a': {}, 'b': dict(minArea=100.0)})
-    assert list(t.index) == [('a', 'I3D'), ('a', 'C-LSTM'), ('b', 'I3D'), ('b', 'C-LSTM')] and t['clips'].tolist() == [
-        2,
-        1,
-        2,
-        1,
-    ]  # 'Holding something' is left out
-    assert t['blob count'].tolist() == [0.75, 1, 0.75, 0] and t['frames without a blob'].tolist() == [0.25, 0, 0.25, 1]
-    assert np.isnan(t.loc[('b', 'C-LSTM'), 'blob size']) and t.loc[('a', 'I3D'), 'blob size'] == pytest.approx(
-        40, abs=1.5
-    )
-    pd.testing.assert_series_equal(
-        blob_table(es, {'here': {}}).loc['here', 'blob count'],
-        clip_stats(es[:3]).groupby('model', sort=False)['blob count'].mean(),
-    )
-    assert list(blob_table([]).columns) == list(t.columns) and not len(blob_table([]))
+    t = blob_table(es, {'all': {}, 'large': dict(minArea=100.0)})
+    assert list(t.index) == [('all', 'I3D'), ('all', 'C-LSTM'), ('large', 'I3D'), ('large', 'C-LSTM')]
+    assert t['clips'].tolist() == [2, 1, 2, 1]  # 'Holding something' is left out
+    assert t['blob count'].tolist() == [0.75, 1, 0.75, 0]
+    assert t['frames without a blob'].tolist() == [0.25, 0, 0.25, 1]
+    assert t.loc[('all', 'I3D'), 'blob size'] == pytest.approx(40, abs=1.5)
+    assert np.isnan(t.loc[('large', 'C-LSTM'), 'blob size'])
+    assert clip_stats(es[:3])['blob count'].tolist() == [1, 0.5, 1]  # what Table 2 counts is the same
 
 
-# ── heat ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_a_blob_table_of_no_explanations_is_empty():
+    t = blob_table([])
+    assert not len(t)
+    assert {'clips', 'blob count', 'blob size', 'centre distance', 'frames without a blob'} <= set(t.columns)
 
 
-def test_heat_in_boxes_of_a_picture_that_is_not_square():
+# --- heat
+
+
+def test_heat_in_boxes_of_an_image_that_is_not_square():
     box = box_mask(np.array([[[120, 0, 159, 59]]]), (120, 160))[:, 0]  # 40 of 160 columns, 60 of 120 rows
     cam = np.ones((1, 120, 160))
     cam[0, :60, 120:] = 7
     share, area = heat_in(cam, box, [True])
-    assert area == 1 / 8 and share == pytest.approx(7 / (7 + 7))
+    assert area == 1 / 8
+    assert share == pytest.approx(7 / (7 + 7))
 
 
-# ── drops ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# --- drops
 
 score = st.floats(0, 1, width=32)  # as networks give them
 
@@ -201,15 +201,15 @@ def test_each_filter_of_the_drop_ratio_by_hand():
             (0.9, 0.895, 0.7),  # 0.025: OS-FS small
             (0.9, 0.91, 0.7),  # -0.05: OS-FS small, freezing helps
             (0.9, 0.1, 0.95),  # -16: OS-RS small, reversing helps
-            (0.9, 0.9, 0.9),  # none: both
-            (np.nan, 0.1, 0.2),
+            (0.9, 0.9, 0.9),  # no ratio: both small
+            (np.nan, 0.1, 0.2),  # no scores
         ]
-    )  # no scores
-    t = filter_table(
-        pd.concat([s, scored([(1.0, 0.0, 0.0)] * 3, label='Holding something'), scored([(0.5, 0.5, 0.5)], 'C-LSTM')])
     )
+    control, other = scored([(1.0, 0.0, 0.0)] * 3, label='Holding something'), scored([(0.5, 0.5, 0.5)], 'C-LSTM')
+    t = filter_table(pd.concat([s, control, other]))
     i = t.loc['I3D']
-    assert i['clips'].tolist() == [2, 4, 6] and i['left out'].tolist() == [5, 3, 1]
+    assert i['clips'].tolist() == [2, 4, 6]
+    assert i['left out'].tolist() == [5, 3, 1]
     np.testing.assert_allclose(
         i['mean'], [3, (2 + 4 + 0.025 - 0.05) / 4, (2 + 4 + 800 + 0.025 - 0.05 - 16) / 6], rtol=1e-6
     )
@@ -220,7 +220,8 @@ def test_each_filter_of_the_drop_ratio_by_hand():
     assert i.loc['none', ['OS-FS small', 'OS-RS small', 'both small']].tolist() == [0, 1, 0]
     assert i['paper'].tolist() == ['3.7 ± 9.7', '–', '323 ± 8640']
     c = t.loc['C-LSTM']
-    assert c['clips'].tolist() == [0, 0, 0] and c['mean'].isna().all()
+    assert c['clips'].tolist() == [0, 0, 0]
+    assert c['mean'].isna().all()
 
 
 @given(st.lists(st.tuples(score, score, score), min_size=1, max_size=20))
@@ -230,17 +231,17 @@ def test_filters_account_for_every_clip_and_agree_with_the_ratio(rows):
         warnings.simplefilter('error')
         s = scored(rows)
         t = filter_table(s).loc['I3D']
-    assert list(t.index) == list(FILTERS) and t['clips'].is_monotonic_increasing
-    assert (t['clips'] + t['left out'] == len(s)).all() and (
-        t[['OS-FS small', 'OS-RS small', 'both small']].sum(axis=1) == t['left out']
-    ).all()
+    assert list(t.index) == list(FILTERS)
+    assert t['clips'].is_monotonic_increasing
+    assert (t['clips'] + t['left out'] == len(s)).all()
+    assert (t[['OS-FS small', 'OS-RS small', 'both small']].sum(axis=1) == t['left out']).all()
     r = drop_ratio(s['OS'], s['FS'], s['RS'])
     assert t['clips'].iloc[0] == np.isfinite(r).sum()
     if np.isfinite(r).any():
         assert t['mean'].iloc[0] == pytest.approx(np.nanmean(r))
 
 
-# ── cycles ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# --- cycles
 
 quarter = np.arange(12) / 4  # a quarter of a cycle from frame to frame
 
@@ -262,12 +263,11 @@ quarter = np.arange(12) / 4  # a quarter of a cycle from frame to frame
 def test_cycles_by_hand(mask, hidden, left):
     m = np.array([c == '1' for c in mask])
     assert cycles_covered(m, quarter) == (hidden, left)
-    assert cycles_covered(m, 7.3 - quarter) == pytest.approx((hidden, left)) and cycles_covered(
-        m.astype(int), quarter
-    ) == (hidden, left)
+    assert cycles_covered(m.astype(int), quarter) == (hidden, left)
+    assert cycles_covered(m, 7.3 - quarter) == pytest.approx((hidden, left))  # of any start, and backwards
 
 
-def test_where_nobody_is_there_no_cycle_passes():
+def test_no_cycle_passes_while_the_frame_is_empty():
     phase = np.array([0, 0.5, 1, np.nan, np.nan, np.nan, 2.5, 3, 3.5, 4])
     m = np.zeros(10, bool)
     assert cycles_covered(m, phase) == (0, 1.5)  # 2.5 to 4, not 0 to 4
@@ -282,21 +282,13 @@ def test_the_longest_run_is_the_one_with_most_cycles():
 
 
 def test_what_freezing_holds_is_what_is_hidden():
-    import torch
-    from interpvid.masks.perturb import freeze
-
+    "A clip whose one pixel is the phase: what it shows after `freeze` is counted by hand"
     rng = np.random.default_rng(0)
     for _ in range(20):
         m = rng.random(16) < 0.4
         phase = np.cumsum(rng.uniform(0.05, 0.4, 16))
-        shown = (
-            freeze(
-                torch.tensor(phase, dtype=torch.float64)[None, None, :, None, None],
-                torch.tensor(m, dtype=torch.float64)[None],
-            )
-            .flatten()
-            .numpy()
-        )
+        clip, mask = torch.tensor(phase)[None, None, :, None, None], torch.tensor(m, dtype=torch.float64)[None]
+        shown = freeze(clip, mask).flatten().numpy()
         new = np.isclose(shown, phase)
         runs = np.split(np.arange(16), np.flatnonzero(np.diff(new.astype(int))) + 1)
         hidden = max((phase[r[-1]] - phase[r[0] - 1] for r in runs if not new[r[0]]), default=0)
@@ -304,23 +296,24 @@ def test_what_freezing_holds_is_what_is_hidden():
         assert cycles_covered(m, phase) == pytest.approx((hidden, left))
 
 
-@given(
-    st.integers(1, 40).flatmap(
-        lambda T: st.tuples(
-            st.lists(st.booleans(), min_size=T, max_size=T), st.lists(st.floats(0, 1), min_size=T, max_size=T)
-        )
-    ),
-    st.floats(-5, 5),
-)
-def test_cycles_do_not_hang_on_start_or_direction(both, start):
+def masks_and_steps(T):
+    "A mask and the cycles from frame to frame, of `T` frames"
+    return st.tuples(*(st.lists(values, min_size=T, max_size=T) for values in (st.booleans(), st.floats(0, 1))))
+
+
+@given(st.integers(1, 40).flatmap(masks_and_steps), st.floats(-5, 5))
+def test_cycles_do_not_depend_on_start_or_direction(both, start):
     m, phase = np.array(both[0]), np.cumsum(both[1])
     h, l = cycles_covered(m, phase)
     total = phase[-1] - phase[0]
-    assert h >= 0 and l >= 0 and h + l <= total + 1e-9
+    assert h >= 0
+    assert l >= 0
+    assert h + l <= total + 1e-9
     assert cycles_covered(m, start - phase) == pytest.approx((h, l), abs=1e-9)
     more = m | (np.arange(len(m)) == len(m) // 2)
     h2, l2 = cycles_covered(more, phase)
-    assert h2 >= h - 1e-9 and l2 <= l + 1e-9
+    assert h2 >= h - 1e-9
+    assert l2 <= l + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -331,28 +324,28 @@ def test_cycles_do_not_hang_on_start_or_direction(both, start):
         ([0.2, 0.7], [0, 1], 'mask>.5'),
     ],
 )
-def test_masks_that_hide_no_cycles(mask, phase, says):
+def test_wrong_masks_are_refused(mask, phase, says):
     with pytest.raises(ValueError, match=says):
         cycles_covered(mask, phase)
 
 
-# ── paired differences ─────────────────────────────────────────────────────────────────────────────────────────────────
+# --- paired differences
 
 
 def test_paired_difference_by_hand():
     a, b = np.array([5, 7, 9, 4, 6, 8, np.nan, 1]), np.array([3, 6, 6, 5, 6, 4, 2, np.inf])
     r = paired_ci(a, b)  # 2, 1, 3, -1, 0, 4
-    assert r['clips'] == 6 and r['difference'] == 1.5 and r['first larger'] == 4 / 6 and r['low'] < 1.5 < r['high']
-    from scipy.stats import wilcoxon
-
+    assert r['clips'] == 6
+    assert r['difference'] == 1.5
+    assert r['first larger'] == 4 / 6
+    assert r['low'] < 1.5 < r['high']
     assert r['p'] == wilcoxon([2, 1, 3, -1, 0, 4]).pvalue
 
 
 def test_signed_ranks_by_hand():
     assert paired_ci(np.arange(1, 7), np.zeros(6))['p'] == pytest.approx(2 / 2**6)  # all of one sign
-    assert paired_ci(np.arange(1, 7) * [-1, 1, 1, 1, 1, 1], np.zeros(6))['p'] == pytest.approx(
-        4 / 2**6
-    )  # rank sums 1 and 20: {}, {1} at either end
+    one_negative = np.arange(1, 7) * [-1, 1, 1, 1, 1, 1]  # rank sums 1 and 20: {}, {1} at either end
+    assert paired_ci(one_negative, np.zeros(6))['p'] == pytest.approx(4 / 2**6)
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
@@ -366,22 +359,19 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 
 
 def test_equal_and_constant_numbers():
-    assert paired_ci(np.arange(8), np.arange(8)) == {
-        'clips': 8,
-        'difference': 0,
-        'low': 0,
-        'high': 0,
-        'p': 1,
-        'first larger': 0,
-    }
+    equal = paired_ci(np.arange(8), np.arange(8))
+    assert equal == {'clips': 8, 'difference': 0, 'low': 0, 'high': 0, 'p': 1, 'first larger': 0}
     r = paired_ci(np.arange(8) + 2, np.arange(8))
-    assert (r['low'], r['high']) == (2, 2) and r['p'] == pytest.approx(2 / 2**8)
+    assert (r['low'], r['high']) == (2, 2)
+    assert r['p'] == pytest.approx(2 / 2**8)
 
 
 @pytest.mark.parametrize('n', range(6))
 def test_few_clips_have_no_interval(n):
     r = paired_ci(np.arange(n) + 1.0, np.zeros(n))
-    assert r['clips'] == n and np.isnan([r['low'], r['high'], r['p']]).all() and np.isnan(r['difference']) == (n == 0)
+    assert r['clips'] == n
+    assert np.isnan([r['low'], r['high'], r['p']]).all()
+    assert np.isnan(r['difference']) == (n == 0)
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=6, max_size=25))
@@ -391,9 +381,13 @@ def test_the_difference_changes_sign_with_the_order(pairs):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         r, q = paired_ci(a, b, n=200), paired_ci(b, a, n=200)
-    assert np.isfinite([r['low'], r['high'], r['p']]).all() and r['low'] <= r['high'] and 0 <= r['p'] <= 1
-    assert r['difference'] == pytest.approx(-q['difference']) and r['p'] == pytest.approx(q['p'])
-    assert min(a - b) <= r['low'] and r['high'] <= max(a - b)
+    assert np.isfinite([r['low'], r['high'], r['p']]).all()
+    assert r['low'] <= r['high']
+    assert 0 <= r['p'] <= 1
+    assert r['difference'] == pytest.approx(-q['difference'])
+    assert r['p'] == pytest.approx(q['p'])
+    assert min(a - b) <= r['low']
+    assert r['high'] <= max(a - b)
 
 
 def test_the_same_seed_the_same_interval():
@@ -403,7 +397,7 @@ def test_the_same_seed_the_same_interval():
     assert paired_ci(a, z, level=0.5)['low'] > paired_ci(a, z)['low']
 
 
-def test_arrays_that_are_no_pairs():
+def test_arrays_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r'\(3,\) and \(4,\)'):
         paired_ci(np.zeros(3), np.zeros(4))
 
@@ -411,57 +405,49 @@ def test_arrays_that_are_no_pairs():
 def test_holm_by_hand():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(holm([0.5, np.nan, 0.4]), [0.8, np.nan, 0.8])
-    assert np.isnan(holm([np.nan])).all() and not len(holm([]))
+    assert np.isnan(holm([np.nan])).all()
+    assert not len(holm([]))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_keeps_the_order_and_never_lowers(p):
     p = np.array(p)
     h = holm(p)
-    assert (
-        (h >= p).all()
-        and (h <= 1).all()
-        and (h <= np.minimum(p * len(p) + 1e-12, 1)).all()
-        and (np.diff(h[np.argsort(p, kind='stable')]) >= 0).all()
-    )
+    assert (h >= p).all()
+    assert (h <= 1).all()
+    assert (h <= np.minimum(p * len(p) + 1e-12, 1)).all()
+    assert (np.diff(h[np.argsort(p, kind='stable')]) >= 0).all()
 
 
 N = 12
 
 
 def numbers(model='I3D', clips=np.arange(N), **columns):
-    return pd.DataFrame(
-        {
-            'model': model,
-            'class': 'made up',
-            'clip': clips,
-            **{c: 0.0 for c in TABLE2},
-            **{k.replace('_', ' '): v for k, v in columns.items()},
-        }
-    )
+    "Rows of Table 2 for a network: zeros, and the columns that are given"
+    given_columns = {name.replace('_', ' '): values for name, values in columns.items()}
+    about = {'model': model, 'class': 'made up', 'clip': clips}
+    return pd.DataFrame({**about, **{c: 0.0 for c in TABLE2}, **given_columns})
 
 
-def pair_of(**diff):  # C-LSTM's numbers, and I3D's larger by `diff`
+def pair_of(**diff):
+    "C-LSTM's numbers, and I3D's larger by `diff`"
     base = {k: np.arange(N) * 1.0 for k in diff}
-    return pd.concat(
-        [numbers(**{k: base[k] + d for k, d in diff.items()}), numbers('C-LSTM', **base)], ignore_index=True
-    )
+    larger = {k: base[k] + d for k, d in diff.items()}
+    return pd.concat([numbers(**larger), numbers('C-LSTM', **base)], ignore_index=True)
 
 
-def test_clips_are_paired_by_number_whatever_their_order():
+def test_clips_are_paired_by_index_in_any_order():
     s = pair_of(mask_length=-2 + np.arange(N) % 2)
     mixed = s.sample(frac=1, random_state=0).sort_values('model', ascending=False)
     t = paired_table(s)
-    assert (
-        t.loc['mask length', 'difference'] == -1.5
-        and t.loc['mask length', ['I3D', 'C-LSTM']].tolist() == [4, 5.5]
-        and list(t.index) == TABLE2
-    )
-    pd.testing.assert_frame_equal(
-        t.drop(columns=['low', 'high']), paired_table(mixed).drop(columns=['low', 'high'])
-    )  # draws follow the order of clips
+    assert t.loc['mask length', 'difference'] == -1.5
+    assert t.loc['mask length', ['I3D', 'C-LSTM']].tolist() == [4, 5.5]
+    assert list(t.index) == TABLE2
+    ends = ['low', 'high']  # draws follow the order of clips
+    pd.testing.assert_frame_equal(t.drop(columns=ends), paired_table(mixed).drop(columns=ends))
     b = paired_table(s, models=('C-LSTM', 'I3D'))
-    assert b.loc['mask length', 'difference'] == 1.5 and list(b.columns[1:3]) == ['C-LSTM', 'I3D']
+    assert b.loc['mask length', 'difference'] == 1.5
+    assert list(b.columns[1:3]) == ['C-LSTM', 'I3D']
 
 
 def test_only_clips_with_both_numbers_count():
@@ -470,27 +456,26 @@ def test_only_clips_with_both_numbers_count():
     s = s.drop(index=2)
     t = paired_table(s, ['drop ratio'])
     kept = np.arange(3, N)
-    assert t['clips'].tolist() == [N - 3] and t['I3D'].tolist() == [kept.mean() + 1] and t['difference'].tolist() == [1]
+    assert t['clips'].tolist() == [N - 3]
+    assert t['I3D'].tolist() == [kept.mean() + 1]
+    assert t['difference'].tolist() == [1]
     assert paired_table(s, ['mask length'])['clips'].tolist() == [N - 1]
 
 
 def test_control_classes_are_left_out_of_pairs():
     s = pair_of(mask_length=1.0)
     s.loc[s['clip'] < 3, 'class'] = 'Holding something'
-    assert paired_table(s, ['mask length'])['clips'].tolist() == [N - 3] and paired_table(
-        s, ['mask length'], without=()
-    )['clips'].tolist() == [N]
+    assert paired_table(s, ['mask length'])['clips'].tolist() == [N - 3]
+    assert paired_table(s, ['mask length'], without=())['clips'].tolist() == [N]
 
 
 def test_holm_counts_the_columns_that_were_tested():
     s = pair_of(mask_length=1 + np.arange(N) / 10, blob_count=np.resize([1, -1.0], N))
     s['drop ratio'] = np.nan
     t = paired_table(s, ['mask length', 'blob count', 'drop ratio'])
-    assert (
-        t.loc['mask length', 'p (Holm)'] == pytest.approx(2 * 2 / 2**N)
-        and np.isnan(t.loc['drop ratio', 'p (Holm)'])
-        and t.loc['drop ratio', 'clips'] == 0
-    )
+    assert t.loc['mask length', 'p (Holm)'] == pytest.approx(2 * 2 / 2**N)
+    assert np.isnan(t.loc['drop ratio', 'p (Holm)'])
+    assert t.loc['drop ratio', 'clips'] == 0
 
 
 @pytest.mark.parametrize(
@@ -513,30 +498,32 @@ def test_tables_that_cannot_be_paired(change, says):
 
 
 def test_two_of_three_networks_are_paired_by_name():
-    assert (
-        paired_table(pd.concat([pair_of(mask_length=1.0), numbers('third')]), models=('I3D', 'third')).loc[
-            'mask length', 'third'
-        ]
-        == 0
-    )
+    three = pd.concat([pair_of(mask_length=1.0), numbers('third')])
+    t = paired_table(three, models=('I3D', 'third')).loc['mask length']
+    assert t['third'] == 0
+    assert t['I3D'] == t['difference'] == np.arange(N).mean() + 1
 
 
-# ── verdicts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# --- verdicts
 
 
 @pytest.mark.parametrize('column', STATEMENTS)
 def test_verdicts(column):
     text, sign = STATEMENTS[column]
     k = column.replace(' ', '_')
-    verdict = lambda d, **kw: conclusions(pair_of(**{k: d}), [column], **kw).loc[text, 'verdict']
+
+    def verdict(difference, **kw):
+        return conclusions(pair_of(**{k: difference}), [column], **kw).loc[text, 'verdict']
+
     some = 1 + np.arange(N) / 9
-    assert verdict(sign * some) == 'as in the paper' and verdict(-sign * some) == 'the opposite'
-    assert verdict(np.resize([1, -1.0], N)) == 'no difference found' and verdict(0.0) == 'no difference found'
+    assert verdict(sign * some) == 'as in the paper'
+    assert verdict(-sign * some) == 'the opposite'
+    assert verdict(np.resize([1, -1.0], N)) == 'no difference found'
+    assert verdict(0.0) == 'no difference found'
     assert verdict(sign * some, without=('made up',)) == 'no clips'
     few = pair_of(**{k: sign * some})
-    assert conclusions(few[few['clip'] < 5], [column])['verdict'].tolist() == [
-        'no difference found'
-    ]  # five clips tell nothing
+    five = conclusions(few[few['clip'] < 5], [column])  # too few for a test
+    assert five['verdict'].tolist() == ['no difference found']
 
 
 def test_the_papers_own_means_point_the_way_of_its_statements():
@@ -547,11 +534,9 @@ def test_the_papers_own_means_point_the_way_of_its_statements():
 
 def test_conclusions_show_the_papers_means_and_need_its_networks():
     t = conclusions(pair_of(mask_length=-1.0))
-    assert (
-        t['I3D, paper'].tolist()[0] == '6.1 ± 3.3'
-        and t['column'].tolist() == list(STATEMENTS)
-        and set(t['verdict']) <= set(VERDICTS)
-    )
+    assert t['I3D, paper'].tolist()[0] == '6.1 ± 3.3'
+    assert t['column'].tolist() == list(STATEMENTS)
+    assert set(t['verdict']) <= set(VERDICTS)
     with pytest.raises(ValueError, match='states nothing about'):
         conclusions(pair_of(mask_length=1.0), ['blob size'])
     s = pair_of(mask_length=1.0)
@@ -561,23 +546,23 @@ def test_conclusions_show_the_papers_means_and_need_its_networks():
     assert conclusions(s, models=('mine', 'yours')).loc["I3D's masks are shorter", 'verdict'] == 'the opposite'
 
 
-# ── the paper's numbers ────────────────────────────────────────────────────────────────────────────────────────────────
+# --- the paper's numbers
 
 
 def test_the_papers_classes_are_the_datasets():
     assert set(PAPER_F1.index) == {SSV2_CLASSES[i] for i in ssv2_paper_classes()}
     assert set(PAPER_F1.index[PAPER_F1['section'] == '5.1']) == {SSV2_CLASSES[i] for i in ssv2_paper_classes(7)}
-    assert PAPER_F1['I3D'].sum() == pytest.approx(6.02) and PAPER_F1['C-LSTM'].sum() == pytest.approx(4.90)
+    assert PAPER_F1['I3D'].sum() == pytest.approx(6.02)
+    assert PAPER_F1['C-LSTM'].sum() == pytest.approx(4.90)
 
 
 def test_the_site_has_no_more_odd_clips_than_clips():
-    assert (PAPER_SITE['masks exactly in the centre'] <= PAPER_SITE['masks']).all() and (
-        PAPER_SITE[['FS above OS', 'FS above RS']].max(axis=1) <= PAPER_SITE['clips with scores']
-    ).all()
+    assert (PAPER_SITE['masks exactly in the centre'] <= PAPER_SITE['masks']).all()
+    assert (PAPER_SITE[['FS above OS', 'FS above RS']].max(axis=1) <= PAPER_SITE['clips with scores']).all()
     assert list(PAPER_SITE.index) == list(PAPER_UNFILTERED.index) == list(PAPER_TABLE2.index)
 
 
-# ── figures ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# --- figures
 
 
 def draw(fig):
@@ -605,15 +590,16 @@ def stats():
 def test_distributions_mark_means(stats):
     fig = draw(plot_distributions(stats))
     axes = [a for a in fig.axes if a.get_visible()]
-    assert [a.get_xlabel().split(' (')[0] for a in axes] == TABLE2 and axes[1].get_xscale() == 'log'
+    assert [a.get_xlabel().split(' (')[0] for a in axes] == TABLE2
+    assert axes[1].get_xscale() == 'log'
     for ax, c in zip(axes, TABLE2):
         at = [l.get_xdata()[0] for l in ax.lines if len(l.get_xdata()) == 1]
-        for m, color in ('I3D', '#0072B2'), ('C-LSTM', '#D55E00'):
-            assert (
-                any(np.isclose(v, stats.loc[stats['model'] == m, c].mean()) for v in at)
-                and float(PAPER_TABLE2.loc[m, c].split()[0]) in at
-            )
-    assert any('frames' in t for t in texts(fig)) and any('px of 224' in t for t in texts(fig))
+        for m in ('I3D', 'C-LSTM'):
+            mean, papers = stats.loc[stats['model'] == m, c].mean(), float(PAPER_TABLE2.loc[m, c].split()[0])
+            assert np.isclose(at, mean).any()
+            assert papers in at
+    assert any('frames' in t for t in texts(fig))
+    assert any('px of 224' in t for t in texts(fig))
 
 
 @pytest.mark.parametrize('columns', [['mask length'], ['drop ratio', 'blob size'], TABLE2[:4]])
@@ -636,19 +622,18 @@ def test_paired_figure_says_what_positive_means(stats):
     stats['drop ratio'] = np.nan
     fig = draw(plot_paired(paired_table(stats)))
     said = texts(fig)
-    assert (
-        '← larger for C-LSTM' in said
-        and 'larger for I3D →' in said
-        and len(fig.axes) == len(TABLE2)
-        and any(t.startswith('no test\n0 clips') for t in said)
-    )
+    assert '← larger for C-LSTM' in said
+    assert 'larger for I3D →' in said
+    assert len(fig.axes) == len(TABLE2)
+    assert any(t.startswith('no test\n0 clips') for t in said)
     for ax in fig.axes:
         lo, hi = ax.get_xlim()
         assert lo == -hi < 0
 
 
 def test_every_verdict_has_a_look(stats):
-    assert list(VERDICT_LOOKS) == list(VERDICTS) and len({s for _, s in VERDICT_LOOKS.values()}) == 4
+    assert list(VERDICT_LOOKS) == list(VERDICTS)
+    assert len({s for _, s in VERDICT_LOOKS.values()}) == 4
     up = pair_of(mask_length=1 + np.arange(N) / 9)
     down = up.assign(model=up['model'].map({'I3D': 'C-LSTM', 'C-LSTM': 'I3D'}))
     tables = {
@@ -676,21 +661,11 @@ def test_table2_and_the_paired_table_agree_on_the_clips(stats):
 def known(cam, event, mask=None, label=0, model='m', **truth):
     T = len(event)
     m = np.zeros(T, np.float32) if mask is None else np.asarray(mask, np.float32)
-    return Explanation(
-        np.zeros((*cam.shape, 3), np.uint8),
-        m,
-        m,
-        cam.astype(np.float16),
-        label,
-        label,
-        label,
-        dict(OS=0.9, FS=0.1, RS=0.2),
-        {},
-        ['Boxing', 'Running'],
-        model,
-        {},
-        dict(event=np.asarray(event, bool), **truth),
-    )
+    frames, scores = np.zeros((*cam.shape, 3), np.uint8), dict(OS=0.9, FS=0.1, RS=0.2)
+    truth = dict(event=np.asarray(event, bool), **truth)
+    classes = ['Boxing', 'Running']
+    cam = cam.astype(np.float16)
+    return Explanation(frames, m, m, cam, label, label, label, scores, {}, classes, model, {}, truth)
 
 
 def test_heat_before_the_event_by_hand():
@@ -698,11 +673,9 @@ def test_heat_before_the_event_by_hand():
     cam[0, 3, 3] = 1
     cam[5, 0, 3] = 3  # a quarter of the heat before the event, in the very middle
     t = heat_before([known(cam, [0, 0, 0, 0, 1, 1, 0, 0])])
-    assert (
-        t.loc[('m', 'heat'), 'mean'] == 0.25
-        and t.loc[('m', 'frames'), 'mean'] == 0.5
-        and t.loc[('m', 'distance'), 'mean'] == 0
-    )
+    assert t.loc[('m', 'heat'), 'mean'] == 0.25
+    assert t.loc[('m', 'frames'), 'mean'] == 0.5
+    assert t.loc[('m', 'distance'), 'mean'] == 0
     cam[0] = 0
     cam[1, 0, 3] = 1  # three of seven rows from the middle
     assert heat_before([known(cam, [0, 0, 0, 0, 1, 1, 0, 0])]).loc[('m', 'distance'), 'mean'] == 3 * 32
@@ -711,38 +684,34 @@ def test_heat_before_the_event_by_hand():
 def test_heat_before_leaves_out_what_has_no_before():
     cold = np.zeros((4, 7, 7))
     hot = np.ones((4, 7, 7))
-    t = heat_before(
-        [known(hot, [0, 0, 0, 0]), known(hot, [1, 1, 0, 0]), known(cold, [0, 1, 1, 1]), known(hot, [0, 1, 1, 1])]
-    )
-    assert (
-        t.loc[('m', 'heat'), 'clips'] == 1 and t.loc[('m', 'heat'), 'mean'] == 0.25
-    )  # no event; nothing before it; no heat at all
+    no_event, from_the_start = known(hot, [0, 0, 0, 0]), known(hot, [1, 1, 0, 0])
+    no_heat, counted = known(cold, [0, 1, 1, 1]), known(hot, [0, 1, 1, 1])
+    t = heat_before([no_event, from_the_start, no_heat, counted])
+    assert t.loc[('m', 'heat'), 'clips'] == 1
+    assert t.loc[('m', 'heat'), 'mean'] == 0.25
 
 
 def test_cycle_table_by_hand():
     cam, phase = np.ones((9, 4, 4)), np.arange(9) / 2  # a cycle is two frames
-    t = cycle_table(
-        [
-            known(cam, np.ones(9), [0, 0, 1, 1, 1, 0, 0, 0, 0], phase=phase),
-            known(cam, np.ones(9), np.zeros(9), phase=phase),
-        ]
-    ).loc[('m', 'Boxing')]
-    assert t['clips'] == 2 and t['cycles'] == 4 and t['mask length'] == 1.5
-    assert (
-        t['hidden'] == (1.5 + 0) / 2 and t['left'] == (1.5 + 4) / 2
-    )  # 4→…: frames 5 to 8 show three steps; the other clip all eight
-    assert (
-        t['hides a cycle'] == 0.5 and t['by length'] == 0.5 and t['none left'] == 0
-    )  # of three frames, every window hides one: two steps even from frame 0
+    masked = known(cam, np.ones(9), [0, 0, 1, 1, 1, 0, 0, 0, 0], phase=phase)
+    unmasked = known(cam, np.ones(9), np.zeros(9), phase=phase)
+    t = cycle_table([masked, unmasked]).loc[('m', 'Boxing')]
+    assert t['clips'] == 2
+    assert t['cycles'] == 4
+    assert t['mask length'] == 1.5
+    assert t['hidden'] == (1.5 + 0) / 2
+    assert t['left'] == (1.5 + 4) / 2  # frames 5 to 8 show three steps; the other clip all eight
+    assert t['hides a cycle'] == 0.5
+    assert t['by length'] == 0.5  # of three frames, every window hides one: two steps even from frame 0
+    assert t['none left'] == 0
 
 
 def test_cycles_are_not_asked_of_events():
-    assert cycle_table(
-        [known(np.ones((4, 4, 4)), np.ones(4), phase=np.full(4, np.nan)), known(np.ones((4, 4, 4)), np.ones(4))]
-    ).empty
+    cam, event = np.ones((4, 4, 4)), np.ones(4)
+    assert cycle_table([known(cam, event, phase=np.full(4, np.nan)), known(cam, event)]).empty
 
 
-def test_presence_counts_clips_in_which_somebody_is_away():
+def test_presence_counts_clips_in_which_a_person_leaves():
     cam, ph = np.ones((4, 4, 4)), np.arange(4) / 2
     t = presence_table(
         [
@@ -752,23 +721,21 @@ def test_presence_counts_clips_in_which_somebody_is_away():
             known(cam, [0, 1, 1, 0], phase=ph),
         ]
     )
-    assert (
-        t.loc[('m', 'of the mask'), 'clips'] == 2
-        and t.loc[('m', 'of the mask'), 'mean'] == 0.75
-        and t.loc[('m', 'of the clip'), 'mean'] == 0.5
-    )
+    assert t.loc[('m', 'of the mask'), 'clips'] == 2
+    assert t.loc[('m', 'of the mask'), 'mean'] == 0.75
+    assert t.loc[('m', 'of the clip'), 'mean'] == 0.5
 
 
-def test_heat_on_the_legs_in_a_picture_that_is_not_square():
+def test_heat_on_the_legs_in_an_image_that_is_not_square():
     box = np.tile(np.array([2.0, 1, 5, 8]), (3, 1, 1))
     cam = np.zeros((3, 10, 16))
     cam[:, 2, 3] = 1
     cam[:, 7, 3] = 3
     cam[:, 2, 12] = 9  # outside the box
-    t = legs_table([known(cam, np.ones(3), label=1, boxes=box), known(cam, np.ones(3), label=0, boxes=box)])
-    assert t.loc[('m', 'on the lower half'), 'clips'] == 1 and t['mean'].item() == pytest.approx(
-        0.75
-    )  # boxing does not count
+    running, boxing = (known(cam, np.ones(3), label=label, boxes=box) for label in (1, 0))
+    t = legs_table([running, boxing])
+    assert t.loc[('m', 'on the lower half'), 'clips'] == 1  # boxing does not count
+    assert t['mean'].item() == pytest.approx(0.75)
 
 
 def test_lost_by_reversal_by_hand():
@@ -777,9 +744,8 @@ def test_lost_by_reversal_by_hand():
     half = right.copy()
     half[:2] = half[:2, ::-1]
     t = lost_by_reversal({'m': (right, half)}, y).loc['m']
-    assert (t['top-1'], t['reversed'], t['share lost']) == (1, 0.5, 0.5) and 0 <= t['low'] < t['share lost'] < t[
-        'high'
-    ] <= 1
+    assert (t['top-1'], t['reversed'], t['share lost']) == (1, 0.5, 0.5)
+    assert 0 <= t['low'] < 0.5 < t['high'] <= 1
     gone = right.copy()
     gone[0] = np.nan  # a file that could not be read
     assert lost_by_reversal({'m': (gone, half)}, y).loc['m', ['clips', 'reversed']].tolist() == [3, 2 / 3]

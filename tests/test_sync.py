@@ -10,7 +10,10 @@ sys.path.insert(0, str(ROOT / 'tools'))
 from readme import readme
 
 NOTEBOOKS = sorted(p for p in (ROOT / 'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
-names = lambda p: str(p.relative_to(ROOT / 'nbs'))
+
+
+def names(path):
+    return str(path.relative_to(ROOT / 'nbs'))
 
 
 def tree(folder, ending):
@@ -69,9 +72,9 @@ def test_readme_links_lead_somewhere():
 
 
 def test_quarto_settings_are_one_file():
-    assert (ROOT / 'nbs' / '_quarto.yml').is_symlink() and (
-        ROOT / 'nbs' / '_quarto.yml'
-    ).resolve() == ROOT / '_quarto.yml'
+    settings = ROOT / 'nbs' / '_quarto.yml'
+    assert settings.is_symlink()
+    assert settings.resolve() == ROOT / '_quarto.yml'
 
 
 def test_sidebar_names_every_page():
@@ -81,29 +84,27 @@ def test_sidebar_names_every_page():
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=names)
 def test_first_cell_is_title_and_summary_alone(path):
-    "nbdev makes the page's head of it, and drops whatever else stands in it"
+    "nbdev makes the page's head of it, and drops everything else in it"
     lines = ''.join(json.loads(path.read_text(encoding='utf-8'))['cells'][0]['source']).splitlines()
-    assert lines[0].startswith('# ') and all(l.startswith('>') or not l.strip() for l in lines[1:])
+    assert lines[0].startswith('# ')
+    assert all(l.startswith('>') or not l.strip() for l in lines[1:])
+
+
+# errors, paths of this machine, widgets without a kernel, progress bars
+UNSHOWN = 'Traceback', 'Warning', str(ROOT), f'{tempfile.gettempdir()}/', 'application/vnd.jupyter.widget-view', '%|'
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=names)
 def test_notebook_is_fit_for_readers(path):
     limit = 1_000_000 if path.parent.name in ('paper', 'tutorials') else 150_000
-    assert path.stat().st_size <= limit, f'{path.stat().st_size} bytes; pictures at most 160 px, as JPEG'
+    assert path.stat().st_size <= limit, f'{path.stat().st_size} bytes; images at most 160 px, as JPEG'
     nb = json.loads(path.read_text(encoding='utf-8'))
     assert 'widgets' not in nb['metadata'], 'holds widget state'
     head = ''.join(nb['cells'][0]['source'])
-    assert head.startswith('# ') and '\n> ' in head, 'a title and a line that says what for'
+    assert head.startswith('# ') and '\n> ' in head, 'needs a title and a line that says what for'
     code = [c for c in nb['cells'] if c['cell_type'] == 'code']
     shown = json.dumps([c['outputs'] for c in code])
-    for word in (
-        'Traceback',
-        'Warning',
-        str(ROOT),
-        tempfile.gettempdir() + '/',
-        'application/vnd.jupyter.widget-view',
-        '%|',
-    ):
+    for word in UNSHOWN:
         assert word not in shown, f'its stored outputs show {word}'
     assert any(c['outputs'] for c in code) or not code, 'no stored output: the site would show no result'
 
@@ -112,17 +113,18 @@ def test_notebooks_together_are_small():
     assert sum(p.stat().st_size for p in NOTEBOOKS) <= 6_000_000
 
 
+def code_of(path):
+    "All code cells of a notebook"
+    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+    return '\n'.join(''.join(c['source']) for c in cells if c['cell_type'] == 'code')
+
+
 def test_later_notebooks_only_import_earlier_ones():
-    module = lambda p: p.stem.split('_', 1)[1] if p.stem[0].isdigit() else p.stem
-    order = {module(p): p.stem for p in NOTEBOOKS if p.parent == ROOT / 'nbs'}
-    for p in NOTEBOOKS:
-        if p.parent != ROOT / 'nbs' or not p.stem[0].isdigit():
-            continue
-        code = '\n'.join(
-            ''.join(c['source']) for c in json.loads(p.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code'
-        )
-        for used in re.findall(r'^\s*from interpvid\.([\w.]+) import', code, re.M):
-            assert order[used] < p.stem, f'{p.stem} imports {used}, which comes later'
+    modules = [p for p in NOTEBOOKS if p.parent == ROOT / 'nbs' and p.stem[0].isdigit()]
+    place = {p.stem.split('_', 1)[1]: p.stem for p in modules} | {'all': 'all'}
+    for p in modules:
+        for used in re.findall(r'^\s*from interpvid\.([\w.]+) import', code_of(p), re.M):
+            assert place[used] < p.stem, f'{p.stem} imports {used}, which comes later'
 
 
 # --- the ruler: what ruff does not measure

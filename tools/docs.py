@@ -1,6 +1,9 @@
-"""Makes the docs site, `_docs/`, from the notebooks: `make docs`. Nothing is downloaded and no notebook is run; what is shown is what the notebooks store.
+"""Makes the docs site, `_docs/`, from the notebooks: `make docs`.
 
-Where Quarto is installed nbdev makes the site with it. Where it is not, the notebooks that nbdev prepared for Quarto go to Sphinx instead, to pages of the same names.
+Nothing is downloaded and no notebook is run: the pages show the outputs that the notebooks store.
+
+Where Quarto is installed, nbdev makes the site with it. Where it is not, the notebooks that nbdev prepares for Quarto
+go to Sphinx instead, to pages of the same names.
 """
 
 import json, os, re, shutil, tempfile
@@ -19,28 +22,40 @@ SITE, REPO = f'{CFG.doc_url}/', f'{CFG.git_url}/blob/{CFG.branch}/'
 
 # --- what nbdev makes of a notebook, for Quarto and Sphinx alike
 
+EXPORTS = {'export', 'exports', 'exporti'}
+WIDGET_VIEW = 'application/vnd.jupyter.widget-view+json'
+
+
+def is_show_doc(cell):
+    "Whether a cell calls `show_doc`; nbdev adds one for each exported symbol"
+    return cell['cell_type'] == 'code' and bool(re.search('^show_doc', cell['source'], re.M))
+
 
 class define(exec_show_docs):
-    "Runs what `show_doc` needs, exported definitions, and nothing else: nbdev would also run cells that happen to import something"
+    """Runs exported definitions, which `show_doc` needs, and nothing else
+
+    nbdev would also run every cell with an import.
+    """
 
     def __call__(self, cell):
-        if cell.cell_type == 'code' and (
-            {'export', 'exports', 'exporti'} & set(cell.directives_ or ()) or re.search('^show_doc', cell.source, re.M)
-        ):
+        exported = cell.cell_type == 'code' and EXPORTS & set(cell.directives_ or ())
+        if exported or is_show_doc(cell):
             super().__call__(cell)
 
 
 def tidy(nb):
-    "Drop what no page should hold: widget views, which show an error without a kernel, and times"
-    for c in nb.cells:
-        for o in c.get('outputs', ()):
-            o.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
-        c.pop('has_sd', None)
-        c.metadata.pop('execution', None)
+    "Drop widget views, which show an error without a kernel, and times"
+    for cell in nb.cells:
+        for output in cell.get('outputs', ()):
+            output.get('data', {}).pop(WIDGET_VIEW, None)
+        cell.pop('has_sd', None)
+        cell.metadata.pop('execution', None)
     nb.metadata.pop('widgets', None)
 
 
 class Pages(FilterDefaults):
+    "nbdev's own processors, with `define` in place of its `exec_show_docs`, then `tidy`"
+
     def base_procs(self):
         return [define if p is exec_show_docs else p for p in super().base_procs()]
 
@@ -51,40 +66,58 @@ class Pages(FilterDefaults):
 
 # --- from there to what MyST-NB reads
 
+LINK = r'\]\(([^)\s]+)\)'
+CODE = r'```.*?```|`[^`\n]*`'
+PRIVATE = r'\[(`_\w+`)\]\([^)]*\)'
+
 
 def page_name(nb):
+    "The page of a notebook, both relative to their roots: paper/01_x.ipynb is paper/x"
     return nbpath2html(nb).with_suffix('').as_posix()
 
 
+def file_link(path, link, src):
+    "A file outside `nbs`, as the repository's site shows it"
+    if not path.exists():
+        raise FileNotFoundError(f'nbs/{src} links {link}, which does not exist')
+    return f']({REPO}{path.relative_to(ROOT).as_posix()})'
+
+
+def page_link(page, part):
+    "A page of this site, as Sphinx resolves it"
+    return f'](/{page}.ipynb#{part})' if part else f'](/{page}.ipynb)'
+
+
+def new_link(match, src):
+    "A link of notebook `src` as its page can follow it; code and other links stay as they are"
+    if not match[1]:
+        return match[0]  # code
+    link, _, part = match[1].partition('#')
+    if link.startswith(SITE):
+        return page_link(link.removeprefix(SITE).removesuffix('.html'), part)
+    if ':' in link or not link:
+        return match[0]  # another site, or the page itself
+    path = Path(os.path.normpath((NBS / src).parent / link))
+    if NBS not in path.parents:
+        return file_link(path, link, src)
+    if path.suffix != '.ipynb':
+        return match[0]
+    return page_link(page_name(path.relative_to(NBS)), part)
+
+
 def relink(md, src):
-    "Links from notebook `src` to symbols, notebooks and files of the repository, as its page can follow them"
-
-    def to(m):
-        if not m[1]:
-            return m[0]  # code
-        link, _, part = m[1].partition('#')
-        if link.startswith(SITE):
-            page = link.removeprefix(SITE).removesuffix('.html')
-        elif ':' in link or not link:
-            return m[0]
-        else:
-            at = Path(os.path.normpath((NBS / src).parent / link))
-            if NBS not in at.parents:
-                if not at.exists():
-                    raise FileNotFoundError(f'nbs/{src} links {link}, which is not there')
-                return f']({REPO}{at.relative_to(ROOT).as_posix()})'
-            if at.suffix != '.ipynb':
-                return m[0]
-            page = page_name(at.relative_to(NBS))
-        return f'](/{page}.ipynb{part and "#"}{part})'
-
-    return re.sub(r'```.*?```|`[^`\n]*`|\]\(([^)\s]+)\)', to, md, flags=re.S)
+    "Markdown of notebook `src` with links to symbols, notebooks and files that its page can follow"
+    md = re.sub(PRIVATE, r'\1', md)  # private names have no heading to link to
+    return re.sub(f'{CODE}|{LINK}', lambda match: new_link(match, src), md, flags=re.S)
 
 
 def head(cell, src):
-    "Title, what for, and where it comes from"
-    m = next(yaml.safe_load_all(cell['source']))
-    return f"# {m['title']}\n\n{{.lead}}\n> {m.get('description', '')}\n\n{{.source}}\n[source: the notebook]({REPO}nbs/{src})"
+    "Title, summary and a link to the notebook"
+    front = next(yaml.safe_load_all(cell['source']))
+    title = f"# {front['title']}"
+    summary = f"{{.lead}}\n> {front.get('description', '')}"
+    source = f'{{.source}}\n[source: the notebook]({REPO}nbs/{src})'
+    return '\n\n'.join([title, summary, source])
 
 
 def api(md):
@@ -92,40 +125,61 @@ def api(md):
     md = re.sub(r'^---\n+', '', md)
     source, md = re.match(r'(?:\[source\]\((\S+?)\)\{.*?\}\n+)?(.*)', md, re.S).groups()
     heading, _, rest = md.replace('__main__.', '').partition('\n')  # where nbdev has defined it
-    return f'{{.api}}\n{heading}\n\n' + (f'{{.source}}\n[source]({source})\n\n' if source else '') + rest
+    link = f'{{.source}}\n[source]({source})\n\n' if source else ''
+    return f'{{.api}}\n{heading}\n\n{link}{rest}'
 
 
-def text(o):
-    return ''.join(o) if isinstance(o, list) else o
+def text(source):
+    "A notebook's text, which may be a list of lines"
+    return ''.join(source) if isinstance(source, list) else source
+
+
+def markdown_cell(source, id):
+    return dict(cell_type='markdown', id=id, metadata={}, source=source)
+
+
+def relink_outputs(cell, src):
+    for output in cell['outputs']:
+        data = output.get('data', {})
+        if 'text/markdown' in data:
+            data['text/markdown'] = relink(text(data['text/markdown']), src)
 
 
 def fit(cell, src):
-    "A processed cell, as MyST-NB wants it"
+    "A processed cell, as MyST-NB reads it"
     cell = {**cell, 'source': text(cell['source'])}
     if cell['cell_type'] == 'raw':
         return {**cell, 'cell_type': 'markdown', 'source': head(cell, src)}
-    if cell['cell_type'] == 'code' and re.search(r'^show_doc', cell['source'], re.M):
-        return dict(
-            cell_type='markdown',
-            id=cell['id'],
-            metadata={},
-            source=relink(api(text(cell['outputs'][0]['data']['text/markdown'])), src),
-        )
     if cell['cell_type'] == 'markdown':
         return {**cell, 'source': relink(cell['source'], src)}
-    for o in cell['outputs']:
-        if 'text/markdown' in o.get('data', {}):
-            o['data']['text/markdown'] = relink(text(o['data']['text/markdown']), src)
+    if is_show_doc(cell):
+        shown = text(cell['outputs'][0]['data']['text/markdown'])
+        return markdown_cell(relink(api(shown), src), cell['id'])
+    relink_outputs(cell, src)
     return {**cell, 'source': re.sub(r'^#\|.*\n?', '', cell['source'], flags=re.M)}
 
 
+def toctree(section):
+    "A section of the sidebar as a table of contents of Sphinx's"
+    pages = '\n'.join(map(page_name, section['contents']))
+    return f'```{{toctree}}\n:hidden:\n:caption: {section["section"]}\n\n{pages}\n```\n'
+
+
 def contents():
-    "The sidebar's sections as Sphinx's tables of contents"
-    sidebar = yaml.safe_load((NBS / 'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
-    tree = lambda s: (
-        f'```{{toctree}}\n:hidden:\n:caption: {s["section"]}\n\n' + '\n'.join(map(page_name, s['contents'])) + '\n```\n'
-    )
-    return '\n'.join(tree(s) for s in sidebar if s != 'index.ipynb')
+    "The sidebar as tables of contents"
+    sidebar = yaml.safe_load((NBS / 'sidebar.yml').read_text(encoding='utf-8'))
+    sections = sidebar['website']['sidebar']['contents']
+    return '\n'.join(toctree(s) for s in sections if s != 'index.ipynb')
+
+
+NOTEBOOK = dict(
+    nbformat=4,
+    nbformat_minor=5,
+    metadata=dict(
+        kernelspec=dict(name='python3', display_name='Python', language='python'),
+        language_info=dict(name='python', pygments_lexer='ipython3'),
+    ),
+)
 
 
 def prepare(job):
@@ -133,20 +187,11 @@ def prepare(job):
     src, dst = job
     nbdev.serve_drv.main((src, dst, Pages))
     nb = json.loads(dst.read_text(encoding='utf-8'))
-    rel = src.relative_to(NBS).as_posix()
-    cells = [fit(c, rel) for c in nb['cells'] if not text(c['source']).startswith('<!-- WARNING')]
-    if page_name(rel) == 'index':
-        cells.append(dict(cell_type='markdown', id='contents', metadata={}, source=contents()))
-    nb = dict(
-        nbformat=4,
-        nbformat_minor=5,
-        cells=cells,
-        metadata=dict(
-            kernelspec=dict(name='python3', display_name='Python', language='python'),
-            language_info=dict(name='python', pygments_lexer='ipython3'),
-        ),
-    )
-    dst.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
+    name = src.relative_to(NBS).as_posix()
+    cells = [fit(c, name) for c in nb['cells'] if not text(c['source']).startswith('<!-- WARNING')]
+    if page_name(name) == 'index':
+        cells.append(markdown_cell(contents(), 'contents'))
+    dst.write_text(json.dumps({**NOTEBOOK, 'cells': cells}, ensure_ascii=False), encoding='utf-8')
 
 
 # --- Sphinx
@@ -171,45 +216,73 @@ SETTINGS = dict(
     html_show_sourcelink=False,
     html_show_copyright=False,
     html_use_index=False,
-    suppress_warnings=[
-        'myst.header',
-        'misc.highlighting_failure',
-    ],  # `show_doc` writes headings of level 3 whatever is above; code in prose may leave things out with …
     html_show_search_summary=False,  # is fetched, which a browser forbids on pages opened from disk
+    suppress_warnings=[
+        'myst.header',  # `show_doc` always writes headings of level 3
+        'misc.highlighting_failure',  # code in prose may leave things out with …
+    ],
 )
 
 
 def members(page):
-    "What nbdev's index places on `page`: symbols in small letters"
+    "Names of the symbols that nbdev's index places on `page`, in small letters"
     from interpvid._modidx import d
 
-    return [a for syms in d['syms'].values() for at, _ in syms.values() for p, a in [at.split('.html#')] if p == page]
+    places = [place.split('.html#') for symbols in d['syms'].values() for place, _ in symbols.values()]
+    return [name for at, name in places if at == page]
+
+
+def api_name(section):
+    return section[0].astext().lower()
+
+
+def is_api(section):
+    return 'api' in section['classes']
+
+
+def free_anchors(sections, names):
+    "Take from other sections the anchors that symbols need: a page may be named like a symbol on it"
+    for i, section in enumerate(sections):
+        if not is_api(section):
+            section['ids'] = [o for o in section['ids'] if o not in names] or [f'part-{i}']
+
+
+def own_anchors(name, page, names):
+    "A symbol's anchor, and those of its public methods without a heading"
+    methods = [m for m in members(page) if m.startswith(f'{name}.') and '._' not in m and m not in names]
+    return [name, *methods]
 
 
 def anchor(app, doctree):
-    "Symbols keep the anchors that nbdev links to, dots, underscores and all; methods without a heading are found under their class"
+    """Keep the anchors that nbdev links to, dots, underscores and all
+
+    Methods without a heading are found under their class.
+    """
     from docutils.nodes import section
 
-    sections, page = list(doctree.findall(section)), app.env.docname
-    shown = [(s, s[0].astext().lower()) for s in sections if 'api' in s['classes']]
-    names = {n for _, n in shown}
-    for i, s in enumerate(sections):
-        if 'api' not in s['classes']:
-            s['ids'] = [o for o in s['ids'] if o not in names] or [f'part-{i}']  # a page named like a symbol
-    for s, n in shown:
-        own = [n, *(m for m in members(page) if m.startswith(f'{n}.') and '._' not in m and m not in names)]
-        s['ids'] = own + s['ids']
-        app.env.metadata[page].setdefault('myst_slugs', {}).update({i: (0, i, n) for i in own})
+    page = app.env.docname
+    slugs = app.env.metadata[page].setdefault('myst_slugs', {})
+    sections = list(doctree.findall(section))
+    names = {api_name(s) for s in sections if is_api(s)}
+    free_anchors(sections, names)
+    for s in filter(is_api, sections):
+        anchors = own_anchors(api_name(s), page, names)
+        s['ids'] = anchors + s['ids']
+        slugs.update({a: (0, a, api_name(s)) for a in anchors})
 
 
 def mathml(display):
+    "What Sphinx calls for a formula: its MathML, 'inline' or as a 'block'"
+
     def visit(self, node):
         from docutils.nodes import SkipNode
         from latex2mathml.converter import convert
 
-        self.body.append(
-            convert(node.astext().replace('{aligned}', '{align*}'), display=display)
-        )  # it does not know the first
+        tex = node.astext().replace('{aligned}', '{align*}')  # it does not know the first
+        try:
+            self.body.append(convert(tex, display=display))
+        except Exception as e:
+            raise ValueError(f'{self.builder.current_docname}: cannot set the equation {tex!r}') from e
         raise SkipNode
 
     return visit, None
@@ -222,27 +295,39 @@ def setup(app):
     return dict(parallel_read_safe=True, parallel_write_safe=True)
 
 
-def build(out):
-    "The site by Sphinx, into `out`, which is replaced when all is done"
+def page_jobs(src):
+    "(notebook, source of its page under `src`) of all notebooks"
+    notebooks = [p for p in sorted(NBS.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
+    return [(p, src / f'{page_name(p.relative_to(NBS))}.ipynb') for p in notebooks]
+
+
+def write_sources(src):
+    "Everything that Sphinx reads, under `src`"
+    (src / '_static').mkdir(parents=True)
+    shutil.copy(NBS / 'styles.css', src / '_static')
+    shutil.copytree(NBS / 'images', src / '_extra' / 'images')
+    jobs = page_jobs(src)
+    for _, dst in jobs:
+        dst.parent.mkdir(parents=True, exist_ok=True)
+    parallel(prepare, jobs, n_workers=WORKERS, method='spawn')
+
+
+def run_sphinx(src, made, trees):
     from sphinx.application import Sphinx
 
+    app = Sphinx(src, None, made, trees, 'html', SETTINGS, status=None, warningiserror=True, parallel=WORKERS)
+    app.build()
+    if app.statuscode:
+        raise SystemExit('the site has faults, named above; _docs/ is as it was')
+
+
+def build(out):
+    "The site by Sphinx, into `out`, which is replaced once all is done"
     out = Path(out).resolve()
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.docs-') as d, chdir(ROOT):  # nbdev asks where it is
-        src, made = Path(d) / 'src', Path(d) / 'made'
-        (src / '_static').mkdir(parents=True)
-        shutil.copy(NBS / 'styles.css', src / '_static')
-        shutil.copytree(NBS / 'images', src / '_extra' / 'images')
-        nbs = [p for p in sorted(NBS.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
-        jobs = [(p, src / f'{page_name(p.relative_to(NBS))}.ipynb') for p in nbs]
-        for _, dst in jobs:
-            dst.parent.mkdir(parents=True, exist_ok=True)
-        parallel(prepare, jobs, n_workers=WORKERS, method='spawn')
-        app = Sphinx(
-            src, None, made, Path(d) / 'trees', 'html', SETTINGS, status=None, warningiserror=True, parallel=WORKERS
-        )
-        app.build()
-        if app.statuscode:
-            raise SystemExit('the site has faults, named above; _docs/ is as it was')
+        src, made, trees = (Path(d) / name for name in ('src', 'made', 'trees'))
+        write_sources(src)
+        run_sphinx(src, made, trees)
         shutil.rmtree(out, ignore_errors=True)
         made.rename(out)
 

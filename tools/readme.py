@@ -1,6 +1,7 @@
-"""Makes README.md from nbs/index.ipynb: `make readme`. With --picture also the moving picture at its top, from what `make reproduce` made.
+"""Makes README.md from nbs/index.ipynb: `make readme`.
 
-nbdev's own command for this needs Quarto; this one needs nbconvert only. Cells marked `#| hide` stay out.
+With --picture also the animation at its top, from the results of `make reproduce`. nbdev's own command for this needs
+Quarto; this one needs nbconvert only. Cells marked `#| hide` stay out.
 """
 
 import re, sys
@@ -12,20 +13,23 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def check_output(output, name):
+    "Raise SystemExit for an image, which README.md cannot hold"
+    if any(kind.startswith('image/') for kind in output.get('data', {})):
+        raise SystemExit(f"{name}: a cell's output is an image; README.md cannot hold it: link a file in nbs/images")
+
+
 def readme(index=ROOT / 'nbs' / 'index.ipynb') -> str:
     "The text of README.md"
     nb = nbformat.read(index, 4)
     nb.metadata['language_info'] = {'name': 'python'}  # colours the code
     nb.cells = [c for c in nb.cells if not re.search(r'^#\|\s*(hide|default_exp)', c.source, re.M)]
-    for c in nb.cells:
-        c.source = re.sub(r'^#\|.*\n', '', c.source, flags=re.M)
-        for o in c.get('outputs', ()):
-            if any(k.startswith('image/') for k in o.get('data', {})):
-                raise SystemExit(
-                    f"{index.name}: a cell's output is a picture, which README.md cannot hold; link a file in nbs/images instead"
-                )
-            if 'data' in o:
-                o.data.pop('text/html', None)  # plain text reads better in a README
+    for cell in nb.cells:
+        cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
+        for output in cell.get('outputs', ()):
+            check_output(output, index.name)
+            if 'data' in output:
+                output.data.pop('text/html', None)  # plain text reads better in a README
     text, _ = MarkdownExporter().from_notebook_node(nb)
     text = re.sub(r'(\]\(|src=")images/', r'\1nbs/images/', text)  # the README stands one folder higher
     text = re.sub(r'\]\(([\w./]+\.ipynb)', r'](nbs/\1', text)

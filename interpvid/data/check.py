@@ -1,4 +1,4 @@
-"""What a folder of clips holds: per class and split, and what is missing, unreadable, too short or twice there.
+"""What a folder of clips holds: per class and split, and what is missing, unreadable, too short or a duplicate.
 
 Docs: https://interpvid.github.io/interpvid/data.check.html.md"""
 
@@ -48,12 +48,12 @@ class Report:
     left_out:list = field(default_factory=list)   # (name, reason): entries that cannot be used
     unreadable:list = field(default_factory=list) # (name, reason)
     short:list = field(default_factory=list)      # (name, reason): fewer frames than asked for, or than listed
-    twice:list = field(default_factory=list)      # tuples of names of files with the same bytes
+    duplicates:list = field(default_factory=list) # tuples of names of files with the same bytes
 
     @property
     def ok(self)->bool:
         "Whether training could begin: short or double clips, other files and missing files of KTH do not hinder it"
-        useless = [why for _,why in self.left_out if why!='no video by its ending']
+        useless = [why for _,why in self.left_out if why!='not a video by its ending']
         return not (useless or self.unreadable or self.layout!='kth' and self.missing)
 
 # %% ../../nbs/16_data.check.ipynb #3d7d506b
@@ -74,9 +74,9 @@ def __repr__(self:Report):
                *_examples('cannot be used', pairs(self.left_out)),
                *_examples('unreadable', pairs(self.unreadable)),
                *_examples(short, pairs(self.short)),
-               *_examples('twice there (the same bytes)', [' = '.join(names) for names in self.twice])]
+               *_examples('duplicates (the same bytes)', [' = '.join(names) for names in self.duplicates])]
     return '\n'.join([f"{self.root}: {LAYOUTS[self.layout]}, {n} clips", '', *([table.to_string(), ''] if n else []),
-                      *(trouble or ['nothing is missing, unreadable, too short or twice there'])])
+                      *(trouble or ['nothing is missing, unreadable, too short or a duplicate'])])
 
 # %% ../../nbs/16_data.check.ipynb #d1936782
 def _ssv2_items(root):
@@ -119,8 +119,8 @@ def _frames_in(path, decode):
 # %% ../../nbs/16_data.check.ipynb #0cf27a54
 def check_folder(
     root,         # a folder of clips in one of the `LAYOUTS`, or a CSV file
-    frames=None,  # a clip with fewer is short; None: 32 for KTH, 16 for others
-    decode=False, # True: decode everything, which finds damage in the middle of a file
+    frames:int=None, # a clip with fewer is short; None: 32 for KTH, 16 for others
+    decode=False, # decode everything, which finds damage in the middle of a file
     workers=None, # threads; None: one a core
     progress=True,# show progress bars
 )->Report:
@@ -140,7 +140,7 @@ def check_folder(
     held = dict(zip(files, look_over(lambda p: _frames_in(p, decode), files, workers, progress)))
     report.unreadable = [(name(p), why) for p,why in held.items() if isinstance(why, str)]
     readable = [p for p in files if not isinstance(held[p], str)]
-    report.twice = [tuple(map(name, group)) for group in _same_bytes(readable, progress)]
+    report.duplicates = [tuple(map(name, group)) for group in _same_bytes(readable, progress)]
     for i in items:
         if isinstance(held[i.path], str): continue
         kind,why = _shortfall(i, held[i.path], report.frames, name(i.path))

@@ -231,7 +231,7 @@ def inside(
     try:
         real = (root/name).resolve()
         leads_out = not real.is_relative_to(root.resolve())
-    except (ValueError, OSError, RuntimeError) as e: raise ValueError(f"{name!r} is no path ({e})") from None
+    except (ValueError, OSError, RuntimeError) as e: raise ValueError(f"{name!r} is not a path ({e})") from None
     if leads_out: raise ValueError(f"{name!r} leads out of {root}")
     return root/name
 
@@ -324,7 +324,7 @@ def _class_items(root):
         clips,label = find_clips(c),classes.index(c.name)
         items += [Item(p, label, split, str(p.relative_to(root))) for p in clips]
         others = sorted(set(c.iterdir())-set(clips))
-        items.left_out += [(str(p.relative_to(root)), 'no video by its ending') for p in others if p.name[0]!='.']
+        items.left_out += [(str(p.relative_to(root)), 'not a video by its ending') for p in others if p.name[0]!='.']
     return items
 
 # %% ../../nbs/11_data.clips.ipynb #9e5e68de
@@ -483,8 +483,8 @@ def readable_items(
     "Leave out the clips whose files cannot be read, and say which"
     bad = check_items(items, FrameCache(), progress=False)
     gone = {i for i,_ in bad}
-    said = f' {len(bad)} clips cannot be read: {first_few([i.name for i,_ in bad])}.' if bad else ''
-    return items.like(i for i in items if i not in gone), said
+    unread = f' {len(bad)} clips cannot be read: {first_few([i.name for i,_ in bad])}.' if bad else ''
+    return items.like(i for i in items if i not in gone), unread
 
 # %% ../../nbs/11_data.clips.ipynb #c93feb52
 @patch

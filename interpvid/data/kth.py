@@ -50,7 +50,7 @@ def _parse_file(line):
 def _parse_range(text):
     "(start, stop) of '1-95', as a slice"
     m = re.fullmatch(r'\s*(\d+)\s*-\s*(\d+)\s*', text)
-    if not m: raise ValueError(f'{text.strip()!r} is no range of frames')
+    if not m: raise ValueError(f'{text.strip()!r} is not a range of frames')
     first,last = int(m[1]),int(m[2])
     if not 1<=first<=last: raise ValueError(f'{first}-{last} is an empty range')
     return first-1,last

@@ -56,7 +56,7 @@ def _load(root, which):
                                 "these lists come with the dataset's labels, a download beside the videos")
     inside(root, path.relative_to(root))
     try: return json.loads(path.read_text(encoding='utf-8')),path
-    except ValueError as e: raise ValueError(f"{path}: is no JSON file ({e})") from None
+    except ValueError as e: raise ValueError(f"{path}: is not a JSON file ({e})") from None
 
 # %% ../../nbs/13_data.ssv2.ipynb #32425b4b
 def _plain(template):

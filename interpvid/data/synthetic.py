@@ -457,10 +457,12 @@ def synthetic_dls(
     seed=0,          # of the training clips; validation clips take the next
     bs=24,           # clips per batch: a multiple of the number of classes keeps scenes whole
     kind='something',# or 'kth': subjects 1 to 16 train, 17 to 25 validate, as in the paper
+    n=None,          # frames of each clip; None: as `make_clips`
     **kwargs,        # for `make_clips`
 ):
     "fastai `DataLoaders` of built-in clips"
     from interpvid.data.loaders import clip_dls
+    if n is not None: kwargs['T'] = n
     train_people,valid_people = [dict(people=range(1,17)),dict(people=range(17,26))] if kind=='kth' else [{},{}]
     train = make_clips(n_train, seed, siblings=True, kind=kind, **train_people, **kwargs)
     valid = make_clips(n_valid, seed+1, kind=kind, **valid_people, **kwargs)
