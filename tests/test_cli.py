@@ -1,11 +1,18 @@
 "The command line on good files and bad ones."
 
-import re, shutil
+import inspect
+import re
+import shutil
+import subprocess
+import sys
 
-import numpy as np, pytest
+import numpy as np
+import pytest
 
-from interpvid.cli import MASKS, main
+from interpvid.cli import main, options_of, parser
 from interpvid.masks.learn import MASK_PRESETS
+from interpvid.paper.reproduce import reproduce
+from interpvid.registry import DATASETS, NETWORKS, Dataset, Network, register
 from interpvid.video import write_video
 
 
@@ -13,30 +20,23 @@ from interpvid.video import write_video
 def run(tiny, tmp_path, capsys):
     "Explain files with the tiny networks: exit code, lines of stderr that are no progress bars, folder of results"
 
-    def f(*files, model='both'):
+    def f(*files, arch='all'):
         capsys.readouterr()
-        code = main(
-            [
-                'explain',
-                *map(str, files),
-                '--model',
-                model,
-                '--models',
-                str(tiny / 'models'),
-                '--out',
-                str(tmp_path / 'out'),
-                '--iterations',
-                '2',
-            ]
-        )
+        how = '--arch', arch, '--checkpoints', tiny / 'models', '--out', tmp_path / 'out', '--iterations', 2
+        code = main(list(map(str, ('explain', *files, *how))))
         got = capsys.readouterr()
-        return code, [l for l in re.split(r'[\r\n]', got.err) if l.strip() and '%|' not in l], got.out, tmp_path / 'out'
+        err = [l for l in re.split(r'[\r\n]', got.err) if l.strip() and '%|' not in l]
+        return code, err, got.out, tmp_path / 'out'
 
     return f
 
 
 def made(path, T=20):
     return write_video(path, np.random.default_rng(0).integers(0, 255, (T, 50, 70, 3), dtype=np.uint8))
+
+
+def names(folder):
+    return sorted(p.name for p in folder.glob('[!.]*'))
 
 
 def test_good_files_get_a_page_and_a_gif(run, tmp_path):
@@ -51,9 +51,9 @@ def test_good_files_get_a_page_and_a_gif(run, tmp_path):
     assert page.count('"tiles":') == 5 and 'src="http' not in page and 'href="http' not in page
 
 
-@pytest.mark.parametrize('model,n', [('i3d', 3), ('clstm', 3)])
-def test_one_network_alone(run, tmp_path, model, n):
-    code, _, _, out = run(made(tmp_path / 'a.mp4'), model=model)
+@pytest.mark.parametrize('arch,n', [('i3d', 3), ('clstm', 3)])
+def test_one_network_alone(run, tmp_path, arch, n):
+    code, _, _, out = run(made(tmp_path / 'a.mp4'), arch=arch)
     assert code == 0 and (out / 'a.html').read_text().count('"tiles":') == n
 
 
@@ -65,49 +65,49 @@ def test_bad_files_do_not_stop_the_others(run, tmp_path):
     (tmp_path / 'one.gif').write_bytes(b'GIF89a')
     bad = [tmp_path / n for n in ('cut.mp4', 'empty.avi', 'words.webm', 'one.gif', 'missing.mp4')]
     code, err, _, out = run(bad[0], bad[1], good, *bad[2:], tmp_path)
-    assert code == 1 and sorted(p.name for p in out.iterdir()) == ['good.gif', 'good.html']
+    assert code == 1 and names(out) == ['good.gif', 'good.html']
     for f in bad:
         assert len([l for l in err if str(f) in l]) == 1, (f, err)
     assert len(err) == len(bad) + 1  # and the folder
 
 
-def test_a_gif_in_its_own_folder_is_not_overwritten(tiny, tmp_path):
-    f = made(tmp_path / 'a.gif')
-    before = f.read_bytes()
-    assert (
-        main(
-            [
-                'explain',
-                str(f),
-                '--models',
-                str(tiny / 'models'),
-                '--out',
-                str(tmp_path),
-                '--iterations',
-                '1',
-                '--model',
-                'i3d',
-            ]
-        )
-        == 0
-    )
-    assert f.read_bytes() == before and len(list(tmp_path.glob('*.gif'))) == 2
+def test_no_input_is_overwritten(tiny, tmp_path):
+    "A3: `a.mp4` would become `a.gif`, which is an input too"
+    files = [made(tmp_path / n) for n in ('a.mp4', 'a.gif')]
+    before = [f.read_bytes() for f in files]
+    how = '--checkpoints', tiny / 'models', '--out', tmp_path, '--iterations', 1, '--arch', 'i3d'
+    assert main(list(map(str, ('explain', *files, *how)))) == 0
+    assert [f.read_bytes() for f in files] == before
+    assert names(tmp_path) == ['a.gif', 'a.mp4', 'a_.gif', 'a_.html', 'a__.gif', 'a__.html']
+
+
+def test_no_file_of_someone_else_is_overwritten(tiny, tmp_path, capsys):
+    f, mine = made(tmp_path / 'a.mp4'), tmp_path / 'out' / 'a.html'
+    mine.parent.mkdir()
+    mine.write_text('my notes')
+    how = ['--checkpoints', str(tiny / 'models'), '--out', str(mine.parent), '--iterations', '1', '--arch', 'i3d']
+    assert main(['explain', str(f), *how]) == 1
+    assert mine.read_text() == 'my notes' and names(mine.parent) == ['a.html']
+    assert 'a.html was not written by interpvid' in capsys.readouterr().err
+    mine.unlink()
+    assert main(['explain', str(f), *how]) == main(['explain', str(f), *how]) == 0  # its own it replaces
 
 
 def test_no_iterations_is_refused(tiny, tmp_path, capsys):
-    assert main(['explain', str(made(tmp_path / 'a.gif')), '--models', str(tiny / 'models'), '--iterations', '0']) == 1
+    how = '--checkpoints', str(tiny / 'models'), '--iterations', '0'
+    assert main(['explain', str(made(tmp_path / 'a.gif')), *how]) == 1
     assert 'at least 1 iteration' in capsys.readouterr().err
 
 
 def test_without_networks_it_says_how_to_get_them(tmp_path, capsys):
-    assert main(['explain', 'a.mp4', '--models', str(tmp_path)]) == 1
+    assert main(['explain', 'a.mp4', '--checkpoints', str(tmp_path)]) == 1
     assert 'interpvid reproduce' in capsys.readouterr().err
 
 
 def test_broken_network_is_one_line(tiny, tmp_path, capsys):
     shutil.copytree(tiny / 'models', tmp_path / 'models')
     (tmp_path / 'models' / 'i3d.safetensors').write_bytes(b'junk')
-    assert main(['explain', 'a.mp4', '--models', str(tmp_path / 'models')]) == 1
+    assert main(['explain', 'a.mp4', '--checkpoints', str(tmp_path / 'models')]) == 1
     err = capsys.readouterr().err
     assert 'i3d.safetensors' in err and 'Traceback' not in err and len(err.strip().split('\n')) == 1
 
@@ -120,11 +120,27 @@ def test_broken_network_is_one_line(tiny, tmp_path, capsys):
         ['--epochs', '-1'],
         ['--iterations', '0'],
         ['--seed', '-1'],
+        ['--kth', '/nowhere'],
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(tmp_path, capsys, args):
     assert main(['reproduce', '--out', str(tmp_path), *args]) == 1
     assert not list(tmp_path.iterdir()) and len(capsys.readouterr().err.strip().split('\n')) == 1
+
+
+@pytest.mark.parametrize('name', ['index.html', 'gallery', 'something/table1.csv', 'settings.json'])
+def test_results_never_replace_what_is_not_theirs(tmp_path, capsys, name):
+    "A2: refused before any work"
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix:
+        path.write_text('mine')
+    else:
+        path.mkdir()
+        (path / 'mine.jpg').write_text('mine')
+    assert main(['reproduce', '--out', str(tmp_path)]) == 1
+    assert str(path) in capsys.readouterr().err
+    assert [p.read_text() for p in tmp_path.rglob('*') if p.is_file()] == ['mine']
 
 
 @pytest.mark.reference
@@ -135,30 +151,65 @@ def test_real_files(run, reference):
     assert code == 0 and not err and {p.stem for p in out.glob('*.html')} == {f.stem for f in files}
 
 
-def test_the_command_line_knows_all_settings_of_masks():
-    assert sorted(MASKS) == sorted(MASK_PRESETS)
+def test_options_have_the_defaults_of_the_code():
+    "S5: `--help` cannot say anything else than the function does"
+    a = vars(parser().parse_args(['reproduce']))
+    code = {n: p.default for n, p in inspect.signature(reproduce).parameters.items()}
+    shared = set(a) & set(code)
+    assert {'seed', 'scenes', 'per_class', 'mask_preset', 'cache'} <= shared
+    assert {n: a[n] for n in shared} == {n: code[n] for n in shared}
+    assert all(o.comment for f in (('paper.reproduce', 'reproduce'), ('cli', 'read_data')) for o in options_of(*f))
+
+
+def test_choices_are_those_of_the_code(monkeypatch):
+    monkeypatch.setattr(DATASETS, 'loaded', dict(DATASETS.loaded))
+    monkeypatch.setattr(NETWORKS, 'loaded', dict(NETWORKS.loaded))
+    register(Dataset('toy', 'Toy clips', dls=None, drawn='events', env='TOY'))
+    register(Network('mean', 'Mean', build=None))
+    a = parser().parse_args(['train', '--data', 'toy', '--arch', 'mean'])
+    assert (a.data, a.arch) == ('toy', 'mean') and parser().parse_args(['reproduce', '--toy', 'x']).toy == 'x'
+    for preset in MASK_PRESETS:
+        assert parser().parse_args(['explain', 'a.mp4', '--mask-preset', preset]).mask_preset == preset
+
+
+@pytest.mark.parametrize(
+    'old,new',
+    [
+        ('reproduce --few 2 --preset fast', 'reproduce --n-ablation 2 --mask-preset fast'),
+        ('explain a --model both --models m --preset=fast', 'explain a --arch all --checkpoints m --mask-preset fast'),
+        ('train --data ssv2 --root x --model i3d', 'train --data something --root x --arch i3d'),
+        ('train --data synthetic --kind kth', 'train --data people'),
+        ('train --data synthetic --preset small-kth', 'train --data events --preset small-kth'),
+    ],
+)
+def test_old_spellings_still_work_and_say_the_new_one(old, new):
+    from interpvid.cli import modern
+
+    words, notes = modern(old.split())
+    assert words == new.split() and notes
+    assert modern(new.split()) == (new.split(), [])
+
+
+def test_lines_in_any_locale(tmp_path):
+    "D2: a stream that lacks '→'"
+    code = f"import sys; from interpvid.cli import main; sys.exit(main(['explain', '{tmp_path}/ä.mp4']))"
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, env={'PATH': '', 'PYTHONIOENCODING': 'ascii'})
+    assert r.returncode == 1 and b'Traceback' not in r.stderr
+
+
+def test_waiting_threads_leave_the_processor():
+    "C8: set before torch is loaded, unless it is set"
+    code = "import os, sys; from interpvid.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
+    for before, after in ({}, 'PASSIVE'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE'):
+        r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env={'PATH': '', **before})
+        assert r.stdout.split()[-1] == after, r.stderr
 
 
 def test_one_checkpoint_in_place_of_a_folder(tiny, tmp_path, capsys):
-    assert (
-        main(
-            [
-                'explain',
-                str(made(tmp_path / 'a.mp4')),
-                '--models',
-                str(tiny / 'models' / 'clstm.safetensors'),
-                '--out',
-                str(tmp_path),
-                '--iterations',
-                '1',
-            ]
-        )
-        == 0
-    )
+    how = '--checkpoints', tiny / 'models' / 'clstm.safetensors', '--out', tmp_path, '--iterations', 1
+    assert main(list(map(str, ('explain', made(tmp_path / 'a.mp4'), *how)))) == 0
     said = capsys.readouterr().out
     assert 'This network knows 12 classes;' in said and 'C-LSTM says' in said and 'I3D' not in said
     assert 'C-LSTM saw in a.mp4' in (tmp_path / 'a.html').read_text()
-    assert (
-        main(['explain', 'a.mp4', '--models', str(tmp_path / 'a.mp4')]) == 1
-        and 'is not a safetensors file' in capsys.readouterr().err
-    )
+    assert main(['explain', 'a.mp4', '--checkpoints', str(tmp_path / 'a.mp4')]) == 1
+    assert 'is not a safetensors file' in capsys.readouterr().err

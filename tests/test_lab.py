@@ -17,6 +17,7 @@ def lab(browser, tmp_path_factory):
 
 
 SETUP = """from interpvid.all import *
+from interpvid.masks.oracle import EventOracle
 clips = make_clips(4, 3, progress=False)
 oracle = EventOracle(to_batch(clips.frames[1:2]), clips.event[1])
 event = ''.join('01'[int(v)] for v in clips.event[1])"""

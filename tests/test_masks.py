@@ -1,4 +1,4 @@
-"What a mask is worth, the search for the best, learning, and the oracle: against plain loops written apart from the package."
+"What a mask is worth, search, learning and the oracle, against plain loops written apart from the package."
 
 import json, os, subprocess, sys, warnings
 from functools import partial
@@ -479,7 +479,8 @@ def score_by_hand(net, x, m, target):
 
 
 def central_by_hand(net, x, target, off=0.0, on=1.0):
-    "As in the released programs: from all but both ends down to two frames, the first window with less than nine tenths of the full mask's drop, or the last there is. For fewer than four frames they have none; here it is all of the clip"
+    """As in the released programs: from all but both ends down to two frames, the first window with less than
+    nine tenths of the full mask's drop, or the last. For fewer than four frames they have none; here it is all"""
     T = x.shape[2]
     score = lambda m: float(score_by_hand(net, x, m, target))
     w = torch.ones(T)
@@ -519,7 +520,8 @@ def adam_by_hand(net, x, start, target, lr, steps, tv, size=5.0, weights={}):
 )
 @pytest.mark.parametrize('T', [2, 5, 8])
 def test_learning_is_adam_one_clip_at_a_time(preset, tv, kw, T):
-    "In float32: masks to 2e-5, losses on the way to 1e-5 (seen: 9e-7 and 1e-6; Adam divides by the root of the squared gradient, so that rounding shows where that is tiny)"
+    """In float32: masks to 2e-5, losses on the way to 1e-5 (seen: 9e-7 and 1e-6). Adam divides by the root of the
+    squared gradient, so that rounding shows where that is tiny"""
     net, x = tiny(T), clips(5, T)
     w = {k: kw[k] for k in kw if k.startswith('lam')}
     got = learn_masks(net, x, preset=preset, bs=3, **kw, **PLAIN)
@@ -844,7 +846,8 @@ def test_start_random():
     assert np.array_equal(learn_masks(net, x[:9], **kw).start, want.start[:9])
     big = learn_masks(tiny(16), clips(200, 16, 2), start='random', iterations=1)
     assert big.start.mean() == pytest.approx(0.3, abs=0.03)
-    code = "import torch; from test_masks import *; print(learn_masks(tiny(), clips(40), start='random', iterations=1).start.astype(int).tolist())"
+    code = """from test_masks import *
+print(learn_masks(tiny(), clips(40), start='random', iterations=1).start.astype(int).tolist())"""
     again = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, cwd=__file__.rsplit('/', 1)[0], check=True
     )
@@ -1129,7 +1132,8 @@ def source():
     for i in range(n): yield base*(1+i/1000)
 m = learn_masks(Net(), source(), iterations=2, **kw)
 assert m.mask.shape==(n,16)
-hwm = [l for l in open('/proc/self/status') if l.startswith('VmHWM')] # of this program alone; ru_maxrss would begin with what started it
+# of this program alone; ru_maxrss would begin with what started it
+hwm = [l for l in open('/proc/self/status') if l.startswith('VmHWM')]
 print(int(hwm[0].split()[1])//1024)
 """
 
@@ -1183,7 +1187,8 @@ LAM1, LAM2 = 0.01, 0.02
 
 
 def oracle_scores(x, event, masks, k=10.0, sharp=20.0):
-    "Probability of 'yes' under masks (n,T): c_t = <x_i-x_j,e_t>/<e_t,e_t> by products of frames; i is the frame shown at t, j the one before"
+    """Probability of 'yes' under masks (n,T): c_t = <x_i-x_j,e_t>/<e_t,e_t> by products of frames;
+    i is the frame shown at t, j the one before"""
     f = x.double().flatten(1).numpy() if x.ndim == 2 else x.permute(1, 0, 2, 3).reshape(x.shape[1], -1).double().numpy()
     ts = np.flatnonzero(event)
     ts = ts[ts > 0]
@@ -1229,7 +1234,7 @@ def iou(a, b):
 
 def test_the_best_of_all_masks_is_the_event(built_in, enumerated):
     """Unless the event ends one or two frames before the clip: a mask that ends there pays λ2 for its border,
-    one that goes on to the last frame λ1 for each frame more; with λ2 = 2 λ1 one frame more is cheaper and two are as dear.
+    one that goes on to the last frame λ1 for each frame more; with λ2 = 2 λ1 one frame more is cheaper, two as dear.
     (Where frame 0 may be on as well, the same holds at the beginning.)"""
     x, events = built_in
     assert len(events) >= 20
@@ -1249,7 +1254,9 @@ def test_the_best_of_all_masks_is_the_event(built_in, enumerated):
         if first > 2:
             assert not whole[0]
     print(
-        f"\noverlap of the best mask with the event: {np.round(seen['mid'], 3).tolist()}; where it ends one or two frames before the clip: {np.round(seen['end'], 3).tolist()}; where it begins at frame 1 and frame 0 may be on: {np.round(at_0, 3).tolist()}"
+        f"\noverlap of the best mask with the event: {np.round(seen['mid'], 3).tolist()}; "
+        f"where it ends one or two frames before the clip: {np.round(seen['end'], 3).tolist()}; "
+        f"where it begins at frame 1 and frame 0 may be on: {np.round(at_0, 3).tolist()}"
     )
     assert min(seen['mid']) >= 0.9 and len(seen['mid']) >= 10
 
@@ -1302,7 +1309,7 @@ def test_windows_of_the_oracle(built_in):
 def test_how_far_learned_masks_are_from_the_best_of_all(
     built_in, enumerated, preset, most_soft, mean_cut, most_cut, least_overlap
 ):
-    """Measured on these clips, with some air. Soft masks, with their smooth borders (β = 3), can lie below the best of 0 and 1,
+    """Measured on these clips, with some air. Soft masks (smooth borders, β = 3) can lie below the best of 0 and 1,
     so this is no distance from what soft masks could reach; cut at one half they can lie below no more"""
     soft, cut, overlap = [], [], []
     for c, e, (_, _, _, L) in zip(*built_in, enumerated):
@@ -1312,7 +1319,9 @@ def test_how_far_learned_masks_are_from_the_best_of_all(
         cut.append(oracle_losses(c, e, m.binary.astype(float))[0] - L)
     soft, cut, overlap = map(np.array, (soft, cut, overlap))
     print(
-        f'\n{preset}: the best of 2^16 by {soft.mean():+.4f} on average, {soft.min():+.4f} to {soft.max():+.4f}; cut at one half {cut.mean():+.4f}, {cut.min():+.4f} to {cut.max():+.4f}; overlap with the event {overlap.mean():.3f}, at least {overlap.min():.3f}'
+        f'\n{preset}: the best of 2^16 by {soft.mean():+.4f} on average, {soft.min():+.4f} to {soft.max():+.4f}; '
+        f'cut at one half {cut.mean():+.4f}, {cut.min():+.4f} to {cut.max():+.4f}; '
+        f'overlap with the event {overlap.mean():.3f}, at least {overlap.min():.3f}'
     )
     assert (
         cut.min() > -1e-5

@@ -292,7 +292,8 @@ def test_the_threshold_does_not_depend_on_the_type_of_the_clip():
 
 @pytest.mark.reference
 def test_freeze_gives_the_authors_frozen_clips(reference):
-    "Every clip of the paper's web site, both models. The last rows of the authors' frozen frames hold the row of dots: they stay out"
+    """Every clip of the paper's web site, both models. The last rows of the authors' frozen frames hold the row
+    of dots: they stay out"""
     files = sorted((reference / 'site').glob('*.npz'))
     assert len(files) == 15
     tried = 0

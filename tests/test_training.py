@@ -336,7 +336,7 @@ def test_killed_in_the_middle_of_an_epoch(tmp_path):
         '24',
         '--size',
         '32',
-        '--model',
+        '--arch',
         'i3d',
         '--epochs',
         '3',
@@ -401,9 +401,9 @@ def torchrun(n, *args):
 
 
 def test_two_processes_train_one_network_and_count_each_clip_once(tmp_path):
-    clips = '--data', 'synthetic', '--valid', '31', '--size', '32'  # neither a multiple of two nor of the batch
+    clips = '--data', 'events', '--valid', '31', '--size', '32'  # neither a multiple of two nor of the batch
     r = torchrun(
-        2, 'train', *clips, '--scenes', '8', '--bs', '6', '--epochs', '4', '--model', 'i3d', '--out', tmp_path / 'run'
+        2, 'train', *clips, '--scenes', '8', '--bs', '6', '--epochs', '4', '--arch', 'i3d', '--out', tmp_path / 'run'
     )
     assert json.loads((tmp_path / 'run' / 'settings.json').read_text())['processes'] == 2
     assert r.stdout.count("preset 'small'") == 1 and r.stdout.count('F1 macro') == 1  # one of them speaks
@@ -530,13 +530,13 @@ def test_drawn_clips_take_the_number_of_frames_by_the_same_name_as_files(name):
     'args,why',
     [
         (['--data', 'kth'], "needs the folder"),
-        (['--data', 'synthetic', '--root', 'x'], 'need no folder'),
+        (['--data', 'events', '--root', 'x'], 'need no folder'),
         (['--data', 'folder', '--root', '/nowhere'], 'no such folder'),
-        (['--data', 'synthetic', '--preset', 'big'], "no preset 'big'"),
-        (['--data', 'synthetic', '--size', '1', '2', '3'], '--size takes'),
-        (['--data', 'synthetic', '--augment'], '--augment is for'),
-        (['--data', 'synthetic', '--scenes', '0'], 'at least 1'),
-        (['--data', 'synthetic', '--weights', '/nowhere.pt'], 'nowhere.pt'),
+        (['--data', 'events', '--preset', 'big'], "no preset 'big'"),
+        (['--data', 'events', '--size', '1', '2', '3'], '--size takes'),
+        (['--data', 'events', '--augment'], '--augment is for'),
+        (['--data', 'events', '--scenes', '0'], 'at least 1'),
+        (['--data', 'events', '--weights', '/nowhere.pt'], 'nowhere.pt'),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_one_line(args, why, capsys, tmp_path):
@@ -566,7 +566,7 @@ def test_train_on_a_folder_of_videos_and_evaluate(tmp_path, capsys):
                 '4',
                 '--epochs',
                 '1',
-                '--model',
+                '--arch',
                 'i3d',
                 '--out',
                 str(tmp_path / 'r'),

@@ -119,8 +119,8 @@ def _frames_in(path, decode):
 # %% ../../nbs/16_data.check.ipynb #0cf27a54
 def check_folder(
     root,         # a folder of clips in one of the `LAYOUTS`, or a CSV file
-    frames=None,  # a clip with fewer is short; None: 32 for KTH, 16 for others
-    decode=False, # True: decode everything, which finds damage in the middle of a file
+    frames:int=None, # a clip with fewer is short; None: 32 for KTH, 16 for others
+    decode=False, # decode everything, which finds damage in the middle of a file
     workers=None, # threads; None: one a core
     progress=True,# show progress bars
 )->Report:
