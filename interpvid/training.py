@@ -39,6 +39,7 @@ def check_root(
     if root is not None and dataset.draw is not None:
         raise ValueError(f"data {name!r} are drawn and need no folder; {root} was given")
 
+# %% ../nbs/72_training.ipynb #c1a77307
 def load_data(
     name,       # 'ssv2', 'kth', 'folder', 'synthetic', 'people' (built-in clips), or another in the `registry`
     root=None,  # the dataset's folder; not for drawn clips
@@ -82,6 +83,7 @@ def _order_sent_as_object():
     try: yield
     finally: DistributedDL._broadcast = was
 
+# %% ../nbs/72_training.ipynb #a278fbfa
 @contextmanager
 def _trained_by_all(learn, world):
     "A context in which `learn` trains with the other processes"
@@ -108,6 +110,7 @@ def check_classes(
     raise ValueError(f"{name} knows {len(model.classes)} classes ({', '.join(model.classes[:2])}, …), "
                      f"the clips have {named(list(classes))}; they have to be the same, in the same order")
 
+# %% ../nbs/72_training.ipynb #7ae2d91d
 def check_clip_shape(
     name,  # of the network, for the message
     model, # with `clip_shape` (T,H,W)
@@ -128,6 +131,7 @@ def _write_tables(folder, table1, classes):
     with writing(Path(folder)/'table1.csv') as tmp: table1.to_csv(tmp)
     with writing(Path(folder)/'classes.csv') as tmp: pd.concat(classes, names=['model']).to_csv(tmp)
 
+# %% ../nbs/72_training.ipynb #42a2b73b
 def evaluate(
     models,         # dict: name -> network, or the path of a checkpoint
     data,           # fastai `DataLoaders`; its validation clips are used
