@@ -137,6 +137,7 @@ def _named(pairs, names):
     if not isinstance(names, itertools.repeat) and next(names, end) is not end:
         raise ValueError(f"gallery: more names than clips, of which there are {i}")
 
+# %% ../nbs/67_gallery.ipynb #81efc456
 def _draw(i, es, name, **kwargs):
     "One clip; `kwargs` as for `scrub_parts`"
     try: return Drawn(es, beside(es, **kwargs), name)

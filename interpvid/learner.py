@@ -223,6 +223,7 @@ def network_learner(
     return make_learner(find(NETWORKS, arch).build, dls, preset_of(arch, preset), init, cbs,
                         print if verbose else None, f"{arch}, preset '{preset}': ", **settings)
 
+# %% ../nbs/30_learner.ipynb #4c3a14d1
 def i3d_learner(
     dls,            # clips
     preset='small', # 'something', 'kth' (paper, Table 3), 'released-pytorch', 'small', 'small-kth'
@@ -262,6 +263,7 @@ def rng_state()->dict:
                 numpy=dict(name=name, keys=torch.from_numpy(keys.copy()), pos=pos, has_gauss=has_gauss, gauss=gauss),
                 python=dict(version=version, words=list(words), gauss_next=gauss_next))
 
+# %% ../nbs/30_learner.ipynb #0fa03252
 def set_rng_state(
     state, # from `rng_state`
 ):
@@ -277,6 +279,7 @@ def _own_loader(dl):
     "The loader of clips itself, out of fastai's wrapper for several processes"
     return getattr(dl, 'dl', dl)
 
+# %% ../nbs/30_learner.ipynb #ddd6b5f0
 class EpochSeed(Callback):
     "Seed each epoch from the run's seed and the epoch's index, counted from where the run began"
     order = -5
@@ -421,6 +424,7 @@ def _named(state):
     trackers = [dict(best=best, wait=wait) for best,wait in state['trackers']]
     return {**state, 'rng':rng, 'trackers':trackers, 'smooth':dict(zip(('count','val'), state['smooth']))}
 
+# %% ../nbs/30_learner.ipynb #745963a8
 def load_state(
     path, # of a `state.pt`
 )->dict:
@@ -460,6 +464,7 @@ def _state_of(self:Resume, epoch, batch, over):
                 rows=[] if log is None else log.rows,
                 rng=rng_state(), smooth=dict(count=smooth.count, val=torch.as_tensor(smooth.val)))
 
+# %% ../nbs/30_learner.ipynb #29be6ad4
 @patch
 def keep(self:Resume,
     epoch,      # epochs done
@@ -501,6 +506,7 @@ def before_batch(self:Resume):
     set_rng_state(self.rng)
     self.rng = None
 
+# %% ../nbs/30_learner.ipynb #821f29af
 @patch
 def after_batch(self:Resume):
     if not self.training or self.every is None or processes()>1: return
@@ -522,6 +528,7 @@ def check_positive(
         if n is not None and (isinstance(n, bool) or int(n)!=n or n<1):
             raise ValueError(f"{name} has to be a whole number of at least 1, not {n}")
 
+# %% ../nbs/30_learner.ipynb #66e98e69
 def check_validation(
     learn,  # a Learner
     cbs=(), # further callbacks of the training
@@ -549,6 +556,7 @@ def _check_same_epoch(folder, state):
 
 RUN_FILES = ('state.pt','best.safetensors','log.csv','log.png')
 
+# %% ../nbs/30_learner.ipynb #672332f1
 def _run_callbacks(learn, folder, epochs, seed, every, patience, fresh):
     "Of a run in a folder: the seed, the best network, the log, the state"
     about = describe_run(learn, epochs=epochs, seed=seed, patience=patience)
@@ -571,6 +579,7 @@ def _flat_then_cosine(learn):
 # %% ../nbs/30_learner.ipynb #07504369
 def _is_over(state, epochs): return state is not None and (state['epoch']>=epochs or state['over'])
 
+# %% ../nbs/30_learner.ipynb #06003f68
 @patch
 def fit_preset(self:Learner,
     epochs=None,   # in place of the preset's

@@ -203,6 +203,7 @@ def _drop(self:FrameCache, path):
         path.unlink()
         total.bytes -= size
 
+# %% ../../nbs/11_data.cache.ipynb #728009a2
 @patch
 def get(self:FrameCache, key)->np.ndarray|None:
     "The frames of a key, mapped from disk (who writes to them writes to a copy); None if they are not there"
@@ -306,6 +307,7 @@ def remember(self:FrameCache,
     with suppress(OSError), self._locked(), open(self.folder/'checked.txt', 'a') as f: # else they are looked over again
         f.write('\n'.join(keys)+'\n')
 
+# %% ../../nbs/11_data.cache.ipynb #07537b11
 @patch
 def clear(self:FrameCache):
     "Remove every clip, and what is remembered of files"

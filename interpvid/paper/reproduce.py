@@ -7,7 +7,7 @@ Docs: https://interpvid.github.io/interpvid/paper.reproduce.html.md"""
 # %% auto #0
 __all__ = ['TABLES', 'ABLATIONS', 'experiment_tables', 'ablation_tables', 'check_out', 'count_stages', 'reproduce']
 
-# %% ../../nbs/96_paper.reproduce.ipynb #dc54678b
+# %% ../../nbs/96_paper.reproduce.ipynb #22a37ea6
 import shutil
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ from ..registry import DATASETS, NETWORKS
 from ..runs import Stages
 from ..tables import heat_table, overlap_table, paired_table, table2
 
-# %% ../../nbs/96_paper.reproduce.ipynb #c00f3803
+# %% ../../nbs/96_paper.reproduce.ipynb #69a7fcab
 def experiment_tables(exp)->dict: # name -> DataFrame
     "Tables 1 and 2 of one dataset, and what stands behind them"
     stats = measure_all(exp)
@@ -45,7 +45,7 @@ def ablation_tables(exp)->dict: # name -> DataFrame
     return {'settings':settings_table(by), 'by setting':pd.concat(conclusions_by(by), names=['settings']),
             'baselines':baseline_table(baselines(exp)), 'cams':cam_table(cam_variants(exp)), 'starts':start_table(exp)}
 
-# %% ../../nbs/96_paper.reproduce.ipynb #bea94d83
+# %% ../../nbs/96_paper.reproduce.ipynb #46f37163
 TABLES = 'table1','classes','table2','paired','filter','blobs','conclusions','overlap','heat'
 ABLATIONS = 'settings','by-setting','baselines','cams','starts'
 
@@ -65,7 +65,7 @@ def check_out(
     for path in (out/'index.html', out/'settings.json', *ablations, *(p for e in experiments for p in _results(e))):
         check_replaceable(path, ours=True)
 
-# %% ../../nbs/96_paper.reproduce.ipynb #bc3f3da4
+# %% ../../nbs/96_paper.reproduce.ipynb #bb006b6b
 def count_stages(experiments)->int|None:
     "How many stages a run has; None where that depends on what is in folders"
     if not all(e.synthetic for e in experiments): return None
@@ -86,7 +86,7 @@ def _copy_networks(exp):
         to = exp.out/'models'/suffix(exp)[1:]/f'{keys.get(label, label)}.safetensors'
         with writing(to, ours=True) as tmp: shutil.copy(path, tmp)
 
-# %% ../../nbs/96_paper.reproduce.ipynb #ed8cfc24
+# %% ../../nbs/96_paper.reproduce.ipynb #4a9c2d94
 def _write_all(experiments, tables, ablations, settings):
     "Networks, tables and the page, in the folder of results"
     out = experiments[0].out
@@ -100,13 +100,13 @@ def _write_all(experiments, tables, ablations, settings):
 def reproduce(
     out='results',   # folder for all that is made
     seed=0,          # of built-in clips, weights and batches: a whole number, 0 or more
-    scenes=None,     # built-in clips: training scenes, each under every class; None: 240
-    valid=None,      # built-in clips: how many to evaluate on; None: 240
-    epochs=None,     # passes over the training clips; None: the presets'
-    per_class=None,  # at most so many clips of each class are explained; None: 10 (of people: 4), of a real dataset 150
-    n_ablation=None, # and so many of these under other settings of the mask; None: 1, of a real dataset 20
+    scenes:int=None, # built-in clips: training scenes, each under every class; None: 240
+    valid:int=None,      # built-in clips: how many to evaluate on; None: 240
+    epochs:int=None,     # passes over the training clips; None: the presets'
+    per_class:int=None, # at most so many clips of each class are explained; None: 10, of people 4, of real datasets 150
+    n_ablation:int=None, # and so many of these under other settings of the mask; None: 1, of real datasets 20
     mask_preset=DEFAULT_PRESET, # settings of the learned masks; the paper's leave every mask where it started
-    iterations=None, # steps of mask learning; None: the preset's
+    iterations:int=None, # steps of mask learning; None: the preset's
     fresh=False,     # make everything again, reuse nothing
     cache=None,      # folder of the kept stages; None: `out`/cache. Runs that share it share clips and networks
     log=log_line,    # where the lines go
@@ -133,7 +133,7 @@ def reproduce(
     by_data = {e.data: t for e,t in zip(experiments, tables)}
     return dict(**by_data, programs=ablations, experiments={e.data: e for e in experiments}, page=out/'index.html')
 
-# %% ../../nbs/96_paper.reproduce.ipynb #2bcd6edd
+# %% ../../nbs/96_paper.reproduce.ipynb #a707a931
 def _experiments(roots, **settings):
     "An experiment for each dataset of the page"
     options = {DATASETS.about(key).get('option') or key: key for key in main_datasets()}
