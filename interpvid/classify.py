@@ -27,7 +27,7 @@ def stats_of(
     model,      # a video model
     stats=None, # (mean, standard deviation) in [0,1]; None: the model's own, `model.stats`
 )->tuple:       # (mean, standard deviation)
-    "What frames are normalised by for `model`; a ValueError where nobody has said"
+    "The mean and std that frames are normalised by for `model`; a ValueError where neither it nor the caller says"
     if stats is None: stats = getattr(model, 'stats', None)
     if stats is None:
         raise ValueError(f"{type(model).__name__} has no `stats`, so frames cannot be normalised for it: pass the mean "
@@ -76,6 +76,7 @@ def _gather(share, n_processes):
     torch.distributed.all_gather_object(shares, share)
     return shares
 
+# %% ../nbs/31_classify.ipynb #ce158aa6
 def _join(shares, n):
     "One array (n,K), NaN where a clip is in no share"
     shares = [(i,p) for i,p in shares if p is not None]
@@ -162,6 +163,7 @@ def _direction(pred, labels, reversed_labels):
     return {'top-1 where direction matters': (pred==labels)[d].mean(),
             'called by its reversal there': (pred==reversed_labels)[d].mean()}
 
+# %% ../nbs/31_classify.ipynb #69f62e0a
 def table1(
     probs,                # from `both_ways`
     labels,               # (N,) int

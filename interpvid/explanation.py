@@ -111,6 +111,7 @@ def said(self:Explanation):
     "The scores and what they mean, for the table beside a scrubber"
     return [(k, self.scores[k], SCORES[k].meaning) for k in ('OS','FS','RS','CS') if k in self.scores]
 
+# %% ../nbs/60_explanation.ipynb #ee4518a3
 @patch
 def scrub(self:Explanation, **kwargs)->ScrubParts:
     "The columns as a scrubber draws them; `kwargs` as for `scrub_parts`"
@@ -161,6 +162,7 @@ def unique_names(
     models = [e.model for e in es]
     return [m if models.count(m)==1 else f'{m} {i+1}' for i,m in enumerate(models)]
 
+# %% ../nbs/60_explanation.ipynb #3f8a3534
 def beside(
     es,       # explanations of one clip
     **kwargs, # further arguments of `scrub_parts`
@@ -192,6 +194,7 @@ def save_explanations(
     with writing(path) as tmp:
         with open(tmp, 'wb') as f: np.savez_compressed(f, about=np.array(json.dumps(about)), **arrays, **truth)
 
+# %% ../nbs/60_explanation.ipynb #3141f5f0
 @patch
 def save(self:Explanation,
     path, # ends in .npz
@@ -211,6 +214,7 @@ def read_explanation(
     truth = {k: file[f'truth/{i}/{k}'] for k in about['truth']}
     return Explanation(**{k: a[i] for k,a in arrays.items()}, **values, truth=truth)
 
+# %% ../nbs/60_explanation.ipynb #59560164
 def load_explanations(
     path, # what `save_explanations` wrote
 )->list:  # of `Explanation`
@@ -246,6 +250,7 @@ def normalised(
     raise ValueError("explain: frames have to be normalised as in training, and the model does not say how: "
                      "give stats=(mean, standard deviation), in [0,1], here or to `wrap`")
 
+# %% ../nbs/60_explanation.ipynb #830ff949
 def frames_to_show(
     x:Tensor, # clips (B,C,T,H,W)
     stats,    # what they are normalised by; None: unknown, shown from the darkest to the brightest value of each clip
@@ -288,6 +293,7 @@ def mask_settings_of(masks)->dict:
     "What made masks that are given"
     return getattr(masks, 'settings', {'preset':'given'})
 
+# %% ../nbs/60_explanation.ipynb #f91ec75e
 def range_of(preset, masks)->MaskRange:
     "What counts as the clip without a mask: as the preset or the given masks have it"
     if masks is None: return MASK_PRESETS[preset]['mask_range']
@@ -326,6 +332,7 @@ def check_maps(
     name = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
     return {'layer':name, **how}
 
+# %% ../nbs/60_explanation.ipynb #9d9ecdd5
 @patch
 def maps_of(self:Request,
     maps,       # an array, or (model, x, target) -> array, see `as_maps`; None: Grad-CAM
@@ -361,6 +368,7 @@ def pack(self:Request,
         scores=_values(scores[list(KEPT)], i), loss=_values(loss, i), classes=classes, model=name, settings=settings,
         truth=dict(self.truth[i]) if self.truth else {}) for i in range(len(self.x))]
 
+# %% ../nbs/60_explanation.ipynb #c938e5e7
 def class_names(model, classes, K)->list:
     "Names of the classes: those given, the model's, or their indices"
     names = list(classes or getattr(model, 'classes', range(K)))

@@ -40,6 +40,7 @@ HOST = _this_host()
 _TEMPORARY = re.compile(
     r'\.(?P<stem>.+)\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.(?P<kind>tmp|old)(?P<suffix>\.[^.]*)?')
 
+# %% ../nbs/02_files.ipynb #70521dc2
 def temporary_name(
     path,       # of the file that will be
     kind='tmp', # 'tmp': being written; 'old': about to be removed
@@ -148,6 +149,7 @@ def _add_to_record(folder, *entries):
         f.flush()
         os.fsync(f.fileno())
 
+# %% ../nbs/02_files.ipynb #0bab85de
 def _digest(path):
     "Checksum of a file; of a link, of where it leads"
     return sha256(os.fsencode(os.readlink(path))) if path.is_symlink() else sha256(path)
@@ -182,6 +184,7 @@ def _recorded(folder):
             files.setdefault((r.parent/name).relative_to(folder).as_posix(), set()).update(digests)
     return files
 
+# %% ../nbs/02_files.ipynb #1bba829e
 def look_over(
     folder, # any
 )->Contents:
@@ -229,6 +232,7 @@ def _check_folder(folder):
         f"{folder} is a folder with files that interpvid did not write ({_some(others)}), so it is not replaced. "
         f"Name another path, or move the folder away. {_ADOPT.format(folder)}")
 
+# %% ../nbs/02_files.ipynb #82e6bb9c
 def check_replaceable(
     path,       # of a file or folder that is to be written
     ours=False, # also refuse a file that this package did not write
@@ -249,7 +253,7 @@ def discard(
     path = Path(path)
     foreign = look_over(path).foreign if path.is_dir() else ()
     if foreign: raise IsADirectoryError(
-        f"{path} is damaged, and cannot be made anew while files are in it that interpvid did not write "
+        f"{path} is damaged, and cannot be replaced while files are in it that interpvid did not write "
         f"({_some(foreign)}). Move these away")
     remove(path)
 

@@ -137,6 +137,7 @@ def _named(pairs, names):
     if not isinstance(names, itertools.repeat) and next(names, end) is not end:
         raise ValueError(f"gallery: more names than clips, of which there are {i}")
 
+# %% ../nbs/67_gallery.ipynb #81efc456
 def _draw(i, es, name, **kwargs):
     "One clip; `kwargs` as for `scrub_parts`"
     try: return Drawn(es, beside(es, **kwargs), name)
@@ -164,7 +165,7 @@ def gallery_html(
 
 # %% ../nbs/67_gallery.ipynb #a3f10c14
 def _stem(i, name):
-    "A file name that every system takes: the clip's number, and what of its name may stand there"
+    "A file name that every system takes: the clip's index, and the characters of its name that a file name may hold"
     word = '' if name is None else re.sub(r'[^A-Za-z0-9_-]+', '-', str(name)).strip('-')[:40]
     return f'{i+1:04d}'+(f'-{word}' if word else '')
 
@@ -217,7 +218,7 @@ def _write_pages(folder, pages):
 
 # %% ../nbs/67_gallery.ipynb #399afbdd
 def write_gallery(
-    folder,     # made anew; one that this package wrote is replaced, no other
+    folder,     # created, or replaced if this package wrote it; other folders are refused
     pairs,      # for each clip the list of its explanations, one a network; a generator keeps one clip in memory
     title,      # text
     *body,      # HTML above the cards

@@ -223,6 +223,7 @@ def network_learner(
     return make_learner(find(NETWORKS, arch).build, dls, preset_of(arch, preset), init, cbs,
                         print if verbose else None, f"{arch}, preset '{preset}': ", **settings)
 
+# %% ../nbs/30_learner.ipynb #4c3a14d1
 def i3d_learner(
     dls,            # clips
     preset='small', # 'something', 'kth' (paper, Table 3), 'released-pytorch', 'small', 'small-kth'
@@ -262,6 +263,7 @@ def rng_state()->dict:
                 numpy=dict(name=name, keys=torch.from_numpy(keys.copy()), pos=pos, has_gauss=has_gauss, gauss=gauss),
                 python=dict(version=version, words=list(words), gauss_next=gauss_next))
 
+# %% ../nbs/30_learner.ipynb #0fa03252
 def set_rng_state(
     state, # from `rng_state`
 ):
@@ -277,6 +279,7 @@ def _own_loader(dl):
     "The loader of clips itself, out of fastai's wrapper for several processes"
     return getattr(dl, 'dl', dl)
 
+# %% ../nbs/30_learner.ipynb #ddd6b5f0
 class EpochSeed(Callback):
     "Seed each epoch from the run's seed and the epoch's index, counted from where the run began"
     order = -5
@@ -358,7 +361,7 @@ def plot_curves(
 
 # %% ../nbs/30_learner.ipynb #7d241151
 class RunLog(Callback):
-    "A row for each epoch in a CSV file (losses, metrics, rate, seconds), and their curves as a picture"
+    "A row for each epoch in a CSV file (losses, metrics, rate, seconds), and their curves as an image"
     order = 55
     def __init__(self,
         path, # of the CSV file; the curves are beside it, as .png
@@ -371,7 +374,7 @@ class RunLog(Callback):
         self.rows = [*self.rows, row]
         if not rank(): self.write()
     def write(self):
-        "The file and the picture"
+        "The file and the image"
         with writing(self.path) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
         with writing(self.path.with_suffix('.png')) as tmp: plot_curves(self.rows).savefig(tmp, dpi=110)
 
@@ -401,7 +404,7 @@ def check_same_run(
     if not differ: return
     named = '; '.join(f'{k} {was.get(k)} (now {now.get(k)})' for k in differ)
     raise ValueError(f"{Path(path).parent}: holds another run, with {named}. "
-                     "Name another folder, or begin anew with fresh=True")
+                     "Name another folder, or start again with fresh=True")
 
 # %% ../nbs/30_learner.ipynb #917e991d
 def _plain_types(x):
@@ -421,6 +424,7 @@ def _named(state):
     trackers = [dict(best=best, wait=wait) for best,wait in state['trackers']]
     return {**state, 'rng':rng, 'trackers':trackers, 'smooth':dict(zip(('count','val'), state['smooth']))}
 
+# %% ../nbs/30_learner.ipynb #745963a8
 def load_state(
     path, # of a `state.pt`
 )->dict:
@@ -431,7 +435,7 @@ def load_state(
         return state
     except Exception as e:
         why = (str(e) or type(e).__name__).splitlines()[0]
-        raise ValueError(f"{path}: is not the state of a run ({why}); fresh=True begins anew") from None
+        raise ValueError(f"{path}: is not the state of a run ({why}); fresh=True starts again") from None
 
 # %% ../nbs/30_learner.ipynb #66fb08f2
 class Resume(Callback):
@@ -460,6 +464,7 @@ def _state_of(self:Resume, epoch, batch, over):
                 rows=[] if log is None else log.rows,
                 rng=rng_state(), smooth=dict(count=smooth.count, val=torch.as_tensor(smooth.val)))
 
+# %% ../nbs/30_learner.ipynb #29be6ad4
 @patch
 def keep(self:Resume,
     epoch,      # epochs done
@@ -501,6 +506,7 @@ def before_batch(self:Resume):
     set_rng_state(self.rng)
     self.rng = None
 
+# %% ../nbs/30_learner.ipynb #821f29af
 @patch
 def after_batch(self:Resume):
     if not self.training or self.every is None or processes()>1: return
@@ -522,6 +528,7 @@ def check_positive(
         if n is not None and (isinstance(n, bool) or int(n)!=n or n<1):
             raise ValueError(f"{name} has to be a whole number of at least 1, not {n}")
 
+# %% ../nbs/30_learner.ipynb #66e98e69
 def check_validation(
     learn,  # a Learner
     cbs=(), # further callbacks of the training
@@ -549,6 +556,7 @@ def _check_same_epoch(folder, state):
 
 RUN_FILES = ('state.pt','best.safetensors','log.csv','log.png')
 
+# %% ../nbs/30_learner.ipynb #672332f1
 def _run_callbacks(learn, folder, epochs, seed, every, patience, fresh):
     "Of a run in a folder: the seed, the best network, the log, the state"
     about = describe_run(learn, epochs=epochs, seed=seed, patience=patience)
@@ -571,6 +579,7 @@ def _flat_then_cosine(learn):
 # %% ../nbs/30_learner.ipynb #07504369
 def _is_over(state, epochs): return state is not None and (state['epoch']>=epochs or state['over'])
 
+# %% ../nbs/30_learner.ipynb #06003f68
 @patch
 def fit_preset(self:Learner,
     epochs=None,   # in place of the preset's
@@ -578,7 +587,7 @@ def fit_preset(self:Learner,
     seed=None,     # of the order of clips and of dropout, for each epoch; None: unseeded (0 if `folder` is given)
     every=600,     # seconds between two savings of the state within an epoch; None: only at its end
     patience=None, # stop after so many epochs without a better validation loss; None: never
-    fresh=False,   # begin anew, whatever the folder holds
+    fresh=False,   # start again, even if the folder holds a run
 )->Learner:       # with a folder, its `history` has the rows of the log
     "Train as the preset says: at a rate halved on plateaus (paper), or flat and then down a cosine (small)"
     check_positive(epochs=epochs, patience=patience)

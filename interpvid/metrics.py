@@ -47,7 +47,7 @@ def _longest(
 # %% ../nbs/61_metrics.ipynb #1402bbc5
 def cycles_covered(
     mask,  # (T,) bool: frames that are frozen
-    phase, # (T,) cycles that have passed, of any start, falling in a reversed clip; NaN where nobody is in the frame
+    phase, # (T,) cycles that have passed, of any start, falling in a reversed clip; NaN where the frame is empty
 )->tuple:  # most cycles in a run of masked frames, and in a run of frames left moving; NaN twice without a phase
     "Cycles hidden and left by a freeze mask (paper, 5.2)"
     m,phase = np.asarray(mask),np.asarray(phase, float)
@@ -106,6 +106,7 @@ def _image(m, px):
     m = cv2.resize((255*np.clip(m, 0, 1)).astype(np.uint8), (px,px), interpolation=cv2.INTER_LINEAR)
     return cv2.copyMakeBorder(m, _RIM, _RIM, _RIM, _RIM, cv2.BORDER_CONSTANT)
 
+# %% ../nbs/61_metrics.ipynb #54064854
 def blobs(
     cam,          # (T,H,W) in [0,1]
     px=224,       # maps are brought to px×px pixels first
@@ -131,6 +132,7 @@ def blob_summary(
             'centre distance':distance.mean() if len(b) else np.nan,
             'frames without a blob':float(np.mean([not len(f) for f in found]))}
 
+# %% ../nbs/61_metrics.ipynb #6faa29f5
 def blob_stats(
     cam,          # (T,H,W) in [0,1]
     px=224,       # see `blobs`

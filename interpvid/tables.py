@@ -37,6 +37,7 @@ def without_control(
 
 def _mean_sd(v): return f'{v.mean():.2f} ± {v.std():.2f}'.replace('nan', '–')
 
+# %% ../nbs/65_tables.ipynb #fff5925f
 def table2(
     stats,           # from `clip_stats`
     without=CONTROL, # control classes, left out
@@ -60,6 +61,7 @@ def _check_models(models, there):
     if len(models)!=2 or models[0]==models[1] or not set(models)<=set(there):
         raise ValueError(f"paired_table: two networks are compared, got {models}; `stats` has {there}")
 
+# %% ../nbs/65_tables.ipynb #5de50e00
 def _check_once(model, rows):
     if (twice := rows.index[rows.index.duplicated()]).size:
         raise ValueError(f"paired_table: clip {twice[0]} is there more than once for {model}; "
@@ -94,6 +96,7 @@ def _difference(x, y, names):
     means = {m: v[ok].mean() if ok.any() else np.nan for m,v in zip(names, (x,y))}
     return {'clips':ci['clips'], **means, **{k: ci[k] for k in ('difference','low','high','p','first larger')}}
 
+# %% ../nbs/65_tables.ipynb #3475dfc2
 def paired_table(
     stats,           # from `clip_stats`, with a column 'clip', see `matched`
     columns=TABLE2,  # numbers to compare

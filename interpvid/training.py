@@ -39,6 +39,7 @@ def check_root(
     if root is not None and dataset.draw is not None:
         raise ValueError(f"data {name!r} are drawn and need no folder; {root} was given")
 
+# %% ../nbs/72_training.ipynb #c1a77307
 def load_data(
     name,       # 'ssv2', 'kth', 'folder', 'synthetic', 'people' (built-in clips), or another in the `registry`
     root=None,  # the dataset's folder; not for drawn clips
@@ -82,6 +83,7 @@ def _order_sent_as_object():
     try: yield
     finally: DistributedDL._broadcast = was
 
+# %% ../nbs/72_training.ipynb #a278fbfa
 @contextmanager
 def _trained_by_all(learn, world):
     "A context in which `learn` trains with the other processes"
@@ -108,6 +110,7 @@ def check_classes(
     raise ValueError(f"{name} knows {len(model.classes)} classes ({', '.join(model.classes[:2])}, …), "
                      f"the clips have {named(list(classes))}; they have to be the same, in the same order")
 
+# %% ../nbs/72_training.ipynb #7ae2d91d
 def check_clip_shape(
     name,  # of the network, for the message
     model, # with `clip_shape` (T,H,W)
@@ -128,6 +131,7 @@ def _write_tables(folder, table1, classes):
     with writing(Path(folder)/'table1.csv') as tmp: table1.to_csv(tmp)
     with writing(Path(folder)/'classes.csv') as tmp: pd.concat(classes, names=['model']).to_csv(tmp)
 
+# %% ../nbs/72_training.ipynb #42a2b73b
 def evaluate(
     models,         # dict: name -> network, or the path of a checkpoint
     data,           # fastai `DataLoaders`; its validation clips are used
@@ -177,7 +181,7 @@ def train(
     weights=None,    # a checkpoint to start from, such as rgb_imagenet.pt; see `import_weights`
     patience:int=None, # stop after so many epochs without a better validation loss; None: never
     every=600,       # seconds between two savings of the state within an epoch
-    fresh=False,     # begin anew, whatever the folder holds
+    fresh=False,     # start again, even if the folder holds a run
     compile=False,   # let torch.compile work on the network first; worth its minutes on a GPU, in long runs
     cbs=None,        # further fastai callbacks
     log=print,       # gets the lines that say how it goes

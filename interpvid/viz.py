@@ -51,6 +51,7 @@ def jpeg(
     if not ok: raise ValueError(f"jpeg: cannot encode an array of shape {img.shape} and type {img.dtype}")
     return b.tobytes()
 
+# %% ../nbs/05_viz.ipynb #5f9785da
 def picture(
     img,        # (H,W,3) uint8, RGB
     quality=85, # 1 to 100

@@ -224,6 +224,7 @@ def _step(J, s, b, thigh, knee, foot):
     J['ankle_'+s] = _limb(J['knee_'+s], thigh-knee, b['shank'])
     _foot(J, s, b, foot+thigh-knee)
 
+# %% ../../nbs/08_data.actors.ipynb #d913cede
 def _swing(J, s, b, g, q, walks):
     "Add the arm of side `s`; each arm goes with the other leg"
     k,swing = _SIDES[s],-np.cos(2*np.pi*(q-.02))
@@ -276,6 +277,7 @@ def _punch(phase):
     q = phase%1
     return np.where(q<.5, np.sin(np.pi*(2*np.minimum(q,.5))**.85)**1.5, 0)
 
+# %% ../../nbs/08_data.actors.ipynb #275a3e01
 def _boxing(a, phase):
     "Phase 0: a right punch starts; half a cycle later a left one"
     b,h = _bones(a),a.height
@@ -368,6 +370,7 @@ def add_leg(self:_Body, s):
     self.add(leg, .001, (j('knee'),.034*B), (j('ankle'),.023*B))
     self.add(c['trousers'], .002, (j('hip'),.054*B), (j('knee'),.037*B))
 
+# %% ../../nbs/08_data.actors.ipynb #5816df6f
 @patch
 def add_arm(self:_Body, s):
     "The arm of side `s`"
@@ -390,6 +393,7 @@ def add_trunk(self:_Body):
     waist = [(J['waist_'+s]-.03*h*up,.055*B*wide) for s in 'rl']
     self.add(c['shirt'], .003, *shoulders, (chest,.07*B*wide), *waist)
 
+# %% ../../nbs/08_data.actors.ipynb #2bc9f50b
 @patch
 def add_head(self:_Body):
     "Neck, hair, face and nose"
@@ -455,6 +459,7 @@ class _Shape:
     lo:np.ndarray     # (T,2) its box
     hi:np.ndarray
 
+# %% ../../nbs/08_data.actors.ipynb #33f61eea
 def _shape(part, yaw, camera, light):
     "A part of a body as the camera sees it"
     centres = np.stack([c for c,_ in part.circles], 1)
@@ -565,7 +570,7 @@ class _Act:
 
 # %% ../../nbs/08_data.actors.ipynb #7ce67c2e
 def _act(label, a, S, rng, T, W):
-    "An act; what is random about it is drawn whatever the label"
+    "An act; its random values are drawn in the same order for every label"
     U = lambda lo,hi: float(rng.uniform(lo,hi))
     side = 1 if rng.random()<.5 else -1
     start,turn,enter,leave,place,span = U(0,1),U(-1,1),U(.15,.5),U(.15,.5),U(-.12,.12),U(3.2,4.6)

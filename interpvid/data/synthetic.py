@@ -339,6 +339,7 @@ def reversed_labels(self:DrawnClips):
     which = list(self.only or range(12))
     return np.array([which.index(r) if r in which else -1 for r in REVERSED[which]])[self.labels]
 
+# %% ../../nbs/12_data.synthetic.ipynb #76aa1090
 @patch
 def truth(self:DrawnClips,
     i:int, # index of the clip
@@ -361,6 +362,7 @@ def save(self:DrawnClips,
         np.save(tmp/'frames.npy', self.frames)
         np.savez(tmp/'truth.npz', **{k: getattr(self, k) for k in _KEPT})
 
+# %% ../../nbs/12_data.synthetic.ipynb #31606b84
 @patch(cls_method=True)
 def load(cls:DrawnClips,
     path, # of a folder that `save` wrote
@@ -377,6 +379,7 @@ def _draw_events(seed, i, labels, T, size, people):
     none = dict(phase=np.full(T, np.nan), subjects=0, settings=0)
     return [(render(scene, l, np.random.default_rng([seed,i,l+1])), l, i, scene_truth(scene, l)|none) for l in labels]
 
+# %% ../../nbs/12_data.synthetic.ipynb #ca376915
 def _draw_people(seed, i, labels, T, size, people):
     "Person and place `i` in each action: frames, label, scene, truth"
     rng = np.random.default_rng([seed,i])

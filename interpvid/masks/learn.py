@@ -56,6 +56,7 @@ class _PartByPart(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g): return g[:,None]*ctx.saved_tensors[0],None
 
+# %% ../../nbs/53_masks.learn.ipynb #668ead1a
 class MaskScorer:
     "Scores of a batch of clips under soft masks, differentiable in the mask"
     def __init__(self,
@@ -84,6 +85,7 @@ def shared_stem(
         if model.stem(clips[:1]).nbytes*len(clips)>most: return None
         return parts(model.stem, clips)
 
+# %% ../../nbs/53_masks.learn.ipynb #cf4932d7
 @patch
 def logits(self:MaskScorer, mask, inputs):
     "What the network says of one part under its masks"
@@ -129,6 +131,7 @@ def check_settings(
     if lr is not None and not lr>=0: raise ValueError(f"a learning rate is not below 0, unlike {lr}")
     if beta<1: raise ValueError(f"beta={beta}: below 1 the variation has no gradient where neighbours are equal")
 
+# %% ../../nbs/53_masks.learn.ipynb #44de1ee1
 def mask_settings(
     preset='paper', # a name in `MASK_PRESETS`
     lam1=.01, lam2=.02, beta=3, # of the loss
@@ -192,6 +195,7 @@ class Batch:
     OS:Tensor     # (B,) its score without a mask
     def __len__(self): return len(self.clips)
 
+# %% ../../nbs/53_masks.learn.ipynb #2e394f93
 @dataclass
 class MaskLearner:
     "What all batches of one call of `learn_masks` share"
@@ -218,6 +222,7 @@ def start_window(job:MaskLearner, b:Batch):
     found = search_windows(job.model, b.clips, b.target, job.perturb, **job.weights, bs=job.search_parts, half=job.half)
     return torch.from_numpy(found.mask).to(b.clips.device),torch.from_numpy(found.evaluations.round()).long()
 
+# %% ../../nbs/53_masks.learn.ipynb #bc52dc3f
 def start_coarse(job:MaskLearner, b:Batch):
     T = b.clips.shape[2]
     scores = MaskScores(job.model, windows(T, -(-T//8)), job.perturb, job.search_parts, job.half)
@@ -308,6 +313,7 @@ def descend(self:MaskLearner,
         self.count(len(b))
     return logits.detach().sigmoid(),best.mask,{k: torch.stack([c[k] for c in curve]).cpu().numpy() for k in TERMS}
 
+# %% ../../nbs/53_masks.learn.ipynb #6b1eb571
 @patch
 def lowest(self:MaskLearner,
     b:Batch,
@@ -334,6 +340,7 @@ def pick(self:MaskLearner,
     else: probs = class_probs(self.model, self.settings['mask_range'].unmasked(clips, self.perturb), self.parts)
     return Batch(clips, index, *pick_target(probs, target))
 
+# %% ../../nbs/53_masks.learn.ipynb #4d80be10
 @patch
 def learn(self:MaskLearner, index, clips, target=None)->MaskResult:
     "The masks of one batch"
@@ -367,6 +374,7 @@ def check_targets(
         raise ValueError(f"{len(t)} targets for {len(x)} clips: one class index for all, or one for each of them")
     return t.tolist()
 
+# %% ../../nbs/53_masks.learn.ipynb #219b8b56
 def check_labels(
     labels, # that came with clips
     n:int,  # how many clips
@@ -402,6 +410,7 @@ def iter_parts(
         if isinstance(clips, Tensor) and clips.ndim==4 and not isinstance(x, Tensor): clips = clips[None]
         yield as_clips(clips).detach(),labels[0] if labels else None
 
+# %% ../../nbs/53_masks.learn.ipynb #9b42682c
 def iter_clips(
     x,           # see `iter_parts`
     target=None, # see `check_targets`
@@ -428,7 +437,7 @@ def clip_batches(
     target=None, # see `check_targets`
     bs=24,       # clips in a batch
 ):               # of (indices (b,), clips (b,C,T,H,W), targets or None)
-    "Batches of one size, whatever the clips come in"
+    "Batches of one size, from batches of any size"
     clips = iter_clips(x, target)
     def take():
         if not isinstance(x, Tensor): trim_memory() # of the batch before

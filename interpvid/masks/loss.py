@@ -52,6 +52,7 @@ def check_maskable(
     if as_clips(clips).shape[2]<2: raise ValueError("a clip of one frame has nothing that could be masked")
     return clips
 
+# %% ../../nbs/51_masks.loss.ipynb #daba416d
 def class_probs(
     model:nn.Module,     # (B,C,T,H,W) -> (B,K)
     clips:Tensor,        # (B,C,T,H,W)
@@ -110,6 +111,7 @@ def as_text(
     "Masks in one line each"
     return [''.join('.#'[int(v)] for v in m) for m in np.asarray(masks)>.5]
 
+# %% ../../nbs/51_masks.loss.ipynb #2662eb7c
 @patch(as_prop=True)
 def table(self:MaskResult):
     "A row for each clip"
@@ -143,6 +145,7 @@ def check_comparable(
             raise ValueError(f"the masks were learned with {k}={b} and searched with {a}: "
                              "their losses cannot be compared")
 
+# %% ../../nbs/51_masks.loss.ipynb #47ece3d8
 @patch
 def distance(self:MaskResult,
     other:MaskResult, # of the same clips

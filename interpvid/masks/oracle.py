@@ -22,6 +22,7 @@ def changes_into(
     y = x.permute(0,2,3,4,1) # (B,T,H,W,C)
     return (y[:,t]-y[:,t-1]).flatten(2).float()
 
+# %% ../../nbs/52_masks.oracle.ipynb #9c08c8e1
 def moving_frames(
     clip:Tensor, # (1,C,T,H,W)
     event,       # (T,) bool

@@ -27,6 +27,7 @@ def check_floats(
         raise ValueError(f"clips have to be floats (B,C,T,H,W), got {x.dtype} {tuple(x.shape)}; "
                          "`to_batch` makes them of frames")
 
+# %% ../../nbs/50_masks.perturb.ipynb #ff841c98
 def as_mask(
     mask,     # (T,) or (B,T) in [0,1]
     x:Tensor, # (B,C,T,H,W)
@@ -94,6 +95,7 @@ def take_frames(
     "Each clip's frames in the order of its row of `i`"
     return x.permute(0,2,3,4,1)[torch.arange(len(x), device=x.device)[:,None], i].permute(0,4,1,2,3)
 
+# %% ../../nbs/50_masks.perturb.ipynb #834cbbf7
 def order_matrix(
     i:Tensor, # (B,T) int: which old frame stands where
 )->Tensor:    # (B,T,T) of 0 and 1

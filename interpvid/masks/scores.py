@@ -64,6 +64,7 @@ def _length(e): return float(np.sum(e.binary))
 
 def _loss(e): return float(e.loss.get('loss', np.nan))
 
+# %% ../../nbs/54_masks.scores.ipynb #26595e27
 def _by(f): return lambda e: float(f(*(_kept(k)(e) for k in ('OS','FS','RS'))))
 
 SCORES = {s.key: s for s in (
@@ -93,6 +94,7 @@ def named_target(
     if labels is None: raise ValueError("target='label' needs labels")
     return labels
 
+# %% ../../nbs/54_masks.scores.ipynb #1db3ee22
 def wrong_scores(
     probs:Tensor, # (B,K) of the clips without a mask
     labels=None,  # (B,) true classes

@@ -33,6 +33,7 @@ def windows(
     t,starts = np.arange(T),range(0, T, step)
     return np.array([(t>=a)&(t<b+step) for a in starts for b in starts if b>=a], np.float32)
 
+# %% ../../nbs/51_masks.search.ipynb #d8f18166
 def window_pairs(
     T:int, # frames
 )->np.ndarray: # (n,T) of 0 and 1
@@ -58,6 +59,7 @@ def check_masks(
     if not np.isin(masks, (0,1)).all(): raise ValueError("masks to try have to be of 0 and 1")
     return torch.from_numpy(masks)
 
+# %% ../../nbs/51_masks.search.ipynb #562e966d
 def distinct_looks(
     masks:Tensor, # (n,T) of 0 and 1
     perturb,      # (x, mask) -> x
@@ -75,6 +77,7 @@ class Level(NamedTuple):
     frame:np.ndarray  # (k,) the frame that is read
     node:np.ndarray   # (n,) the node that each order passes through
 
+# %% ../../nbs/51_masks.search.ipynb #bdf56b61
 def grow_tree(
     order:np.ndarray, # (n,T) frames in the order in which they are shown
 )->list:              # of T `Level`s
@@ -98,6 +101,7 @@ def _pick(state, i, B):
     if isinstance(state, Tensor): return state.unflatten(0, (B,-1))[:,i].flatten(0,1)
     return type(state)(_pick(s, i, B) for s in state)
 
+# %% ../../nbs/51_masks.search.ipynb #52e8dcf3
 def tree_scores(
     model:nn.Module, # with `step` and `finish`, see `CLSTM`
     x:Tensor,        # clips (B,C,T,H,W)
@@ -164,6 +168,7 @@ def by_trees(self:MaskScores, x, target):
         self.grow(min(self.size, len(self.order))//2)
         self.parts.log(f"not enough memory for all masks of a clip at once; going on with {self.size}")
 
+# %% ../../nbs/51_masks.search.ipynb #73c16ae7
 @patch
 def by_stem(self:MaskScores, clip, target):
     "(k,) of one clip, its first convolution shared"

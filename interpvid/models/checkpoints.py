@@ -62,6 +62,7 @@ def _describe(model, info):
     return dict(arch=type(model).__name__, settings=model.settings, classes=model.classes, stats=model.stats,
                 clip_shape=model.clip_shape, info=info)
 
+# %% ../../nbs/25_models.checkpoints.ipynb #da49b56b
 def save_model(
     model,  # an `I3D` or `CLSTM`, as a Learner made it
     path,   # ends in .safetensors
@@ -387,6 +388,7 @@ def _shape(t): return '('+','.join(map(str, t.shape))+')'
 
 def _is_ours(place): return isinstance(place, str) or re.match(r'(features|logits|layers|norms|fc)\.', place[0][0])
 
+# %% ../../nbs/25_models.checkpoints.ipynb #baa0f21a
 def _match(kind, state, model):
     "Build our tensors of the file's"
     places = kind.places(list(state), model)
@@ -495,6 +497,7 @@ class Imported:
     sizes:dict = field(default_factory=dict) # values in each tensor: {'file': {name: n}, 'network': {name: n}}
     notes:tuple = () # what else to know before its scores are trusted
 
+# %% ../../nbs/25_models.checkpoints.ipynb #5620a982
 @patch
 def rows(self:Imported)->list: # (what, tensors, values, names, why)
     "The report as a table"
@@ -530,6 +533,7 @@ def _fill(m):
         for o,why in m.kept.items():
             if why.endswith('set to 0'): m.own[o].zero_()
 
+# %% ../../nbs/25_models.checkpoints.ipynb #62b217ee
 def import_weights(
     path,  # .pt, .pth, .pth.tar, .safetensors or .npz; the format is told from the content
     model, # an `I3D` or `CLSTM` with the file's settings; filled in place, keeping device, dtype and memory format

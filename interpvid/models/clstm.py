@@ -90,6 +90,7 @@ def forward(self:ConvLSTM,
     zx = wx(x.transpose(1,2).reshape(B*T,C,H,W)).unflatten(0, (B,T))
     return self._steps(zx.unbind(1))
 
+# %% ../../nbs/21_models.clstm.ipynb #76f6a66c
 @patch
 def _steps(self:ConvLSTM, zx):
     state,hs = None,[]
@@ -234,6 +235,7 @@ def _check_clips(x, T, size):
         raise ValueError(f"CLSTM was made for (B,C,{T},{size[0]},{size[1]}), got {tuple(x.shape)}; "
                          "its classifier fixes length and size")
 
+# %% ../../nbs/21_models.clstm.ipynb #16f11ff6
 @patch
 def forward(self:CLSTM, # noqa: F811
     x:Tensor, # (B,C,T,H,W)
@@ -276,6 +278,7 @@ def stem(self:CLSTM,
     zx = F.conv2d(x.transpose(1,2).flatten(0,1), wx.weight, None, wx.stride, wx.padding)
     return zx.unflatten(0, (len(x),-1)).permute(0,1,3,4,2).contiguous()
 
+# %% ../../nbs/21_models.clstm.ipynb #1fc2d841
 @patch
 def forward_from_stem(self:CLSTM,
     stem:Tensor, # what `stem` made of clips x, or of one for all

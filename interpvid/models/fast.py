@@ -107,6 +107,7 @@ def _outlasts_clip(x, w, pad):
     "Whether the kernel has more frames than the clip, on a processor"
     return x.ndim==5 and x.device.type=='cpu' and 1<x.shape[2]<w.shape[2] and pad[0]>0
 
+# %% ../../nbs/19_models.fast.ipynb #ea10078c
 def conv(
     x:Tensor,  # (B,C,*size), two or three axes
     w:Tensor,  # kernel (F,C,*k)

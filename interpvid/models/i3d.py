@@ -99,6 +99,7 @@ def _check_strides(**strides):
     if any(len(s)!=5 for s in strides.values()):
         raise ValueError(f"I3D: five strides each, got {', '.join(f'{k}={s}' for k,s in strides.items())}")
 
+# %% ../../nbs/20_models.i3d.ipynb #87267e41
 def _layers(
     c:int,  # channels of the input
     w,      # channels of Inception-v1 -> channels here

@@ -53,6 +53,7 @@ def _log_axis(ax):
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v,_: f'{v:g}'))
     ax.xaxis.set_minor_formatter('')
 
+# %% ../../nbs/93_paper.plots.ipynb #552af143
 def _distribution(ax, values, color, marker, line):
     "The cumulative share of clips, and a marker at their mean"
     v = np.sort(values[np.isfinite(values)])
@@ -81,6 +82,7 @@ def _distribution_key(fig, ax, looks):
                 label=f"{model}, the paper's mean")
     fig.legend(*ax.get_legend_handles_labels(), loc='outside upper center', ncols=4, frameon=False, fontsize='small')
 
+# %% ../../nbs/93_paper.plots.ipynb #00e89579
 def plot_distributions(
     stats,           # from `clip_stats`
     columns=TABLE2,  # numbers to draw
@@ -113,6 +115,7 @@ def _pair(ax, as_is, reversed_, y, color, marker, size, lw=1.2, alpha=1):
     ax.plot(as_is, y, marker, color=color, ms=size)
     ax.plot(reversed_, y, marker, color=color, mfc='white', ms=size)
 
+# %% ../../nbs/93_paper.plots.ipynb #a98f6b5a
 def plot_lost(
     lost,     # dict: name of a dataset -> `lost_by_reversal`
     paper={}, # dict: name of a dataset -> the paper's top-1, with rows 'I3D', 'I3D, reversed' and so on
@@ -164,6 +167,7 @@ def _difference_axis(ax, reach):
     ax.tick_params(labelsize=8, pad=1, length=2)
     ax.locator_params(axis='x', nbins=6)
 
+# %% ../../nbs/93_paper.plots.ipynb #9173e060
 def _difference_row(ax, column, r, looks):
     "One number: its difference, interval, unit, p-value and clips"
     sure = r['low']>0 or r['high']<0

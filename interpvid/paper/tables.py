@@ -23,6 +23,7 @@ def _share_lost(hit, hit_reversed, axis=-1):
     top1,reversed_ = hit.mean(axis),hit_reversed.mean(axis)
     return np.where(top1>0, 1-reversed_/np.maximum(top1, 1e-12), np.nan)
 
+# %% ../../nbs/92_paper.tables.ipynb #2e68cb45
 def lost_by_reversal(
     probs,     # from `both_ways`
     labels,    # (N,) int
@@ -83,6 +84,7 @@ def _from_centre(cam):
     distance = np.hypot((x-(W-1)/2)*224/W, (y-(H-1)/2)*224/H)
     return (cam*distance).sum()/cam.sum()
 
+# %% ../../nbs/92_paper.tables.ipynb #99af1bb9
 def heat_before(
     es, # explanations with a known event
 )->pd.DataFrame: # means with a 95 % interval, per network
