@@ -117,7 +117,7 @@ def cut_at(
     cut:LayerCut, # filled by the forward pass inside
 ):
     "Start the graph at the output of a layer"
-    def start(module, args): # a pass that begins anew forgets the one before
+    def start(module, args): # a new pass forgets the one before
         cut.outputs.clear()
         cut.acts.clear()
     def keep(module, args, output):

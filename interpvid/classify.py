@@ -27,7 +27,7 @@ def stats_of(
     model,      # a video model
     stats=None, # (mean, standard deviation) in [0,1]; None: the model's own, `model.stats`
 )->tuple:       # (mean, standard deviation)
-    "What frames are normalised by for `model`; a ValueError where nobody has said"
+    "The mean and std that frames are normalised by for `model`; a ValueError where neither it nor the caller says"
     if stats is None: stats = getattr(model, 'stats', None)
     if stats is None:
         raise ValueError(f"{type(model).__name__} has no `stats`, so frames cannot be normalised for it: pass the mean "

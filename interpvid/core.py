@@ -32,7 +32,7 @@ def mean_and_std(
 def check_frames(
     x:Tensor, # (B,T,H,W,3) uint8?
 ):
-    "Raise a ValueError if these are no frames"
+    "Raise a ValueError if these are not frames"
     if x.ndim!=5 or x.shape[-1]!=3:
         raise ValueError(f"to_batch: expected frames (T,H,W,3) or (B,T,H,W,3), got {tuple(x.shape)}")
     if x.dtype!=torch.uint8: raise ValueError(f"to_batch: frames are bytes (uint8, 0 to 255), got {x.dtype}")

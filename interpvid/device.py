@@ -136,7 +136,7 @@ def _protected_scores(model, clips, habits):
     if clips._version==before: return scores
     habits.writes = True
     raise RuntimeError(f"{type(model).__name__} changed the clips that it was given, which it had not done before; "
-                       "from now on it gets copies, but these clips are spoilt: make them anew")
+                       "from now on it gets copies, but these clips are spoilt: make them again")
 
 # %% ../nbs/01_device.ipynb #fe4b4ddb
 def call_model(

@@ -253,7 +253,7 @@ def discard(
     path = Path(path)
     foreign = look_over(path).foreign if path.is_dir() else ()
     if foreign: raise IsADirectoryError(
-        f"{path} is damaged, and cannot be made anew while files are in it that interpvid did not write "
+        f"{path} is damaged, and cannot be replaced while files are in it that interpvid did not write "
         f"({_some(foreign)}). Move these away")
     remove(path)
 

@@ -165,7 +165,7 @@ def gallery_html(
 
 # %% ../nbs/67_gallery.ipynb #a3f10c14
 def _stem(i, name):
-    "A file name that every system takes: the clip's number, and what of its name may stand there"
+    "A file name that every system takes: the clip's index, and the characters of its name that a file name may hold"
     word = '' if name is None else re.sub(r'[^A-Za-z0-9_-]+', '-', str(name)).strip('-')[:40]
     return f'{i+1:04d}'+(f'-{word}' if word else '')
 
@@ -218,7 +218,7 @@ def _write_pages(folder, pages):
 
 # %% ../nbs/67_gallery.ipynb #399afbdd
 def write_gallery(
-    folder,     # made anew; one that this package wrote is replaced, no other
+    folder,     # created, or replaced if this package wrote it; other folders are refused
     pairs,      # for each clip the list of its explanations, one a network; a generator keeps one clip in memory
     title,      # text
     *body,      # HTML above the cards

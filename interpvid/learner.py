@@ -361,7 +361,7 @@ def plot_curves(
 
 # %% ../nbs/30_learner.ipynb #7d241151
 class RunLog(Callback):
-    "A row for each epoch in a CSV file (losses, metrics, rate, seconds), and their curves as a picture"
+    "A row for each epoch in a CSV file (losses, metrics, rate, seconds), and their curves as an image"
     order = 55
     def __init__(self,
         path, # of the CSV file; the curves are beside it, as .png
@@ -374,7 +374,7 @@ class RunLog(Callback):
         self.rows = [*self.rows, row]
         if not rank(): self.write()
     def write(self):
-        "The file and the picture"
+        "The file and the image"
         with writing(self.path) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
         with writing(self.path.with_suffix('.png')) as tmp: plot_curves(self.rows).savefig(tmp, dpi=110)
 
@@ -404,7 +404,7 @@ def check_same_run(
     if not differ: return
     named = '; '.join(f'{k} {was.get(k)} (now {now.get(k)})' for k in differ)
     raise ValueError(f"{Path(path).parent}: holds another run, with {named}. "
-                     "Name another folder, or begin anew with fresh=True")
+                     "Name another folder, or start again with fresh=True")
 
 # %% ../nbs/30_learner.ipynb #917e991d
 def _plain_types(x):
@@ -435,7 +435,7 @@ def load_state(
         return state
     except Exception as e:
         why = (str(e) or type(e).__name__).splitlines()[0]
-        raise ValueError(f"{path}: is not the state of a run ({why}); fresh=True begins anew") from None
+        raise ValueError(f"{path}: is not the state of a run ({why}); fresh=True starts again") from None
 
 # %% ../nbs/30_learner.ipynb #66fb08f2
 class Resume(Callback):
@@ -587,7 +587,7 @@ def fit_preset(self:Learner,
     seed=None,     # of the order of clips and of dropout, for each epoch; None: unseeded (0 if `folder` is given)
     every=600,     # seconds between two savings of the state within an epoch; None: only at its end
     patience=None, # stop after so many epochs without a better validation loss; None: never
-    fresh=False,   # begin anew, whatever the folder holds
+    fresh=False,   # start again, even if the folder holds a run
 )->Learner:       # with a folder, its `history` has the rows of the log
     "Train as the preset says: at a rate halved on plateaus (paper), or flat and then down a cosine (small)"
     check_positive(epochs=epochs, patience=patience)

@@ -47,7 +47,7 @@ def _longest(
 # %% ../nbs/61_metrics.ipynb #1402bbc5
 def cycles_covered(
     mask,  # (T,) bool: frames that are frozen
-    phase, # (T,) cycles that have passed, of any start, falling in a reversed clip; NaN where nobody is in the frame
+    phase, # (T,) cycles that have passed, of any start, falling in a reversed clip; NaN where the frame is empty
 )->tuple:  # most cycles in a run of masked frames, and in a run of frames left moving; NaN twice without a phase
     "Cycles hidden and left by a freeze mask (paper, 5.2)"
     m,phase = np.asarray(mask),np.asarray(phase, float)

@@ -1,4 +1,4 @@
-"""Stages that are kept: made once, found again by name, made anew only where something that they rest on has changed.
+"""Stages that are kept: made once, found again by name, made again only where something that they depend on has changed.
 
 Docs: https://interpvid.github.io/interpvid/runs.html.md"""
 
@@ -109,7 +109,7 @@ class Stages:
     def __init__(self,
         folder,       # where what they make is kept
         n=None,       # how many stages there will be; None: not known
-        fresh=False,  # make everything anew, reuse nothing of earlier runs
+        fresh=False,  # make everything again, reuse nothing of earlier runs
         log=log_line, # where the lines go
     ):
         self.folder,self.n,self.fresh,self.log = Path(folder),n,fresh,log
@@ -167,7 +167,7 @@ def ensure(self:Stages,
     if path in self.ready and path.exists(): return False
     intact = is_intact(path)
     if not intact and path.exists():
-        self.log(f"{path} is damaged or incomplete (its checksum is not the one recorded), so it is made anew")
+        self.log(f"{path} is damaged or incomplete (its checksum is not the one recorded), so it is made again")
         discard(path)
     if made := self.fresh or not intact:
         with writing(path, ours=True) as tmp: make(tmp)

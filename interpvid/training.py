@@ -181,7 +181,7 @@ def train(
     weights=None,    # a checkpoint to start from, such as rgb_imagenet.pt; see `import_weights`
     patience:int=None, # stop after so many epochs without a better validation loss; None: never
     every=600,       # seconds between two savings of the state within an epoch
-    fresh=False,     # begin anew, whatever the folder holds
+    fresh=False,     # start again, even if the folder holds a run
     compile=False,   # let torch.compile work on the network first; worth its minutes on a GPU, in long runs
     cbs=None,        # further fastai callbacks
     log=print,       # gets the lines that say how it goes

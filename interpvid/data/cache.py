@@ -123,7 +123,7 @@ class Entry:
 
 # %% ../../nbs/11_data.cache.ipynb #e68bb144
 def _left_behind(e):
-    "Whether a temporary file is of a process that has ended: one of this machine, or nobody's for a day"
+    "Whether a temporary file was left by a process that has ended: on this machine, or untouched for a day"
     return bool(_PENDING.fullmatch(e.name)) and (is_abandoned(e.name) or time.time()-e.stat().st_mtime>DAY)
 
 @patch
@@ -211,7 +211,7 @@ def get(self:FrameCache, key)->np.ndarray|None:
     try: frames = load_entry(path)
     except OSError: return None
     except Exception: # numpy's reader raises many kinds
-        warnings.warn(f"{path}: this clip in the cache is damaged; it is decoded anew")
+        warnings.warn(f"{path}: this clip in the cache is damaged; it is decoded again")
         return self._drop(path)
     self._touch(path)
     return frames

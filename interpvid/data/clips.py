@@ -271,7 +271,7 @@ def _read_csv(csv):
 
 # %% ../../nbs/11_data.clips.ipynb #33b4415b
 def _span(row):
-    "(start, stop) of a line; a ValueError if they are no frames"
+    "(start, stop) of a line; a ValueError if they are not frames"
     start,stop = int(row.get('start') or 0),int(row['stop']) if row.get('stop') else None
     if start<0 or (stop is not None and stop<=start): raise ValueError(f'frames {start} to {stop} are none')
     return start,stop

@@ -405,7 +405,7 @@ def _layer_name(model, layer):
     "The name of a layer that is given by name or as a module; None stays"
     names = {n: m for n,m in model.named_modules() if n}
     if isinstance(layer, nn.Module):
-        missing = f'{type(layer).__name__}, which is no part of it'
+        missing = f'{type(layer).__name__}, which is not part of it'
         layer = next((n for n,m in names.items() if m is layer), missing)
     if layer is not None and layer not in names:
         parts = ', '.join(n for n,_ in model.named_children())
@@ -468,7 +468,7 @@ def has_places(
 
 # %% ../../nbs/22_models.adapters.ipynb #d5037e70
 def _outermost(found, modules):
-    "Without the layers inside another one that is no plain row of layers"
+    "Without the layers inside a container other than a plain sequence of layers"
     def parents(name): return (name[:i] for i,c in enumerate(name) if c=='.')
     def inside(name):
         return any(p in found and not isinstance(modules[p], (nn.Sequential,nn.ModuleList)) for p in parents(name))

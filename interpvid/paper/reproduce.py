@@ -71,7 +71,7 @@ def count_stages(experiments)->int|None:
     if not all(e.synthetic for e in experiments): return None
     N,masks = len(NETWORKS),experiments[0].masks
     per_dataset = 2+N+1+N+3 # clips, networks, predictions, explanations; blobs, figures, gallery
-    others = sum(p!=masks for p in COMPARED)+sum(bool(how) for how in STARTS.values()) # explained anew
+    others = sum(p!=masks for p in COMPARED)+sum(bool(how) for how in STARTS.values()) # explained again
     return len(experiments)*per_dataset+(N*(1+others)+2)
 
 def _write_tables(folder, tables):
@@ -107,7 +107,7 @@ def reproduce(
     n_ablation:int=None, # and so many of these under other settings of the mask; None: 1, of real datasets 20
     mask_preset=DEFAULT_PRESET, # settings of the learned masks; the paper's leave every mask where it started
     iterations:int=None, # steps of mask learning; None: the preset's
-    fresh=False,     # make everything anew, reuse nothing
+    fresh=False,     # make everything again, reuse nothing
     cache=None,      # folder of the kept stages; None: `out`/cache. Runs that share it share clips and networks
     log=log_line,    # where the lines go
     progress=True,   # show progress bars
