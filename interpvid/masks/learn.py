@@ -437,7 +437,7 @@ def clip_batches(
     target=None, # see `check_targets`
     bs=24,       # clips in a batch
 ):               # of (indices (b,), clips (b,C,T,H,W), targets or None)
-    "Batches of one size, whatever the clips come in"
+    "Batches of one size, from batches of any size"
     clips = iter_clips(x, target)
     def take():
         if not isinstance(x, Tensor): trim_memory() # of the batch before
