@@ -348,7 +348,10 @@ def maps_of(self:Request,
     return heat.half().cpu().numpy(),how
 
 # %% ../nbs/60_explanation.ipynb #52f7a843
-def _values(columns, i): return {k: float(v[i]) for k,v in columns.items() if not np.isnan(v[i])}
+def _values(columns, i):
+    "Clip `i`'s values by name, without those that are missing"
+    values = {k: float(v[i]) for k,v in columns.items()}
+    return {k: v for k,v in values.items() if not np.isnan(v)}
 
 @patch
 def pack(self:Request,

@@ -34,7 +34,7 @@ def tiny_cache():
 def tiny(tmp_path_factory, tiny_cache):
     "A folder of results as `interpvid reproduce` makes them"
     out = tmp_path_factory.mktemp('tiny')
-    reproduce(out, **SMALL, cache=tiny_cache, log=lambda line: None)
+    reproduce(out, **SMALL, cache=tiny_cache, log=lambda line: None, progress=False)
     return out
 
 

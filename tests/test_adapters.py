@@ -188,13 +188,14 @@ def test_known_models_need_no_settings(name):
     x = clips(name, 1 if name == BIG else 2)
     with torch.no_grad():
         torch.testing.assert_close(w(x), scores(net, name, x), atol=1e-5, rtol=1e-5)
-    assert w.cam_layer == NETS[name][2] and find_layer(w) is dict(net.named_modules())[w.cam_layer]
+    assert w.cam_layer == NETS[name][2]
+    assert find_layer(w) is dict(net.named_modules())[w.cam_layer]
     A, G, t = acts_and_grads(w, x)
     assert A.shape == G.shape == (len(x), *NETS[name][3])
     cam = gradcam(w, x)
-    assert (
-        cam.shape == (len(x), *NETS[name][1]) and torch.isfinite(cam).all() and bool((cam.amax((1, 2, 3)) == 1).all())
-    )
+    assert cam.shape == (len(x), *NETS[name][1])
+    assert torch.isfinite(cam).all()
+    assert bool((cam.amax((1, 2, 3)) == 1).all())
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,8 @@ def test_networks_of_pictures(make, layer):
     x = torch.randn(1, 3, 2, side, side)
     with torch.no_grad():
         torch.testing.assert_close(w(x)[0], net(x[0].transpose(0, 1)).mean(0), atol=1e-5, rtol=1e-4)
-    assert w.cam_layer == layer and gradcam(w, x, 7, relu=False, normalize=None).abs().max() > 0
+    assert w.cam_layer == layer
+    assert gradcam(w, x, 7, relu=False, normalize=None).abs().max() > 0
 
 
 def test_pictures_may_be_joined_otherwise():
@@ -302,7 +304,8 @@ def test_maps_follow_a_bright_patch_in_space_and_time(name):
     assert follows(wrap(net), x, slack) == (4, [True] * 3)
     for p in WRONG[ORDER[name]]:  # the same numbers in a wrong order do not
         n, along = follows(wrap(net, maps={NETS[name][2]: p}), x, slack)
-        assert n < 4 and not all(along)
+        assert n < 4
+        assert not all(along)
 
 
 # --- what other libraries find
@@ -331,9 +334,8 @@ def test_captum_finds_exactly_the_same(make, layer, shape, relu):
         want = LayerGradCam(net, found).attribute(x, target=2, relu_attributions=relu)[:, 0]
         got = gradcam(net, x, 2, layer, relu=relu, **CAPTUM)
         assert got.abs().max() > 0
-        assert torch.equal(got, want.detach()) and torch.equal(
-            gradcam(wrap(net, layer=layer), x, 2, relu=relu, **CAPTUM), got
-        )
+        assert torch.equal(got, want.detach())
+        assert torch.equal(gradcam(wrap(net, layer=layer), x, 2, relu=relu, **CAPTUM), got)
 
 
 def test_pytorch_grad_cam_finds_the_same():
@@ -458,7 +460,8 @@ def test_upsampling(space, time):
     raw = gradcam(net, x, 1, normalize=None, space=None, time=None)
     assert raw.shape == (2, 8, 2, 2)
     up = gradcam(net, x, 1, normalize=None, space=space, time=time)
-    assert up.shape == (2, 16 if time else 8, *((64, 64) if space else (2, 2))) and up.min() >= 0
+    assert up.shape == (2, 16 if time else 8, *((64, 64) if space else (2, 2)))
+    assert up.min() >= 0
     if not space and time == 'nearest':
         assert torch.equal(up, raw.repeat_interleave(2, 1))
     if not time and space == 'nearest':
@@ -519,7 +522,9 @@ def test_one_frame(name):
     w = wrap(made(name))
     x = clips(name)[:, :, :1]
     cam = gradcam(w, x, relu=False)
-    assert cam.shape == x[:, 0].shape and torch.isfinite(cam).all() and bool((cam.abs().amax((1, 2, 3)) == 1).all())
+    assert cam.shape == x[:, 0].shape
+    assert torch.isfinite(cam).all()
+    assert bool((cam.abs().amax((1, 2, 3)) == 1).all())
 
 
 def frozen_copy(net):
@@ -584,7 +589,8 @@ def test_nothing_is_left_behind(name):
             call()
         except (ValueError, RuntimeError):
             pass
-        assert as_before(net, was) and torch.equal(rng, torch.get_rng_state())
+        assert as_before(net, was)
+        assert torch.equal(rng, torch.get_rng_state())
     assert torch.equal(gradcam(w, x), gradcam(w, x))  # the same random numbers come again
     w.eval()
     kept = gradcam(w, x)
@@ -602,12 +608,11 @@ def test_works_where_gradients_are_off(name, context):
     x = clips(name)
     want = gradcam(w, x, [1, 2])
     with context():
-        assert (
-            torch.equal(gradcam(w, x, [1, 2]), want)
-            and torch.equal(gradcam(w, x.clone(), torch.tensor([1, 2])), want)
-            and gradcam(w, x.clone()).isfinite().all()
-        )
-        assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() == (context is torch.inference_mode)
+        assert torch.equal(gradcam(w, x, [1, 2]), want)
+        assert torch.equal(gradcam(w, x.clone(), torch.tensor([1, 2])), want)
+        assert gradcam(w, x.clone()).isfinite().all()
+        assert not torch.is_grad_enabled()
+        assert torch.is_inference_mode_enabled() == (context is torch.inference_mode)
 
 
 def test_wrapped_models_can_be_copied_and_pickled():
@@ -622,7 +627,8 @@ def test_masks_are_learned_through_the_wrapper():
     w = wrap(made('r3d_18'), classes=list('abcde'))
     x = clips('r3d_18')
     a, b = learn_masks(w, x, iterations=2), learn_masks(w.model, x, iterations=2)
-    assert a.mask.shape == (2, 8) and np.array_equal(a.mask, b.mask)
+    assert a.mask.shape == (2, 8)
+    assert np.array_equal(a.mask, b.mask)
     assert learn_masks(wrap(made('timesformer')), clips('timesformer'), iterations=2).mask.shape == (2, 4)
 
 
@@ -631,39 +637,39 @@ def test_masks_are_learned_through_the_wrapper():
 
 def test_what_comes_along():
     w = wrap(r3d_18(), weights=R3D_18_Weights.DEFAULT)
-    assert (
-        w.stats == ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
-        and len(w.classes) == 400
-        and not hasattr(w, 'clip_shape')
-    )
+    assert w.stats == ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
+    assert len(w.classes) == 400
+    assert not hasattr(w, 'clip_shape')
     assert wrap(resnet18(), weights=ResNet18_Weights.DEFAULT).stats[0] == (0.485, 0.456, 0.406)
-    assert wrap(made('small_mvit')).clip_shape == (8, 32, 32) and wrap(mvit_v2_s(weights=None)).clip_shape == (
-        16,
-        224,
-        224,
-    ) == (MViT_V2_S_Weights.DEFAULT.meta['min_temporal_size'], *MViT_V2_S_Weights.DEFAULT.meta['min_size'])
+    assert wrap(made('small_mvit')).clip_shape == (8, 32, 32)
+    assert (
+        wrap(mvit_v2_s(weights=None)).clip_shape
+        == (
+            16,
+            224,
+            224,
+        )
+        == (MViT_V2_S_Weights.DEFAULT.meta['min_temporal_size'], *MViT_V2_S_Weights.DEFAULT.meta['min_size'])
+    )
     for name in 'videomae', 'vivit', 'timesformer':
         w = wrap(made(name))
-        assert (
-            w.clip_shape == NETS[name][1] and w.classes == [f'LABEL_{k}' for k in range(K)] and not hasattr(w, 'stats')
-        )
+        assert w.clip_shape == NETS[name][1]
+        assert w.classes == [f'LABEL_{k}' for k in range(K)]
+        assert not hasattr(w, 'stats')
     processor = type('P', (), dict(image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.2, 0.1]))()
-    assert wrap(r3d_18(), stats=processor).stats == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1)) and wrap(
-        r3d_18(), stats=(0.5, 0.2)
-    ).stats == (0.5, 0.2)
+    assert wrap(r3d_18(), stats=processor).stats == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    assert wrap(r3d_18(), stats=(0.5, 0.2)).stats == (0.5, 0.2)
     with pytest.raises(ValueError, match='mean, standard deviation'):
         wrap(r3d_18(), stats=3)
     net = made('i3d')
     net.stats, net.classes, net.clip_shape = (0.5, 0.2), list('abcde'), (16, 64, 64)
     assert wrap(net) is net
     w = wrap(net, classes=list('fghij'))
-    assert (
-        w.cam_layer == net.cam_layer
-        and w.classes == list('fghij')
-        and w.stats == (0.5, 0.2)
-        and w.clip_shape == (16, 64, 64)
-        and torch.equal(gradcam(w, clips('i3d')), gradcam(net, clips('i3d')))
-    )
+    assert w.cam_layer == net.cam_layer
+    assert w.classes == list('fghij')
+    assert w.stats == (0.5, 0.2)
+    assert w.clip_shape == (16, 64, 64)
+    assert torch.equal(gradcam(w, clips('i3d')), gradcam(net, clips('i3d')))
     assert wrap(made('clstm')).cam_layer == 'layers.1.lstm'
     with pytest.raises(ValueError, match='wrapped already'):
         wrap(w)
@@ -701,7 +707,8 @@ def test_outputs_of_all_kinds(give, output):
     net = Net()
     x = torch.randn(2, 3, 4, 8, 8)
     w = wrap(net, output=output, layer='conv')
-    assert torch.equal(w(x), net.conv(x).mean((2, 3, 4))) and gradcam(w, x).shape == (2, 4, 8, 8)
+    assert torch.equal(w(x), net.conv(x).mean((2, 3, 4)))
+    assert gradcam(w, x).shape == (2, 4, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -812,12 +819,10 @@ def test_a_layer_that_returns_a_structure():
     torch.testing.assert_close(G, rearrange(g[:, 1:], 'b (t h w) f -> b f t h w', t=4, h=4))
     o = dict(a=3, b=[torch.arange(2), Named(torch.ones(2), 'x')])
     new = with_tensor(o, torch.zeros(2))
-    assert (
-        torch.equal(new['b'][1].logits, torch.zeros(2))
-        and new['b'][1].extra == 'x'
-        and torch.equal(first_tensor(o), torch.ones(2))
-        and first_tensor((1, 'a')) is None
-    )
+    assert torch.equal(new['b'][1].logits, torch.zeros(2))
+    assert new['b'][1].extra == 'x'
+    assert torch.equal(first_tensor(o), torch.ones(2))
+    assert first_tensor((1, 'a')) is None
 
 
 def test_behind_the_last_block_the_patches_count_no_more():
@@ -864,12 +869,10 @@ def test_other_layers_of_known_models(name, layer, F):
     w = wrap(made(name))
     x = clips(name)
     A, G, _ = acts_and_grads(w, x, layer=layer)
-    assert (
-        A.shape[:2] == (2, F)
-        and A.shape[2] == 4
-        and G.any()
-        and torch.equal(gradcam(w, x, layer=dict(w.model.named_modules())[layer]), gradcam(w, x, layer=layer))
-    )
+    assert A.shape[:2] == (2, F)
+    assert A.shape[2] == 4
+    assert G.any()
+    assert torch.equal(gradcam(w, x, layer=dict(w.model.named_modules())[layer]), gradcam(w, x, layer=layer))
 
 
 @pytest.mark.parametrize('name', ['videomae', 'resnet18'])
@@ -927,11 +930,16 @@ def test_layers_that_are_looked_for():
         wrap(net, maps={'blocks.7': 'b (t h w) f'})
     assert wrap(net, layer=net.blocks[0]).cam_layer == 'blocks.0'
     found = map_layers(wrap(made('resnet18')), clips('resnet18'))
-    assert found['layer4'] == (4, 512, 3, 3) and 'avgpool' not in found and 'fc' not in found
+    assert found['layer4'] == (4, 512, 3, 3)
+    assert 'avgpool' not in found
+    assert 'fc' not in found
     found = map_layers(made('r3d_18'), clips('r3d_18'))
-    assert found['layer4'] == (1, 512, 1, 3, 3) and 'avgpool' not in found and 'stem.0' in found
+    assert found['layer4'] == (1, 512, 1, 3, 3)
+    assert 'avgpool' not in found
+    assert 'stem.0' in found
     found = map_layers(wrap(made('timesformer')), clips('timesformer'))
-    assert found['timesformer.encoder.layer.1'] == (1, 65, 32) and list(found)[-1] == 'timesformer.layernorm'
+    assert found['timesformer.encoder.layer.1'] == (1, 65, 32)
+    assert list(found)[-1] == 'timesformer.layernorm'
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ def test_no_home_means_no_cache_and_is_said(clip, monkeypatch):
     monkeypatch.setattr(Path, 'home', no_home)
     with pytest.warns(UserWarning, match='cannot be kept'):
         cache = FrameCache()
-    assert number(cache.read(clip, n=4)) == number(read_frames(clip, 4)) and len(cache) == cache.bytes == 0
+    assert number(cache.read(clip, n=4)) == number(read_frames(clip, 4))
+    assert len(cache) == cache.bytes == 0
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
@@ -88,7 +89,9 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
 
 def test_a_full_disk_or_bound_is_no_error(tmp_path, clip, monkeypatch):
     small = FrameCache(tmp_path / 'a', max_bytes=1000)
-    assert number(small.read(clip, n=4)) == number(read_frames(clip, 4)) and len(small) == 0 and small.full
+    assert number(small.read(clip, n=4)) == number(read_frames(clip, 4))
+    assert len(small) == 0
+    assert small.full
     cache = FrameCache(tmp_path / 'b')
 
     def full(*a, **k):
@@ -97,7 +100,8 @@ def test_a_full_disk_or_bound_is_no_error(tmp_path, clip, monkeypatch):
     monkeypatch.setattr(np, 'save', full)
     with pytest.warns(UserWarning, match='No space left'):
         cache.read(clip, n=4)
-    assert cache.bytes == 0 and not [p for p in (tmp_path / 'b').rglob('.*.tmp')]
+    assert cache.bytes == 0
+    assert not [p for p in (tmp_path / 'b').rglob('.*.tmp')]
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         cache.read(clip, n=4)
@@ -120,11 +124,9 @@ def test_many_processes_share_one_cache_and_its_bound(tmp_path):
         p.join(60)
         assert p.exitcode == 0
     cache = FrameCache(tmp_path / 'c', max_bytes=bound)
-    assert (
-        8 <= len(cache) <= 12
-        and int((tmp_path / 'c' / '.bytes').read_text()) == cache.bytes == len(cache) * entry_bytes((6, 48, 64, 3))
-        and not list((tmp_path / 'c').rglob('.*.tmp'))
-    )
+    assert 8 <= len(cache) <= 12
+    assert int((tmp_path / 'c' / '.bytes').read_text()) == cache.bytes == len(cache) * entry_bytes((6, 48, 64, 3))
+    assert not list((tmp_path / 'c').rglob('.*.tmp'))
 
 
 T_KILL, SIZE_KILL = 8, (480, 640)  # 7 MB a clip, so that much of the time is spent writing
@@ -175,12 +177,14 @@ def test_killed_at_twenty_moments_while_writing(tmp_path):
         halves += len(list(folder.rglob('.*.tmp')))
         cache = FrameCache(folder)
         before = len(cache)
-        assert not list(folder.rglob('.*.tmp')) and cache.bytes == sum(p.stat().st_size for p in folder.rglob('*.npy'))
+        assert not list(folder.rglob('.*.tmp'))
+        assert cache.bytes == sum(p.stat().st_size for p in folder.rglob('*.npy'))
         for i, c in enumerate(clips):
             got = cache.get(clip_key(c, n=T_KILL, size=SIZE_KILL))
             assert got is None or number(got) == right[i]
             assert number(cache.read(c, n=T_KILL, size=SIZE_KILL)) == right[i]
-        assert len(cache) == 24 and before <= 24
+        assert len(cache) == 24
+        assert before <= 24
         shutil.rmtree(folder)
     assert halves, 'no kill hit a file that was being written'
     print(f'{cut} kills in {tries} tries, {halves} half-written files left behind and removed')
@@ -216,9 +220,8 @@ def test_a_killed_worker_leaves_a_good_cache(tmp_path):
         Items([Item(c, 0, 'train', c.name) for c in clips], ['a']), T_KILL, SIZE_KILL, cache=FrameCache(tmp_path / 'c')
     )
     seen = [x for x, _ in clip_dls(ds, ds, bs=2, num_workers=2).valid]
-    assert sum(map(len, seen)) == 16 and all(
-        number(ds.read(i)) == sample_indices(10 + i, T_KILL).tolist() for i in range(16)
-    )
+    assert sum(map(len, seen)) == 16
+    assert all(number(ds.read(i)) == sample_indices(10 + i, T_KILL).tolist() for i in range(16))
 
 
 def test_files_that_are_not_the_caches_stay(tmp_path, clip):
@@ -232,7 +235,8 @@ def test_files_that_are_not_the_caches_stay(tmp_path, clip):
     cache.read(clip, n=4, size=(32, 32))
     cache.read(clip, n=5, size=(32, 32))
     cache.clear()
-    assert all(f.exists() for f in mine) and len(cache) == 0
+    assert all(f.exists() for f in mine)
+    assert len(cache) == 0
 
 
 @pytest.mark.parametrize('harm', ['touch', 'unreadable', 'folder', 'zip', 'shape'])
@@ -272,9 +276,8 @@ def test_a_cache_that_cannot_be_written_is_read(tmp_path, clip, monkeypatch):
     monkeypatch.setattr(os, 'open', no)
     with pytest.warns(UserWarning, match='frames cannot be kept there'):
         other = FrameCache(tmp_path / 'c')
-    assert (
-        isinstance(other.read(clip, n=4), np.memmap) and number(other.read(clip, n=5)) == sample_indices(20, 5).tolist()
-    )
+    assert isinstance(other.read(clip, n=4), np.memmap)
+    assert number(other.read(clip, n=5)) == sample_indices(20, 5).tolist()
     other.remember(['x'])
 
 
@@ -286,7 +289,9 @@ def test_a_clip_in_use_does_not_make_room(tmp_path, clip):
     cache = FrameCache(tmp_path / 'c', max_bytes=size)
     cache.read(clip, n=4, size=(32, 32))
     cache.read(clip, n=4, size=(32, 32), stop=9)
-    assert len(cache) == 1 and cache.get(clip_key(clip, n=4, size=(32, 32))) is not None and cache.full
+    assert len(cache) == 1
+    assert cache.get(clip_key(clip, n=4, size=(32, 32))) is not None
+    assert cache.full
 
 
 def test_a_clip_in_use_stays_where_the_clock_of_files_is_late(tmp_path, clip, monkeypatch):
@@ -305,4 +310,5 @@ def test_a_clip_in_use_stays_where_the_clock_of_files_is_late(tmp_path, clip, mo
     cache = FrameCache(tmp_path / 'c', max_bytes=size)
     cache.read(clip, n=4, size=(32, 32))
     cache.read(clip, n=4, size=(32, 32), stop=9)
-    assert len(cache) == 1 and cache.get(clip_key(clip, n=4, size=(32, 32))) is not None
+    assert len(cache) == 1
+    assert cache.get(clip_key(clip, n=4, size=(32, 32))) is not None

@@ -20,7 +20,8 @@ def test_there_and_back(frames, stats):
     x = to_batch(frames, stats)
     mean, std = (np.broadcast_to(np.float32(s), 3) for s in stats)
     np.testing.assert_allclose(x.numpy(), ((frames / 255 - mean) / std).transpose(0, 4, 1, 2, 3), atol=1e-5)
-    assert (to_frames(x, stats) == frames).all() and (to_frames(x[0], stats) == frames[0]).all()
+    assert (to_frames(x, stats) == frames).all()
+    assert (to_frames(x[0], stats) == frames[0]).all()
 
 
 def test_frames_stay_as_they_are(frames):

@@ -136,7 +136,9 @@ def test_ssv2_ids_that_are_none(tmp_path, clip, id, why):
     with pytest.raises(ValueError, match=why):
         ssv2_items(root)
     items = ssv2_items(root, on_error='skip')
-    assert len(items) == 2 and len(items.left_out) == 1 and 'validation.json' in items.left_out[0][0]
+    assert len(items) == 2
+    assert len(items.left_out) == 1
+    assert 'validation.json' in items.left_out[0][0]
 
 
 def test_no_link_leads_out(tmp_path, clip):
@@ -196,7 +198,8 @@ def test_ssv2_classes_and_the_papers_selection():
         len(SSV2_CLASSES) == 174 and sorted(SSV2_CLASSES, key=str.lower) == SSV2_CLASSES
     )  # the official list is alphabetical
     assert all(ssv2_label(c) == k for k, c in enumerate(SSV2_CLASSES))
-    assert ssv2_label('Turning the camera left while filming [something]') == 166 and ssv2_paper_classes(7) == [
+    assert ssv2_label('Turning the camera left while filming [something]') == 166
+    assert ssv2_paper_classes(7) == [
         36,
         37,
         39,
@@ -215,11 +218,9 @@ def test_ssv2_classes_and_the_papers_selection():
         SSV2_CLASSES,
     )
     chosen = ssv2_paper_clips(many)
-    assert (
-        len(chosen) == 6 * 150 + 100
-        and {i.split for i in chosen} == {'validation'}
-        and {i.label for i in chosen} == set(ssv2_paper_classes(7))
-    )
+    assert len(chosen) == 6 * 150 + 100
+    assert {i.split for i in chosen} == {'validation'}
+    assert {i.label for i in chosen} == set(ssv2_paper_classes(7))
 
 
 @pytest.mark.reference
@@ -238,11 +239,9 @@ def test_the_real_clip_in_the_official_layout(tmp_path, reference):
     with pytest.warns(UserWarning, match='no clips to train on'):
         dls = ssv2_dls(root, **QUIET)
     x, y = dls.valid.one_batch()
-    assert (
-        x.shape == (1, 3, 16, 224, 224)
-        and y.tolist() == [57]
-        and dls.vocab[57] == 'Poking something so that it falls over'
-    )
+    assert x.shape == (1, 3, 16, 224, 224)
+    assert y.tolist() == [57]
+    assert dls.vocab[57] == 'Poking something so that it falls over'
     assert np.array_equal(dls.valid_ds.read(0), read_frames(item.path, 16, (224, 224)))
 
 
@@ -254,15 +253,20 @@ def test_kth_as_it_is_distributed(reference):
     items = kth_items(reference / 'kth')
     known = items.known
     n = np.array([s.stop - s.start for s in known])
-    assert len(known) == 2391 and len({s.file for s in known}) == 599 and len(items) == 24 and len(items.missing) == 593
+    assert len(known) == 2391
+    assert len({s.file for s in known}) == 599
+    assert len(items) == 24
+    assert len(items.missing) == 593
     assert np.bincount([s.label for s in known]).tolist() == [397, 396, 398, 400, 400, 400]
-    assert n.min() == 24 and n.max() == 362 and round(n.mean()) == 95 and (n < 32).sum() == 21
+    assert n.min() == 24
+    assert n.max() == 362
+    assert round(n.mean()) == 95
+    assert (n < 32).sum() == 21
     per_file = np.unique([s.file for s in known], return_counts=True)[1]
-    assert (per_file == 3).sum() == 5 and (per_file == 4).sum() == 594
-    assert (
-        sum(KTH_SPLITS['official'][s.subject] == 'train' for s in known) == 760
-        and sum(KTH_SPLITS['official'][s.subject] == 'test' for s in known) == 863
-    )
+    assert (per_file == 3).sum() == 5
+    assert (per_file == 4).sum() == 594
+    assert sum(KTH_SPLITS['official'][s.subject] == 'train' for s in known) == 760
+    assert sum(KTH_SPLITS['official'][s.subject] == 'test' for s in known) == 863
     for i in items:
         every = read_frames(i.path, None)
         assert i.stop <= len(every)
@@ -276,16 +280,16 @@ def test_kth_any_subset_works(reference, tmp_path):
     with pytest.warns(UserWarning, match='no clips to validate on'):
         dls = kth_dls(reference / 'kth', bs=4, **QUIET)
     x, y = dls.one_batch()
-    assert x.shape == (4, 3, 32, 120, 160) and len(dls.missing) == 593 and len(dls.train_ds) == 24
+    assert x.shape == (4, 3, 32, 120, 160)
+    assert len(dls.missing) == 593
+    assert len(dls.train_ds) == 24
     (tmp_path / 'walking').mkdir()
     shutil.copy(reference / 'kth' / 'person01_walking_d1_uncomp.avi', tmp_path / 'walking')
     shutil.copy(reference / 'kth' / '00sequences.txt', tmp_path)
     one = kth_items(tmp_path, splits='official')
-    assert (
-        [i.split for i in one] == ['validation'] * 4
-        and '595' not in repr(one)
-        and '598 files are not there' in repr(one)
-    )
+    assert [i.split for i in one] == ['validation'] * 4
+    assert '595' not in repr(one)
+    assert '598 files are not there' in repr(one)
 
 
 @pytest.mark.parametrize(
@@ -317,11 +321,9 @@ def test_kth_folders_that_are_wrong(tmp_path, clip):
         kth_dls(tmp_path, size=(48, 64), **QUIET)
     with pytest.warns(UserWarning, match='validate'):
         dls = kth_dls(tmp_path, size=(48, 64), on_error='skip', **QUIET)
-    assert (
-        len(dls.train_ds) == 2
-        and number(dls.train_ds.read(1)) == [4 + k for k in sample_indices(16, 32)]
-        and len(items) == 3
-    )
+    assert len(dls.train_ds) == 2
+    assert number(dls.train_ds.read(1)) == [4 + k for k in sample_indices(16, 32)]
+    assert len(items) == 3
     with pytest.raises(ValueError, match="'paper' or 'official'"):
         kth_items(tmp_path, splits='mine')
 
@@ -340,14 +342,14 @@ def own(tmp_path, clip):
 
 def test_class_folders(own):
     items = folder_items(own, valid_pct=0.2)
-    assert items.counts().to_numpy().tolist() == [[4, 1], [4, 1]] and [i.split for i in folder_items(own)] == [
-        i.split for i in items
-    ]
+    assert items.counts().to_numpy().tolist() == [[4, 1], [4, 1]]
+    assert [i.split for i in folder_items(own)] == [i.split for i in items]
     jpegs(own / 'cat' / 'pictures', numbered(9))
     (own / 'cat' / '.hidden.webm').touch()
     (own / 'cat' / 'words.txt').touch()
     more = folder_items(own)
-    assert len(more) == 11 and more.left_out == [('cat/words.txt', 'not a video by its ending')]
+    assert len(more) == 11
+    assert more.left_out == [('cat/words.txt', 'not a video by its ending')]
 
 
 def test_csv(own):
@@ -356,7 +358,8 @@ def test_csv(own):
         'path,label,split,group,start,stop\ncat/0.webm,a,train,x,,\ncat/1.webm,b,train,x,5,12\ndog/0.webm,a,valid,y,,\n'
     )
     items = folder_items(csv)
-    assert items.classes == ['a', 'b'] and [(i.split, i.group, i.start, i.stop) for i in items] == [
+    assert items.classes == ['a', 'b']
+    assert [(i.split, i.group, i.start, i.stop) for i in items] == [
         ('train', 'x', 0, None),
         ('train', 'x', 5, 12),
         ('validation', 'y', 0, None),
@@ -417,10 +420,8 @@ def test_before_training_what_cannot_be_read_is_named(own):
     ):
         folder_dls(own, size=(32, 32), **QUIET)
     dls = folder_dls(own, size=(32, 32), on_error='skip', bs=2, **QUIET)
-    assert (
-        sorted(n for n, _ in dls.left_out) == ['cat/1.webm', 'dog/2.webm', 'dog/3.webm']
-        and len(dls.train_ds) + len(dls.valid_ds) == 7
-    )
+    assert sorted(n for n, _ in dls.left_out) == ['cat/1.webm', 'dog/2.webm', 'dog/3.webm']
+    assert len(dls.train_ds) + len(dls.valid_ds) == 7
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -431,13 +432,15 @@ def test_a_video_that_breaks_in_the_middle_does_not_end_the_epoch(own, workers):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         seen = sum(len(y) for _, y in dls.valid)
-    assert seen == 3 and dls.valid_ds.skipped == [name]
+    assert seen == 3
+    assert dls.valid_ds.skipped == [name]
 
 
 def test_batches_are_the_files_frames_in_the_models_format(own):
     dls = folder_dls(own, n=8, size=(48, 64), bs=4, **QUIET)
     x, y = dls.valid.one_batch()
-    assert x.is_contiguous(memory_format=torch.channels_last_3d) and x.dtype == torch.float32
+    assert x.is_contiguous(memory_format=torch.channels_last_3d)
+    assert x.dtype == torch.float32
     assert torch.allclose(
         x[0], ((torch.from_numpy(dls.valid_ds.read(0)).float() / 255 - 0.5) / 0.5).permute(3, 0, 1, 2), atol=1e-6
     )
@@ -453,7 +456,8 @@ def test_transforms_change_training_clips_only(own):
     plain = clip_dls(ds, ds, bs=8)
     assert torch.equal(dls.valid.one_batch()[0], plain.valid.one_batch()[0])
     a, b = dls.train.one_batch()[0], dls.train.one_batch()[0]
-    assert a.shape == b.shape and not torch.equal(a.sort(0)[0], b.sort(0)[0])
+    assert a.shape == b.shape
+    assert not torch.equal(a.sort(0)[0], b.sort(0)[0])
 
 
 # the cache
@@ -470,7 +474,8 @@ def test_second_epoch_decodes_nothing(own, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cache, 'read_frames', no)
     n = sum(len(x) for x, _ in dls.train)
-    assert n >= len(dls.train_ds) - 1 and all(torch.equal(a, b) for a, (b, _) in zip(first, dls.valid))
+    assert n >= len(dls.train_ds) - 1
+    assert all(torch.equal(a, b) for a, (b, _) in zip(first, dls.valid))
 
 
 def test_files_found_good_are_not_looked_at_again(own, tmp_path, monkeypatch):
@@ -520,10 +525,13 @@ def test_check_tells_all(own, clip, capsys):
     by_av(own / 'dog' / 'short.webm', numbered(5), 'libvpx-vp9')
     assert main(['data', 'check', str(own)]) == 1
     out = capsys.readouterr().out
-    assert 'cat/1.webm: cannot be decoded' in out and 'dog/short.webm: 5 frames' in out and 'duplicates' in out
+    assert 'cat/1.webm: cannot be decoded' in out
+    assert 'dog/short.webm: 5 frames' in out
+    assert 'duplicates' in out
     (own / 'cat' / '1.webm').unlink()
     assert main(['data', 'check', str(own)]) == 0
-    assert main(['data', 'check', str(own / 'nowhere')]) == 1 and 'no such folder' in capsys.readouterr().err
+    assert main(['data', 'check', str(own / 'nowhere')]) == 1
+    assert 'no such folder' in capsys.readouterr().err
 
 
 def test_check_finds_damage_in_the_middle_only_by_decoding(tmp_path):
@@ -540,31 +548,34 @@ def test_check_finds_damage_in_the_middle_only_by_decoding(tmp_path):
     for k in range(m + len(b) // 3, m + len(b) // 3 + 4000):
         b[k] = 255
     f.write_bytes(b)
-    assert check_folder(tmp_path, progress=False).ok and not check_folder(tmp_path, decode=True, progress=False).ok
+    assert check_folder(tmp_path, progress=False).ok
+    assert not check_folder(tmp_path, decode=True, progress=False).ok
 
 
 def test_check_of_ssv2_and_kth(tmp_path, clip):
     root = ssv2(tmp_path / 's', clip, [('1', CLOSE), ('5', 'Juggling [something]')], [('2', CLOSE)])
     (root / '20bn-something-something-v2' / '2.webm').unlink()
     r = check_folder(root, progress=False)
-    assert (
-        r.layout == 'ssv2'
-        and len(r.missing) == 1
-        and 'id 2' in r.missing[0]
-        and 'Juggling' in r.left_out[0][1]
-        and not r.ok
-    )
+    assert r.layout == 'ssv2'
+    assert len(r.missing) == 1
+    assert 'id 2' in r.missing[0]
+    assert 'Juggling' in r.left_out[0][1]
+    assert not r.ok
     k = tmp_path / 'k'
     k.mkdir()
     (k / '00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 5-40\nperson02_boxing_d1 frames 1-50\n')
     shutil.copy(clip, k / 'person01_boxing_d1_uncomp.avi')
     r = check_folder(k, progress=False)
-    assert r.layout == 'kth' and r.missing == ['person02_boxing_d1'] and 'holds 20' in r.short[1][1] and r.ok
+    assert r.layout == 'kth'
+    assert r.missing == ['person02_boxing_d1']
+    assert 'holds 20' in r.short[1][1]
+    assert r.ok
 
 
 def test_a_slice_of_items_is_items(own):
     items = folder_items(own)
-    assert items[:3].classes == items.classes and len(FileClips(items[:3], 4, (8, 8))) == 3
+    assert items[:3].classes == items.classes
+    assert len(FileClips(items[:3], 4, (8, 8))) == 3
 
 
 def test_workers_are_left_out_when_nothing_is_left_to_decode(own, tmp_path):
@@ -580,9 +591,11 @@ def test_workers_are_left_out_when_nothing_is_left_to_decode(own, tmp_path):
         device='cpu',
     )
     first = torch.cat([x for x, _ in dls.valid])
-    assert dls.valid.fake_l.num_workers == 2 and dls.valid_ds.all_kept
+    assert dls.valid.fake_l.num_workers == 2
+    assert dls.valid_ds.all_kept
     second = torch.cat([x for x, _ in dls.valid])
-    assert dls.valid.fake_l.num_workers == 0 and torch.equal(first, second)
+    assert dls.valid.fake_l.num_workers == 0
+    assert torch.equal(first, second)
     assert not dls.train_ds.all_kept
 
 
@@ -604,11 +617,10 @@ def test_training_goes_on_at_full_size_over_broken_videos(own):
     (own / dls.train_ds.items[0].name).write_bytes(b'gone')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        assert [len(y) for _, y in dls.train] == [8] and len(dls.train_ds.skipped) == 1
-    assert (
-        0 not in dls.train.get_idxs()
-        and 0 in folder_dls(own, valid_pct=0.4, size=(32, 32), on_error='skip', **QUIET).valid.get_idxs()
-    )
+        assert [len(y) for _, y in dls.train] == [8]
+        assert len(dls.train_ds.skipped) == 1
+    assert 0 not in dls.train.get_idxs()
+    assert 0 in folder_dls(own, valid_pct=0.4, size=(32, 32), on_error='skip', **QUIET).valid.get_idxs()
 
 
 @pytest.mark.parametrize(
@@ -640,7 +652,8 @@ def test_ssv2_validates_on_its_test_split_and_mirrors_among_chosen_classes(tmp_p
     x = torch.arange(48, dtype=torch.uint8).view(1, 4, 4, 3)
     for among, label, out in (None, 93, 94), ([93], 93, 93), (None, 5, 5), (None, -1, -1):
         y = ClipMirror(SSV2_CLASSES, p=1, among=among)((x, torch.tensor(label)), split_idx=0)
-        assert int(y[1]) == out and torch.equal(y[0], x.flip(2) if label in (5, 93) and among is None else x)
+        assert int(y[1]) == out
+        assert torch.equal(y[0], x.flip(2) if label in (5, 93) and among is None else x)
 
 
 def test_links_among_pictures_do_not_lead_out(tmp_path, clip):
@@ -655,7 +668,8 @@ def test_links_among_pictures_do_not_lead_out(tmp_path, clip):
 
 def test_check_agrees_with_the_loaders(tmp_path, clip):
     root = ssv2(tmp_path / 's', clip, [('1', CLOSE)], [('1', CLOSE)])
-    assert 'listed twice' in str(check_folder(root, progress=False)) and not check_folder(root, progress=False).ok
+    assert 'listed twice' in str(check_folder(root, progress=False))
+    assert not check_folder(root, progress=False).ok
     (root / 'something-something-v2-validation.json').unlink()
     assert 'validation.json: this list is not there' in str(check_folder(root, progress=False))
     (tmp_path / 'o').mkdir()
@@ -666,7 +680,9 @@ def test_check_agrees_with_the_loaders(tmp_path, clip):
     (k / '00sequences.txt').write_text('person01_boxing_d1 frames 1-9, 30-60\n')
     shutil.copy(clip, k / 'person01_boxing_d1_uncomp.AVI')
     r = check_folder(k, progress=False)
-    assert not r.ok and 'starts at frame 30' in str(r)
+    assert not r.ok
+    assert 'starts at frame 30' in str(r)
+
 
 # one base of clips
 
@@ -691,10 +707,12 @@ def test_all_clips_answer_the_same_questions(sets, kind):
     clips = sets[kind]
     assert len(clips) == len(clips.labels) == len(clips.names) == len(clips.groups) == 4
     frames, label = clips[1]
-    assert frames.shape == (12, 32, 32, 3) and frames.dtype == torch.uint8
+    assert frames.shape == (12, 32, 32, 3)
+    assert frames.dtype == torch.uint8
     assert int(label) == clips.labels[1]
     assert np.array_equal(clips.take([1, 3])[0], frames)
-    assert clips.skipped == [] and not clips.broken.any()
+    assert clips.skipped == []
+    assert not clips.broken.any()
     assert set(clips.truth(0)) == ({'event', 'boxes', 'acting', 'camera'} if kind == 'drawn' else set())
     assert (clips.reversed_labels is None) == (kind != 'drawn')
     assert json.dumps(clips.key)
@@ -706,7 +724,8 @@ def test_what_is_skipped_is_said_once_and_remembered(sets, kind):
     with pytest.warns(UserWarning, match='left out: gone') as caught:
         clips.skip(2, 'gone')
         clips.skip(2, 'gone')
-    assert len(caught) == 1 and clips.skipped == [clips.names[2]]
+    assert len(caught) == 1
+    assert clips.skipped == [clips.names[2]]
 
 
 PARTS = [([3, 1], [3, 1]), (np.array([False, True, False, True]), [1, 3]), (slice(1, None, 2), [1, 3]), ([], [])]
@@ -717,20 +736,23 @@ PARTS = [([3, 1], [3, 1]), (np.array([False, True, False, True]), [1, 3]), (slic
 def test_a_part_of_a_set_is_a_set_of_the_same_kind(sets, kind, which, indices):
     clips = sets[kind]
     part = clips.subset(which)
-    assert type(part) is type(clips) and len(part) == len(indices)
+    assert type(part) is type(clips)
+    assert len(part) == len(indices)
     assert part.labels.tolist() == clips.labels[indices].tolist()
     assert part.names == [clips.names[i] for i in indices]
     for k, i in enumerate(indices):
         assert np.array_equal(part.read(k), clips.read(i))
         assert str(part.truth(k)) == str(clips.truth(i))
     assert part.key != clips.key
-    assert len(clips) == 4 and len(clips.new_empty()) == 0
+    assert len(clips) == 4
+    assert len(clips.new_empty()) == 0
 
 
 def test_the_key_of_files_goes_by_their_names_and_bytes(own, tmp_path):
     of = lambda root, n=4: FileClips(folder_items(root, valid_pct=0), n, (32, 32)).key
     key = of(own)
-    assert of(own) == key and of(own, n=5) != key
+    assert of(own) == key
+    assert of(own, n=5) != key
     shutil.copytree(own, tmp_path / 'moved')  # keeps the times of change
     assert of(tmp_path / 'moved') == key
     with open(own / 'cat' / '0.webm', 'ab') as f:
@@ -772,9 +794,11 @@ def test_a_folder_with_train_alone_is_said_when_it_is_loaded(own, tmp_path):
     shutil.move(own, tmp_path / 'half' / 'train')
     with pytest.warns(UserWarning, match='no clips to validate on.*valid/'):
         dls = folder_dls(tmp_path / 'half', size=(32, 32), **QUIET)
-    assert len(dls.train_ds) == 10 and len(dls.valid_ds) == 0
+    assert len(dls.train_ds) == 10
+    assert len(dls.valid_ds) == 0
     dls = folder_dls(tmp_path / 'half' / 'train', size=(32, 32), **QUIET)
-    assert len(dls.train_ds) == 8 and len(dls.valid_ds) == 2
+    assert len(dls.train_ds) == 8
+    assert len(dls.valid_ds) == 2
 
 
 def test_a_table_that_is_a_pipe_is_not_waited_for(tmp_path):
@@ -799,13 +823,16 @@ def test_ssv2_status(tmp_path, clip, monkeypatch):
     train = [(str(i), t) for i, t in enumerate([UP, DOWN, CLOSE] * 4)]
     root = ssv2(tmp_path / 's', clip, train, [('20', DOWN), ('21', UP), ('22', CLOSE)])
     status = ssv2_status(root)
-    assert status.enough and status.missing == '' and status.explained == ssv2_paper_classes(7)
+    assert status.enough
+    assert status.missing == ''
+    assert status.explained == ssv2_paper_classes(7)
     assert [i.name for i in status.items] == ['20.webm', '21.webm', '22.webm']
     videos = root / '20bn-something-something-v2'
     for i in range(2):  # of 15 listed clips
         (videos / f'{i}.webm').unlink()
     status = ssv2_status(root)
-    assert not status.enough and '2 of 15 listed clips are not there' in status.missing
+    assert not status.enough
+    assert '2 of 15 listed clips are not there' in status.missing
     # only classes that the built-in clips have, labelled as these
     assert status.items.classes == SYNTHETIC_CLASSES
     assert [SYNTHETIC_CLASSES[i.label] for i in status.items] == ['Moving something down', 'Moving something up']
@@ -831,8 +858,11 @@ def test_kth_status(tmp_path, clip, monkeypatch):
         for d in 1, 2:
             shutil.copy(clip, root / f'person{p:02d}_boxing_d{d}_uncomp.avi')
     status = kth_status(root)
-    assert status.enough and status.missing == '' and status.explained == list(range(6))
-    assert {i.group for i in status.items} == {'person18'} and len(status.items) == 4
+    assert status.enough
+    assert status.missing == ''
+    assert status.explained == list(range(6))
+    assert {i.group for i in status.items} == {'person18'}
+    assert len(status.items) == 4
     (root / 'person01_boxing_d1_uncomp.avi').unlink()
     status = kth_status(root)
     assert not status.enough
@@ -840,5 +870,6 @@ def test_kth_status(tmp_path, clip, monkeypatch):
     for d in 1, 2:
         (root / f'person18_boxing_d{d}_uncomp.avi').unlink()
     status = kth_status(root)
-    assert not status.enough and 'stand in for them (subject 1, 2)' in status.missing
+    assert not status.enough
+    assert 'stand in for them (subject 1, 2)' in status.missing
     assert {i.group for i in status.items} == {'person01', 'person02'}

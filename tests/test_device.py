@@ -54,7 +54,8 @@ def test_a_model_in_place_leaves_the_callers_clips_alone(clips, f):
     before, model = clips.clone(), Mean(f)
     want = model(clips.clone())
     for _ in range(3):
-        assert torch.equal(call_model(model, clips), want) and torch.equal(clips, before)
+        assert torch.equal(call_model(model, clips), want)
+        assert torch.equal(clips, before)
 
 
 @pytest.mark.parametrize('f', IN_PLACE)
@@ -89,7 +90,9 @@ def test_a_harmless_model_gets_the_clips_themselves():
     x = torch.rand(2, 3, 4, 6, 6).contiguous(memory_format=torch.channels_last_3d)
     for _ in range(3):
         call_model(model, x)
-    assert seen[0] is not x and seen[1] is x and seen[2] is x
+    assert seen[0] is not x
+    assert seen[1] is x
+    assert seen[2] is x
 
 
 def test_a_model_that_views_gets_rows_first(clips):
@@ -147,7 +150,8 @@ def test_the_scores_are_those_of_the_network():
     net = I3D(4, width=0.125).eval()
     x = torch.rand(2, 3, 8, 32, 32).contiguous(memory_format=torch.channels_last_3d)
     with eval_frozen(net), torch.no_grad():
-        assert torch.equal(call_model(net, x), net(x)) and torch.equal(call_model(net, x), net(x))
+        assert torch.equal(call_model(net, x), net(x))
+        assert torch.equal(call_model(net, x), net(x))
 
 
 # --- eval_frozen
@@ -168,13 +172,15 @@ def test_eval_frozen_puts_everything_back(error):
     before = state()
     try:
         with eval_frozen(net):
-            assert not any(state()[0]) and not any(state()[1])
+            assert not any(state()[0])
+            assert not any(state()[1])
             torch.rand(3)
             if error:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         assert error
-    assert state() == before and torch.equal(torch.random.get_rng_state(), seed)
+    assert state() == before
+    assert torch.equal(torch.random.get_rng_state(), seed)
 
 
 def test_eval_frozen_may_be_nested():
@@ -182,8 +188,10 @@ def test_eval_frozen_may_be_nested():
     with eval_frozen(net):
         with eval_frozen(net):
             pass
-        assert not net.training and not net[0].weight.requires_grad
-    assert net.training and net[0].weight.requires_grad
+        assert not net.training
+        assert not net[0].weight.requires_grad
+    assert net.training
+    assert net[0].weight.requires_grad
 
 
 def test_reference_ops_may_be_nested():
@@ -217,14 +225,17 @@ def test_parts_are_halved_until_they_fit():
     f, sizes = hungry(3)
     parts = BatchSplitter(8, log=lines.append)
     assert torch.equal(parts(f, torch.arange(10)), 2 * torch.arange(10))
-    assert sizes == [8, 4, 2, 2, 2, 2, 2] and parts.n == 2
+    assert sizes == [8, 4, 2, 2, 2, 2, 2]
+    assert parts.n == 2
     assert lines == [f'not enough memory for {n} clips at once; going on with {n // 2}' for n in (8, 4)]
 
 
 def test_several_tensors_go_side_by_side():
     f, sizes = hungry(4)
     a, b = BatchSplitter(4)(f, torch.arange(6), torch.arange(6) * 10)
-    assert torch.equal(a, 2 * torch.arange(6)) and torch.equal(b, 20 * torch.arange(6)) and sizes == [4, 2]
+    assert torch.equal(a, 2 * torch.arange(6))
+    assert torch.equal(b, 20 * torch.arange(6))
+    assert sizes == [4, 2]
 
 
 def test_one_clip_that_does_not_fit_is_an_error(capsys):

@@ -1,4 +1,4 @@
-"Explanations of models, masks and maps of others: captum's attributions in the place of Grad-CAM, masks by hand, a wrapped model."
+"Explanations of other people's models, masks and maps: captum's attributions, masks by hand, a wrapped model."
 
 import json
 import os
@@ -58,15 +58,11 @@ def test_captums_attributions_take_the_place_of_grad_cam(net, clips, theirs, tmp
         left[:, :, :32] = True
         hot = e.cam[e.truth['event']].astype(float)
         share, area = heat_in(e.cam, left, e.truth['event'])
-        assert (
-            share == pytest.approx((hot[:, :, :32].sum((1, 2)) / hot.sum((1, 2)))[hot.sum((1, 2)) > 0].mean())
-            and area == 0.5
-        )
-        assert (
-            np.isfinite(blob_stats(e.cam)['blob count'])
-            and theirs.__name__ in e.html()
-            and (e.binary == (hand[0] > 0.5)).all()
-        )
+        assert share == pytest.approx((hot[:, :, :32].sum((1, 2)) / hot.sum((1, 2)))[hot.sum((1, 2)) > 0].mean())
+        assert area == 0.5
+        assert np.isfinite(blob_stats(e.cam)['blob count'])
+        assert theirs.__name__ in e.html()
+        assert (e.binary == (hand[0] > 0.5)).all()
     save_explanations(es, tmp_path / 'es.npz')
     assert load_explanations(tmp_path / 'es.npz')[0].settings['cam'] == {'by': theirs.__name__}
 
@@ -80,11 +76,9 @@ def test_one_line_for_an_explanation_that_is_there(net, clips):
     np.testing.assert_allclose(
         other.cam, gradcam(net, to_batch(clips.frames[3]), e.target, weights='clip')[0], atol=2e-3
     )
-    assert (
-        other.scores == e.scores
-        and (other.mask == e.mask).all()
-        and e.settings['cam'].get('layer') == 'features.Mixed_5c'
-    )
+    assert other.scores == e.scores
+    assert (other.mask == e.mask).all()
+    assert e.settings['cam'].get('layer') == 'features.Mixed_5c'
 
 
 @pytest.mark.parametrize(
@@ -97,22 +91,20 @@ def test_maps_that_do_not_fit_are_refused(net, clips, bad):
 
 def test_signs_of_maps():
     a = torch.tensor([-2.0, 1.0])[None, None, :, None, None].expand(1, 3, 2, 2, 2)
-    assert as_maps(a, (2, 2, 2))[0, :, 0, 0].tolist() == [0, 1] and as_maps(a, (2, 2, 2), 'absolute')[
-        0, :, 0, 0
-    ].tolist() == [1, 0.5]
+    assert as_maps(a, (2, 2, 2))[0, :, 0, 0].tolist() == [0, 1]
+    assert as_maps(a, (2, 2, 2), 'absolute')[0, :, 0, 0].tolist() == [1, 0.5]
     with pytest.raises(ValueError, match='sign'):
         as_maps(a, (2, 2, 2), 'negative')
 
 
 def test_targets_by_name(net, clips):
     pred, true, other = (
-        explain(net, clips.frames[:3], target=t, labels=clips.labels[:3], stats=STATS, iterations=1) for t in (None, 'label', 7)
+        explain(net, clips.frames[:3], target=t, labels=clips.labels[:3], stats=STATS, iterations=1)
+        for t in (None, 'label', 7)
     )
-    assert (
-        [e.target for e in pred] == [e.pred for e in pred]
-        and [e.target for e in true] == clips.labels[:3].tolist()
-        and {e.target for e in other} == {7}
-    )
+    assert [e.target for e in pred] == [e.pred for e in pred]
+    assert [e.target for e in true] == clips.labels[:3].tolist()
+    assert {e.target for e in other} == {7}
     for e in true:
         if e.wrong:
             assert e.scores['CS'] == pytest.approx(e.scores['OS'])
@@ -144,7 +136,8 @@ def test_the_tensorflow_programs_original_is_half_frozen(net, clips):
     with torch.no_grad():
         p = net(half).softmax(1)
     for i, e in enumerate(es):
-        assert e.target == p[i].argmax() and e.scores['OS'] == pytest.approx(p[i].max().item(), abs=1e-5)
+        assert e.target == p[i].argmax()
+        assert e.scores['OS'] == pytest.approx(p[i].max().item(), abs=1e-5)
         np.testing.assert_allclose(e.cam, gradcam(net, half[i : i + 1], e.target)[0], atol=2e-3)
         with torch.no_grad():
             assert e.scores['FS'] == pytest.approx(
@@ -157,7 +150,9 @@ def test_learned_masks_can_be_handed_over(net, clips):
     x = to_batch(clips.frames[:2])
     m = learn_masks(net, x, preset='fast', iterations=2)
     for i, e in enumerate(explain(net, x, masks=m)):
-        assert (e.mask == m.mask[i]).all() and (e.start == m.start[i]).all() and e.settings['mask']['preset'] == 'fast'
+        assert (e.mask == m.mask[i]).all()
+        assert (e.start == m.start[i]).all()
+        assert e.settings['mask']['preset'] == 'fast'
         assert e.loss['loss'] == pytest.approx(float(m.loss['loss'][i]), abs=1e-5)
 
 
@@ -165,12 +160,10 @@ def test_a_model_of_ones_own_in_one_call(clips):
     torch.manual_seed(0)
     model = wrap(r3d_18(num_classes=12), stats=((0.4, 0.4, 0.4), (0.2, 0.2, 0.2)))
     (e,) = explain(model, clips.frames[1], preset='fast', iterations=2)
-    assert (
-        e.model == 'VideoResNet'
-        and e.cam.shape == (16, 64, 64)
-        and e.cam.max() == 1
-        and e.settings['cam']['layer'] == 'layer4'
-    )
+    assert e.model == 'VideoResNet'
+    assert e.cam.shape == (16, 64, 64)
+    assert e.cam.max() == 1
+    assert e.settings['cam']['layer'] == 'layer4'
     assert np.abs(e.frames.astype(int) - clips.frames[1]).max() <= 1
 
 
@@ -206,7 +199,9 @@ def test_normalised_clips_need_no_statistics(net, clips):
     "What they look like is then unknown: shown from the darkest to the brightest value"
     x = to_batch(clips.frames[:1])
     (e,) = explain(net, x, masks=np.zeros(16))
-    assert 'stats' not in e.settings and e.frames.min() == 0 and e.frames.max() == 255
+    assert 'stats' not in e.settings
+    assert e.frames.min() == 0
+    assert e.frames.max() == 255
     (e,) = explain(net, x, stats=STATS, masks=np.zeros(16))
     assert np.array_equal(e.frames, to_frames(x, STATS)[0])
 
@@ -254,7 +249,8 @@ def test_masks_of_other_perturbations_are_refused(net, clips):
         explain(net, x, masks=search_windows(net, x, perturb=mean_frame))
     found = search_windows(net, x)
     (e,) = explain(net, x, masks=found)
-    assert (e.mask == found.mask[0]).all() and e.loss['loss'] == pytest.approx(float(found.loss['loss'][0]), abs=1e-5)
+    assert (e.mask == found.mask[0]).all()
+    assert e.loss['loss'] == pytest.approx(float(found.loss['loss'][0]), abs=1e-5)
 
 
 # --- files

@@ -45,7 +45,8 @@ def test_a_users_folder_is_never_replaced(tmp_path):
     for kind in 'file', 'folder':
         with pytest.raises(IsADirectoryError, match='thesis.*chapter.tex.*[Nn]ame another path'):
             put(thesis, kind=kind)
-    assert names(thesis) == ['chapter.tex'] and names(tmp_path) == ['thesis']
+    assert names(thesis) == ['chapter.tex']
+    assert names(tmp_path) == ['thesis']
 
 
 def test_the_error_comes_before_the_work(tmp_path):
@@ -62,7 +63,8 @@ def test_what_came_up_meanwhile_is_not_replaced(tmp_path):
             tmp.mkdir()
             (tmp_path / 'x').mkdir()
             (tmp_path / 'x' / 'b').touch()
-    assert names(tmp_path) == ['x'] and names(tmp_path / 'x') == ['b']
+    assert names(tmp_path) == ['x']
+    assert names(tmp_path / 'x') == ['b']
 
 
 def test_our_own_folder_is_replaced_until_something_else_lies_in_it(tmp_path):
@@ -72,7 +74,8 @@ def test_our_own_folder_is_replaced_until_something_else_lies_in_it(tmp_path):
     (at / 'sub' / 'holiday.jpg').touch()
     with pytest.raises(IsADirectoryError, match='sub/holiday.jpg'):
         put(at, kind='folder')
-    assert (at / 'sub' / 'holiday.jpg').exists() and (at / 'a').read_text() == 'second'
+    assert (at / 'sub' / 'holiday.jpg').exists()
+    assert (at / 'a').read_text() == 'second'
 
 
 def test_a_file_of_ours_that_was_edited_is_someones_now(tmp_path):
@@ -109,16 +112,19 @@ def test_no_file_in_the_place_of_a_folder_and_the_other_way_round(tmp_path):
         put(tmp_path / 'folder', kind='file')
     with pytest.raises(NotADirectoryError, match='file'):
         put(tmp_path / 'file', kind='folder')
-    assert names(tmp_path) == ['file', 'folder'] and (tmp_path / 'file').read_text() == 'ours'
+    assert names(tmp_path) == ['file', 'folder']
+    assert (tmp_path / 'file').read_text() == 'ours'
 
 
 def test_ours_replaces_no_file_of_the_users(tmp_path):
     (tmp_path / 'a.gif').write_text('an input')
     with pytest.raises(FileExistsError, match='a.gif.*[Nn]ame another path'):
         put(tmp_path / 'a.gif', ours=True)
-    assert (tmp_path / 'a.gif').read_text() == 'an input' and names(tmp_path) == ['a.gif']
+    assert (tmp_path / 'a.gif').read_text() == 'an input'
+    assert names(tmp_path) == ['a.gif']
     put(tmp_path / 'a.gif')  # a Python function that is told to, does
-    assert (tmp_path / 'a.gif').read_text() == 'ours' and names(tmp_path) == ['a.gif']
+    assert (tmp_path / 'a.gif').read_text() == 'ours'
+    assert names(tmp_path) == ['a.gif']
 
 
 def test_ours_replaces_its_own_file_unless_it_was_edited(tmp_path):
@@ -150,7 +156,8 @@ def test_files_in_our_folder_are_ours(tmp_path):
     assert wrote(at / 'a')
     put(at / 'a', 'newer', ours=True)
     put(at / 'sub' / 'b', ours=True)
-    assert wrote(at) and wrote(at / 'sub' / 'b')
+    assert wrote(at)
+    assert wrote(at / 'sub' / 'b')
     put(at, 'new', 'folder')
     assert names(at) == [RECORD, 'a']
 
@@ -184,10 +191,12 @@ def test_a_link_stays_a_link(tmp_path):
     real = put(tmp_path / 'disk' / 'x.txt', 'old')
     (tmp_path / 'x.txt').symlink_to(real)
     put(tmp_path / 'x.txt', 'new')
-    assert (tmp_path / 'x.txt').is_symlink() and real.read_text() == 'new'
+    assert (tmp_path / 'x.txt').is_symlink()
+    assert real.read_text() == 'new'
     (tmp_path / 'later').symlink_to(tmp_path / 'disk' / 'later')
     put(tmp_path / 'later', kind='folder')
-    assert (tmp_path / 'disk' / 'later' / 'a').exists() and wrote(tmp_path / 'later')
+    assert (tmp_path / 'disk' / 'later' / 'a').exists()
+    assert wrote(tmp_path / 'later')
 
 
 def test_a_link_to_a_users_folder_protects_it(tmp_path):
@@ -233,8 +242,10 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
         one.write_text('one')
         with writing(tmp_path / 'x') as two:
             two.write_text('two')
-        assert one != two and one.read_text() == 'one'
-    assert (tmp_path / 'x').read_text() == 'one' and names(tmp_path) == ['x']
+        assert one != two
+        assert one.read_text() == 'one'
+    assert (tmp_path / 'x').read_text() == 'one'
+    assert names(tmp_path) == ['x']
 
 
 def test_many_threads_write_one_folder(tmp_path):
@@ -247,17 +258,20 @@ def test_many_threads_write_one_folder(tmp_path):
         t.start()
     for t in threads:
         t.join()
-    assert all(wrote(tmp_path / f'{k}.txt') for k in range(8)) and len(names(tmp_path)) == 9
+    assert all(wrote(tmp_path / f'{k}.txt') for k in range(8))
+    assert len(names(tmp_path)) == 9
 
 
 @pytest.mark.parametrize('name', ['x', 'x.npz', 'a.b.c', '.hidden', 'ä' * 120 + '.html', 'with space.txt', 'x' * 250])
 def test_any_name_that_the_disk_takes(tmp_path, name):
     put(tmp_path / name, ours=True)
-    assert wrote(tmp_path / name) and names(tmp_path) == sorted([RECORD, name])
+    assert wrote(tmp_path / name)
+    assert names(tmp_path) == sorted([RECORD, name])
 
 
 def test_temporary_names_keep_the_ending():
-    assert temporary_name('a/x.tar.gz').suffix == '.gz' and temporary_name('a/x').parent.name == 'a'
+    assert temporary_name('a/x.tar.gz').suffix == '.gz'
+    assert temporary_name('a/x').parent.name == 'a'
 
 
 # --- whole or not there
@@ -285,9 +299,11 @@ def test_killed_while_writing_what_was_there_stays_and_the_rest_is_swept(tmp_pat
     if before:
         put(path, 'old', kind)
     assert subprocess.run([sys.executable, '-c', HALF, str(path), kind]).returncode == 9
-    assert len(list(tmp_path.glob('.*'))) == 1 and (read() == 'old' if before else not path.exists())
+    assert len(list(tmp_path.glob('.*'))) == 1
+    assert read() == 'old' if before else not path.exists()
     put(path, 'new', kind)
-    assert read() == 'new' and names(tmp_path) == ['x.npz']
+    assert read() == 'new'
+    assert names(tmp_path) == ['x.npz']
 
 
 def test_killed_between_the_two_renames_the_old_folder_comes_back(tmp_path, ended):
@@ -317,7 +333,8 @@ def test_content_is_flushed_before_the_rename(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, 'fsync', lambda fd: (done.append(os.readlink(f'/proc/self/fd/{fd}')), fsync(fd)))
     monkeypatch.setattr(files.os, 'replace', lambda a, b: (done.append('rename'), replace(a, b)))
     put(tmp_path / 'x.txt')
-    assert done[0].endswith('.txt') and done[1:] == ['rename', str(tmp_path)]
+    assert done[0].endswith('.txt')
+    assert done[1:] == ['rename', str(tmp_path)]
 
 
 # --- checksums and records
@@ -327,13 +344,16 @@ def test_damage_is_seen(tmp_path):
     at = put(tmp_path / 'x', 'a' * 9000, 'folder')
     assert is_intact(at)
     (at / 'note.txt').touch()
-    assert is_intact(at) and not wrote(at)
+    assert is_intact(at)
+    assert not wrote(at)
     whole = (at / 'a').read_bytes()
     for damaged in whole[:4000] + bytes(4096) + whole[8096:], bytes(len(whole)), whole[:100], b'':
         (at / 'a').write_bytes(damaged)
-        assert not is_intact(at) and look_over(at).changed == ['a']
+        assert not is_intact(at)
+        assert look_over(at).changed == ['a']
     (at / 'a').unlink()
-    assert not is_intact(at) and look_over(at).missing == ['a']
+    assert not is_intact(at)
+    assert look_over(at).missing == ['a']
 
 
 def test_a_list_that_was_cut_is_read_as_far_as_it_goes(tmp_path):
@@ -341,7 +361,8 @@ def test_a_list_that_was_cut_is_read_as_far_as_it_goes(tmp_path):
     put(tmp_path / 'b', ours=True)
     with open(tmp_path / RECORD, 'r+') as f:
         f.truncate(len(f.read()) - 20)
-    assert wrote(tmp_path / 'a') and not wrote(tmp_path / 'b')
+    assert wrote(tmp_path / 'a')
+    assert not wrote(tmp_path / 'b')
 
 
 def test_sha256_of_bytes_and_files(tmp_path):
@@ -357,7 +378,8 @@ def test_adopt_needs_a_folder(tmp_path):
 
 def test_json_and_keys(tmp_path):
     write_json(tmp_path / 'x.json', dict(b=1, a='ä'), ours=True)
-    assert json.loads((tmp_path / 'x.json').read_text()) == dict(a='ä', b=1) and wrote(tmp_path / 'x.json')
+    assert json.loads((tmp_path / 'x.json').read_text()) == dict(a='ä', b=1)
+    assert wrote(tmp_path / 'x.json')
     assert key_of(dict(a=1, b=2)) == key_of(dict(b=2, a=1)) != key_of(dict(a=1, b=3))
 
 
@@ -370,7 +392,9 @@ def test_a_log_line_goes_to_any_stream(encoding):
     stream = io.TextIOWrapper(raw, encoding=encoding)
     log_line('[1] Größe: done → 日本.npz', stream)
     line = raw.getvalue().decode(encoding)
-    assert line.startswith('[1] Gr') and line.endswith('.npz\n') and ('→' in line) == (encoding == 'utf-8')
+    assert line.startswith('[1] Gr')
+    assert line.endswith('.npz\n')
+    assert ('→' in line) == (encoding == 'utf-8')
 
 
 def test_a_log_line_in_the_c_locale():

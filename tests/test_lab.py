@@ -101,7 +101,9 @@ def test_tutorial(lab):
     w.get_by_role('switch').first.wait_for()
     stroke(nb, w, 2, 12)
     answered(nb, w)
-    assert marks(w) != mask and said(w)['loss'] != before['loss'] and said(w)['OS'] == before['OS']
+    assert marks(w) != mask
+    assert said(w)['loss'] != before['loss']
+    assert said(w)['OS'] == before['OS']
     painted = marks(w)
     k = next(
         i
@@ -143,7 +145,9 @@ def test_painting_is_answered(lab):
     assert len(nb.sent) == n
     stroke(nb, w, a, b)
     answered(nb, w)
-    assert marks(w) == event and float(said(w)['FS']) < 0.1 and len(nb.sent) > n
+    assert marks(w) == event
+    assert float(said(w)['FS']) < 0.1
+    assert len(nb.sent) > n
     assert nb.rerun(2) == f"('{event}', '{event}')"
     # by the keyboard alone
     w.get_by_role('switch').nth(b).focus()
@@ -152,7 +156,8 @@ def test_painting_is_answered(lab):
     nb.page.keyboard.press(' ')
     expect = event[:b] + '0' + '1' + event[b + 2 :]
     answered(nb, w)
-    assert marks(w) == expect and nb.rerun(2) == f"('{expect}', '{expect}')"
+    assert marks(w) == expect
+    assert nb.rerun(2) == f"('{expect}', '{expect}')"
     # many strokes at once: the last word is the last mask's
     for i in range(6):
         stroke(nb, w, i, 15 - i)
@@ -248,7 +253,8 @@ def test_what_goes_wrong_is_said_and_the_widget_stays_usable(lab):
     assert marks(w) == '0001110000100000'
     nb.run()
     answered(nb, nb.cell(1))
-    assert marks(nb.cell(1)) == '0' * 16 and not nb.cell(1).get_by_role('status').inner_text()
+    assert marks(nb.cell(1)) == '0' * 16
+    assert not nb.cell(1).get_by_role('status').inner_text()
     nb.close()
 
 
@@ -270,13 +276,15 @@ def test_browsing_a_set(lab):
     w.locator('canvas').first.wait_for()
     pick = lambda name: w.locator('.widget-dropdown', has=nb.page.get_by_text(name, exact=True)).locator('select')
     options = lambda: [o.replace('\xa0', ' ') for o in w.locator('.widget-select select option').all_inner_texts()]
-    assert w.locator('canvas').count() == 3 and len(options()) == 3
+    assert w.locator('canvas').count() == 3
+    assert len(options()) == 3
     pick('Beside').select_option('B')
     wait(nb, lambda: w.locator('canvas').count() == 5)
     n = len(nb.sent)
     w.get_by_role('button', name='Next').click()
     nb.page.wait_for_timeout(300)
-    assert frame(w) == 1 and len(nb.sent) == n
+    assert frame(w) == 1
+    assert len(nb.sent) == n
     w.locator('.widget-select select').select_option(index=2)
     wait(nb, lambda: 'no explanation of this clip' in w.inner_text())
     assert w.locator('canvas').count() == 3
@@ -288,18 +296,17 @@ def test_browsing_a_set(lab):
     wait(nb, lambda: len(options()) == 1)
     pick('Network').select_option('B')
     wait(nb, lambda: 'pick another' in w.inner_text())
-    assert not options() and w.locator('canvas').first.is_hidden()
+    assert not options()
+    assert w.locator('canvas').first.is_hidden()
     pick('Class').select_option('all')
     wait(nb, lambda: len(options()) == 2 and w.locator('canvas').first.is_visible())
     # an explanation by itself is a widget too, and its HTML is kept beside it
     assert nb.cell(3).locator('canvas').count() == 3
     kept = nb.save()
     out = kept.cells[3].outputs[0].data
-    assert (
-        'application/vnd.jupyter.widget-view+json' in out
-        and 'data:image/svg+xml' in out['text/html']
-        and 'widgets' not in kept.metadata
-    )
+    assert 'application/vnd.jupyter.widget-view+json' in out
+    assert 'data:image/svg+xml' in out['text/html']
+    assert 'widgets' not in kept.metadata
     assert not nb.errors, nb.errors
     nb.close()
 
@@ -321,11 +328,9 @@ def test_an_untrusted_notebook_shows_a_picture_that_moves(lab, tmp_path):
     nb = lab.make('untrusted', cell)
     out = nb.cell(0).locator('.jp-OutputArea-output')
     img = out.locator('img')
-    assert (
-        img.evaluate('i => i.naturalWidth>0 && i.complete')
-        and out.locator('canvas').count() == 0
-        and out.locator('script').count() == 0
-    )
+    assert img.evaluate('i => i.naturalWidth>0 && i.complete')
+    assert out.locator('canvas').count() == 0
+    assert out.locator('script').count() == 0
     seen = {bytes(img.screenshot()) for _ in range(12)}
     assert len(seen) > 1, 'it stands still'
     nb.close()

@@ -19,7 +19,8 @@ def fresh():
 def test_second_call_reuses_everything(full):
     lines = []
     reproduce(ROOT / 'results', ssv2=False, kth=False, log=lines.append)
-    assert all('reused' in line for line in lines[:-1]) and len(lines) == 36 + 1
+    assert all('reused' in line for line in lines[:-1])
+    assert len(lines) == 36 + 1
     assert lines[-2].startswith('[36/36]')
 
 
@@ -32,7 +33,8 @@ def test_right_forwards_lost_backwards(full, fresh, name, least):
     top1 = (forwards == y).mean()
     there, back = ((pred == y)[directed].mean() for pred in (forwards, backwards))
     print(f'{name}: top-1 {top1:.3f}; with a direction {there:.3f}, backwards {back:.3f}')
-    assert top1 >= least and there - back >= 0.6
+    assert top1 >= least
+    assert there - back >= 0.6
 
 
 @pytest.mark.parametrize('name', ['i3d', 'clstm'])
@@ -42,4 +44,5 @@ def test_actions_hold_backwards(full, name):
     top1 = {d: full[d]['table1']['top-1'] for d in ('kth', 'something')}
     lost = {d: 1 - t[f'{n}, reversed'] / t[n] for d, t in top1.items()}
     print(f"{n}: {top1['kth'][n]:.3f} of actions; share lost by reversal {lost}")
-    assert top1['kth'][n] >= 0.8 and lost['kth'] <= lost['something'] / 4
+    assert top1['kth'][n] >= 0.8
+    assert lost['kth'] <= lost['something'] / 4

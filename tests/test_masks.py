@@ -81,9 +81,8 @@ def test_loss_is_eq1(row, beta, lam1, lam2):
     for double, tv in (False, tv_by_loop), (True, doubled_tv_by_loop):
         assert float(tv_norm(m, beta, double)) == pytest.approx(float(tv(m, beta)), abs=1e-9)
         L = mask_loss(m, score, lam1, lam2, beta, double)
-        assert list(L) == ['length', 'tv', 'score', 'loss'] and float(L['loss']) == pytest.approx(
-            lam1 * sum(row) + lam2 * float(tv(m, beta)) + 0.3, abs=1e-9
-        )
+        assert list(L) == ['length', 'tv', 'score', 'loss']
+        assert float(L['loss']) == pytest.approx(lam1 * sum(row) + lam2 * float(tv(m, beta)) + 0.3, abs=1e-9)
 
 
 # --- which masks there are
@@ -95,9 +94,13 @@ def test_counts_of_masks(T):
     runs = lambda r: ''.join(map(str, r.astype(int))).replace('0', ' ').split()
     every = np.array([[i >> t & 1 for t in range(T)] for i in range(2**T)], np.float32)
     of = lambda n: {tuple(r) for r in every if len(runs(r)) == n}
-    assert {tuple(r) for r in w} == of(1) and len(w) == T * (T + 1) // 2
-    assert {tuple(r) for r in p} == of(2) and len(p) == len(of(2)) and p.shape == (len(p), T)
-    assert {tuple(r) for r in a} == {tuple(r) for r in every} and len(a) == 2**T
+    assert {tuple(r) for r in w} == of(1)
+    assert len(w) == T * (T + 1) // 2
+    assert {tuple(r) for r in p} == of(2)
+    assert len(p) == len(of(2))
+    assert p.shape == (len(p), T)
+    assert {tuple(r) for r in a} == {tuple(r) for r in every}
+    assert len(a) == 2**T
 
 
 @pytest.mark.parametrize('T,step', [(16, 2), (17, 2), (10, 4), (5, 7)])
@@ -105,7 +108,8 @@ def test_coarse_windows(T, step):
     w = windows(T, step)
     n = -(-T // step)
     assert len(w) == n * (n + 1) // 2 == len({tuple(r) for r in w})
-    assert {tuple(r) for r in w} <= {tuple(r) for r in windows(T)} and all(np.flatnonzero(r)[0] % step == 0 for r in w)
+    assert {tuple(r) for r in w} <= {tuple(r) for r in windows(T)}
+    assert all(np.flatnonzero(r)[0] % step == 0 for r in w)
 
 
 def test_too_many_masks():
@@ -174,7 +178,8 @@ def test_clips_of_a_search_do_not_meet():
     together = search_windows(net, x, **PLAIN)
     for i in range(5):
         one = search_windows(net, x[i : i + 1], share=False, **PLAIN)
-        assert np.array_equal(one.mask[0], together.mask[i]) and one.target[0] == together.target[i]
+        assert np.array_equal(one.mask[0], together.mask[i])
+        assert one.target[0] == together.target[i]
         np.testing.assert_allclose(one.losses[0], together.losses[i], atol=2e-6)
 
 
@@ -227,7 +232,8 @@ def test_search_is_exact(perturb):
             )
     np.testing.assert_allclose(found.losses, want, atol=1e-6)
     np.testing.assert_allclose(found.loss['loss'], want.min(1), atol=1e-6)
-    assert np.array_equal(found.mask, masks[want.argmin(1)]) and np.array_equal(found.tried, masks)
+    assert np.array_equal(found.mask, masks[want.argmin(1)])
+    assert np.array_equal(found.tried, masks)
     for k, v in mask_loss(torch.from_numpy(found.mask), torch.from_numpy(found.loss['score']), **kw).items():
         np.testing.assert_allclose(found.loss[k], v, atol=1e-6)
 
@@ -237,12 +243,10 @@ def test_equal_masks_and_one_mask():
     m = np.zeros((1, 8))
     m[0, 3] = 1
     one, more = search_masks(net, x, m, **PLAIN), search_masks(net, x, np.repeat(m, 9, 0), **PLAIN)
-    assert (
-        np.array_equal(one.mask, more.mask)
-        and one.mask.tolist() == np.repeat(m, 2, 0).tolist()
-        and one.losses.shape == (2, 1)
-        and more.losses.shape == (2, 9)
-    )
+    assert np.array_equal(one.mask, more.mask)
+    assert one.mask.tolist() == np.repeat(m, 2, 0).tolist()
+    assert one.losses.shape == (2, 1)
+    assert more.losses.shape == (2, 9)
     for kind in m.astype(bool), m.astype(int), m.tolist(), torch.from_numpy(m):
         np.testing.assert_array_equal(search_masks(net, x, kind, **PLAIN).losses, one.losses)
 
@@ -259,7 +263,8 @@ def test_pairs_are_never_worse_and_every_mask_no_worse_than_those():
         search_masks(net, x, every_mask(8), **PLAIN),
     ]
     a, b, c = (f.loss['loss'] for f in L)
-    assert (b <= a + 1e-6).all() and (c <= b + 1e-6).all()
+    assert (b <= a + 1e-6).all()
+    assert (c <= b + 1e-6).all()
     assert (L[2].evaluations == 1 + 2**7 + 4).all()  # what looks alike is computed once; one pass more is for OS
     assert L[1].tried.shape == (36 + len(window_pairs(8)), 8)
 
@@ -308,32 +313,30 @@ def test_the_best_few_are_compared_anew(monkeypatch):
         search_windows(net, x, recheck=36),
         search_windows(net, x, recheck=1),
     )
-    assert np.array_equal(exact.mask, rough.mask) and (rough.losses == exact.losses).mean() > 0.9
+    assert np.array_equal(exact.mask, rough.mask)
+    assert (rough.losses == exact.losses).mean() > 0.9
     np.testing.assert_allclose(rough.losses, exact.losses, atol=1e-6)
     assert (one.mask != exact.mask).any()
     few = search_windows(net, x)
-    assert (few.loss['loss'] <= one.loss['loss'] + 1e-6).all() and (few.loss['loss'] < one.loss['loss'] - 1e-4).any()
+    assert (few.loss['loss'] <= one.loss['loss'] + 1e-6).all()
+    assert (few.loss['loss'] < one.loss['loss'] - 1e-4).any()
 
 
 def test_distance():
     net, x = tiny(), clips(3)
     found = search_windows(net, x, **PLAIN)
     d = found.distance(found)
-    assert (
-        len(d) == 3
-        and (d['above best'] == 0).all()
-        and (d['frames that differ'] == 0).all()
-        and (d['overlap'] == 1).all()
-    )
+    assert len(d) == 3
+    assert (d['above best'] == 0).all()
+    assert (d['frames that differ'] == 0).all()
+    assert (d['overlap'] == 1).all()
     other = search_masks(net, x, windows(8)[:1], **PLAIN)
     d = found.distance(other)
     for i in range(3):
         a, b = found.mask[i] > 0.5, other.mask[i] > 0.5
-        assert (
-            d['frames that differ'][i] == (a != b).sum()
-            and d['overlap'][i] == pytest.approx((a & b).sum() / (a | b).sum())
-            and d['above best'][i] == pytest.approx(other.loss['loss'][i] - found.loss['loss'][i])
-        )
+        assert d['frames that differ'][i] == (a != b).sum()
+        assert d['overlap'][i] == pytest.approx((a & b).sum() / (a | b).sum())
+        assert d['above best'][i] == pytest.approx(other.loss['loss'][i] - found.loss['loss'][i])
     learned = learn_masks(net, x, preset='fast', iterations=2, **PLAIN)
     assert (found.distance(learned)['loss'] == learned.loss['loss']).all()
     with pytest.raises(ValueError, match='not of the clips'):
@@ -528,7 +531,8 @@ def test_learning_is_adam_one_clip_at_a_time(preset, tv, kw, T):
     p = got.settings
     with torch.no_grad():
         pred = net(x).argmax(1)
-    assert got.target.tolist() == pred.tolist() and p['lr'] == kw.get('lr', MASK_PRESETS[preset]['lr'])
+    assert got.target.tolist() == pred.tolist()
+    assert p['lr'] == kw.get('lr', MASK_PRESETS[preset]['lr'])
     for i in range(5):
         c = x[i : i + 1]
         start = torch.from_numpy(got.start[i])
@@ -541,12 +545,10 @@ def test_learning_is_adam_one_clip_at_a_time(preset, tv, kw, T):
             assert got.steps[i] == len(losses)
         with torch.no_grad():
             L, s = eq1(net, c, torch.from_numpy(got.mask[i]), pred[i], **w)
-        assert got.loss['loss'][i] == pytest.approx(float(L), abs=2e-6) and got.loss['score'][i] == pytest.approx(
-            float(s), abs=2e-6
-        )
-        assert got.OS[i] == pytest.approx(score_by_hand(net, c, torch.zeros(T), pred[i]), abs=1e-6) and got.drop[
-            i
-        ] == pytest.approx(got.OS[i] - got.loss['score'][i])
+        assert got.loss['loss'][i] == pytest.approx(float(L), abs=2e-6)
+        assert got.loss['score'][i] == pytest.approx(float(s), abs=2e-6)
+        assert got.OS[i] == pytest.approx(score_by_hand(net, c, torch.zeros(T), pred[i]), abs=1e-6)
+        assert got.drop[i] == pytest.approx(got.OS[i] - got.loss['score'][i])
 
 
 def test_masks_move():
@@ -620,9 +622,9 @@ def test_released_tf_is_one_clip_after_the_other(kw):
     for i, (m, start, pred, OS, scores, FS) in enumerate(
         released_tf_by_hand(net, x, kw.get('lr', 0.001), kw['iterations'])
     ):
-        assert (
-            np.array_equal(got.start[i], start) and got.target[i] == pred and got.OS[i] == pytest.approx(OS, abs=1e-6)
-        )
+        assert np.array_equal(got.start[i], start)
+        assert got.target[i] == pred
+        assert got.OS[i] == pytest.approx(OS, abs=1e-6)
         np.testing.assert_allclose(got.curve['score'][:, i], scores, rtol=0, atol=2e-5)
         np.testing.assert_allclose(got.mask[i], m, rtol=0, atol=5e-5)
         assert got.loss['score'][i] == pytest.approx(FS, abs=1e-4)  # seen: 2e-6
@@ -630,7 +632,9 @@ def test_released_tf_is_one_clip_after_the_other(kw):
     if 'lr' in kw:
         assert np.abs(alone.mask - got.mask[3:4]).max() > 0.01  # what is carried over shows
     s = got.settings
-    assert s['retarget'] and s['carry_moments'] and s['mask_range'] == pytest.approx([0.5, 0.7310585786])
+    assert s['retarget']
+    assert s['carry_moments']
+    assert s['mask_range'] == pytest.approx([0.5, 0.7310585786])
     assert not learn_masks(net, x[:1], 1, preset='released-tf', iterations=1).settings[
         'retarget'
     ]  # a class that was asked for stays
@@ -728,7 +732,8 @@ def test_loaders_of_the_package():
     valid = synthetic_dls(1, 12, bs=5, workers=0, progress=False).valid
     assert len(valid) == 3  # batches
     got = learn_masks(tiny(16, 12), valid, 'label', start='random', iterations=1)
-    assert got.target.tolist() == list(range(12)) and got.mask.shape == (12, 16)
+    assert got.target.tolist() == list(range(12))
+    assert got.mask.shape == (12, 16)
     want = learn_masks(tiny(16, 12), torch.cat([x for x, _ in valid]), list(range(12)), start='random', iterations=1)
     np.testing.assert_allclose(got.mask, want.mask, atol=1e-4)
 
@@ -793,7 +798,8 @@ def test_start_given():
     kw = dict(lr=0, iterations=1, **PLAIN)
     for start in s, s.numpy(), s.bool(), s.long().tolist():
         got = learn_masks(net, x, start=start, **kw)
-        assert np.array_equal(got.start, s) and got.settings['start'] == 'given'
+        assert np.array_equal(got.start, s)
+        assert got.settings['start'] == 'given'
         np.testing.assert_allclose(got.mask, torch.sigmoid(5 * (2 * s - 1)), atol=1e-6)
     assert np.array_equal(learn_masks(net, (c for c in x), start=s, bs=3, **kw).start, s)
     for way in x, (c for c in x), list(x):
@@ -833,11 +839,12 @@ def test_start_random():
     net, x = tiny(), clips(40)
     kw = dict(start='random', iterations=2, lr=0.1, **PLAIN)
     want = learn_masks(net, x, **kw)
-    assert 0.22 < want.start.mean() < 0.38 and set(np.unique(want.start)) == {0, 1} and want.settings['size'] == 2.5
+    assert 0.22 < want.start.mean() < 0.38
+    assert set(np.unique(want.start)) == {0, 1}
+    assert want.settings['size'] == 2.5
     assert len({tuple(r) for r in want.start}) > 30  # of 256
-    assert np.array_equal(learn_masks(net, x, **kw).start, want.start) and not np.array_equal(
-        learn_masks(net, x, seed=1, **kw).start, want.start
-    )
+    assert np.array_equal(learn_masks(net, x, **kw).start, want.start)
+    assert not np.array_equal(learn_masks(net, x, seed=1, **kw).start, want.start)
     torch.manual_seed(5)
     for bs in 1, 7, 100:
         got = learn_masks(net, (c for c in x), bs=bs, **kw)
@@ -872,14 +879,13 @@ def test_central_windows():
     got, passes = central_window(net, x, pred, **PLAIN)
     for i in range(6):
         want = central_by_hand(net, x[i : i + 1], pred[i])
-        assert torch.equal(got[i], want) and passes[i] == 2 + (9 - want.sum()) // 2
+        assert torch.equal(got[i], want)
+        assert passes[i] == 2 + (9 - want.sum()) // 2
     least, most = central_window(net, x, pred, share=-1e9, **PLAIN), central_window(net, x, pred, share=1e9, **PLAIN)
-    assert (
-        (least[0].sum(1) == 3).all()
-        and (least[1] == 2 + 3).all()
-        and (most[0].sum(1) == 7).all()
-        and (most[1] == 2 + 1).all()
-    )
+    assert (least[0].sum(1) == 3).all()
+    assert (least[1] == 2 + 3).all()
+    assert (most[0].sum(1) == 7).all()
+    assert (most[1] == 2 + 1).all()
     assert (central_window(tiny(3), x[:, :, :3], pred, **PLAIN)[0] == 1).all()  # no centred window to try
 
 
@@ -890,7 +896,8 @@ def test_central_windows():
 def test_fast_is_fast_and_no_worse_than_the_coarse_windows(T):
     net, x = tiny(T), clips(4, T, 4)
     got = learn_masks(net, x, preset='fast', bs=3)
-    assert (got.evaluations <= 180).all() and (got.steps == 30).all()
+    assert (got.evaluations <= 180).all()
+    assert (got.steps == 30).all()
     best = search_masks(net, x, windows(T, -(-T // 8)), **PLAIN)
     for i in range(4):
         with torch.no_grad():
@@ -944,12 +951,10 @@ class Deaf(nn.Module):
 def test_a_network_that_does_not_look(preset):
     with pytest.warns(UserWarning, match='no mask changed the score of 3 of 3 clips; their masks are meaningless'):
         got = learn_masks(Deaf(), clips(3), preset=preset, iterations=5)
-    assert (
-        (got.drop == 0).all()
-        and got.insensitive.all()
-        and np.isfinite(got.mask).all()
-        and np.isfinite(got.curve['loss']).all()
-    )
+    assert (got.drop == 0).all()
+    assert got.insensitive.all()
+    assert np.isfinite(got.mask).all()
+    assert np.isfinite(got.curve['loss']).all()
     assert len(search_windows(Deaf(), clips(3)).mask) == 3
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -964,7 +969,8 @@ def test_a_network_without_a_way_to_its_input():
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         got = learn_masks(Constant(), clips(2), iterations=2)
-    assert (got.drop == 0).all() and got.insensitive.all()
+    assert (got.drop == 0).all()
+    assert got.insensitive.all()
 
 
 @pytest.mark.parametrize(
@@ -995,7 +1001,8 @@ def test_settings_are_plain():
 def test_settings_are_plain_whatever_they_came_from():
     s = learn_masks(tiny(), clips(1), iterations=np.int64(1), lam1=np.float32(0.02)).settings
     assert json.loads(json.dumps(s)) == s
-    assert s['iterations'] == 1 and s['lam1'] == pytest.approx(0.02)
+    assert s['iterations'] == 1
+    assert s['lam1'] == pytest.approx(0.02)
 
 
 # --- what is left behind
@@ -1055,7 +1062,8 @@ def test_networks_are_put_back(call):
         net.calls, net.at = 0, at
         with pytest.raises(RuntimeError, match='stumbled'):
             call(net, x)
-        assert same(state_of(net), before) and torch.is_grad_enabled()
+        assert same(state_of(net), before)
+        assert torch.is_grad_enabled()
 
 
 def test_clips_are_left_alone():
@@ -1160,7 +1168,8 @@ def test_memory_does_not_grow_with_the_clips(few, many, size, bs):
     kw = dict(bs=bs, start=[0] * 16, half=False)
     base, a, b = peak(1, 8, **kw), peak(few, size, **kw), peak(many, size, **kw)
     print(f'\npeak of one small clip {base} MiB, of {few} clips {a} MiB, of {many} clips {b} MiB')
-    assert b <= 1.1 * a and a > base + 100
+    assert b <= 1.1 * a
+    assert a > base + 100
 
 
 @pytest.mark.slow
@@ -1258,7 +1267,8 @@ def test_the_best_of_all_masks_is_the_event(built_in, enumerated):
         f"where it ends one or two frames before the clip: {np.round(seen['end'], 3).tolist()}; "
         f"where it begins at frame 1 and frame 0 may be on: {np.round(at_0, 3).tolist()}"
     )
-    assert min(seen['mid']) >= 0.9 and len(seen['mid']) >= 10
+    assert min(seen['mid']) >= 0.9
+    assert len(seen['mid']) >= 10
 
 
 def test_oracle_says_yes_to_its_clip_and_no_to_one_that_stands_still(built_in):
@@ -1297,9 +1307,8 @@ def test_windows_of_the_oracle(built_in):
     for c, e in zip(*built_in):
         L = oracle_losses(c, e, w)
         f = search_windows(EventOracle(c[None], e), c[None], 1)
-        assert f.loss['loss'][0] == pytest.approx(L.min(), abs=1e-5) and oracle_losses(c, e, f.mask)[
-            0
-        ] == pytest.approx(L.min(), abs=1e-5)
+        assert f.loss['loss'][0] == pytest.approx(L.min(), abs=1e-5)
+        assert oracle_losses(c, e, f.mask)[0] == pytest.approx(L.min(), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -1323,13 +1332,11 @@ def test_how_far_learned_masks_are_from_the_best_of_all(
         f'cut at one half {cut.mean():+.4f}, {cut.min():+.4f} to {cut.max():+.4f}; '
         f'overlap with the event {overlap.mean():.3f}, at least {overlap.min():.3f}'
     )
-    assert (
-        cut.min() > -1e-5
-        and soft.max() < most_soft
-        and cut.mean() < mean_cut
-        and cut.max() < most_cut
-        and overlap.min() > least_overlap
-    )
+    assert cut.min() > -1e-5
+    assert soft.max() < most_soft
+    assert cut.mean() < mean_cut
+    assert cut.max() < most_cut
+    assert overlap.min() > least_overlap
 
 
 @pytest.mark.slow
@@ -1337,4 +1344,5 @@ def test_search_of_all_masks_of_a_clip(built_in, enumerated):
     "As by products of frames; 2^15 passes"
     (c, e), (_, _, _, L) = next(zip(*built_in)), enumerated[0]
     f = search_masks(EventOracle(c[None], e), c[None], every_mask(16), 1)
-    assert f.loss['loss'][0] == pytest.approx(L, abs=1e-5) and f.evaluations[0] == 1 + 2**15 + 4
+    assert f.loss['loss'][0] == pytest.approx(L, abs=1e-5)
+    assert f.evaluations[0] == 1 + 2**15 + 4

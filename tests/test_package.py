@@ -45,13 +45,36 @@ def test_sdist_can_be_built_and_wheel_holds_the_package_alone(tmp_path):
     assert tops == {'interpvid', f"interpvid-{metadata.version('interpvid')}.dist-info"}
 
 
+PROMISED = '''
+read_frames sample_indices write_video synthetic_dls make_clips SYNTHETIC_CLASSES ssv2_items ssv2_dls SSV2_CLASSES
+kth_items kth_dls KTH_CLASSES folder_items folder_dls I3D CLSTM i3d_learner clstm_learner preset_of STATS freeze reverse
+learn_masks search_windows wrap gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce
+Scrubber Painter Browser Experiment
+'''.split()
+USUAL = {'np', 'pd', 'plt', 'torch', 'nn', 'Path'}
+
+
 def test_public_names():
     space = {}
     exec('from interpvid.all import *', space)
-    promised = '''read_frames sample_indices write_video synthetic_dls make_clips SYNTHETIC_CLASSES ssv2_items ssv2_dls SSV2_CLASSES kth_items kth_dls KTH_CLASSES
-        folder_items folder_dls I3D CLSTM i3d_learner clstm_learner freeze reverse
-        learn_masks search_windows wrap gradcam explain Explanation table1 table2 figure_columns scrub_html reproduce Scrubber Painter Browser'''.split()
-    assert not [n for n in promised if n not in space]
+    space.pop('__builtins__')
+    assert set(PROMISED) | USUAL <= set(space)
+    assert len(set(space) - USUAL) <= 90
+
+
+def test_the_library_by_itself_needs_no_fastai():
+    code = """
+import sys
+import interpvid
+assert {'explain', 'wrap', 'read_frames'} <= set(dir(interpvid)) and 'torch' not in sys.modules
+from interpvid import *
+names = [n for n in dir(interpvid) if not n.startswith('_')]
+for name in names: getattr(interpvid, name)
+assert 'fastai' not in sys.modules, names
+try: interpvid.nothing
+except AttributeError as e: assert 'nothing' in str(e)
+"""
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
 
 
 def test_help_explains_every_option():
@@ -62,7 +85,13 @@ def test_help_explains_every_option():
 
 
 def test_help_answers_without_torch():
-    code = "import sys; from interpvid.cli import main\ntry: main(['--help'])\nexcept SystemExit as e: assert e.code==0\nassert 'torch' not in sys.modules and 'fastai' not in sys.modules"
+    code = """
+import sys
+from interpvid.cli import main
+try: main(['--help'])
+except SystemExit as e: assert e.code == 0
+assert 'torch' not in sys.modules and 'fastai' not in sys.modules
+"""
     r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
     assert 'reproduce' in r.stdout and 'explain' in r.stdout

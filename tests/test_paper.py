@@ -1,5 +1,7 @@
-"The notebooks of the paper's tables and figures: with six files of KTH they run as they are, and say what is missing. Slow: makes what they look at, if it is not there."
+"""The notebooks of the paper's tables and figures: with six files of KTH they run as they are, and say what is missing
 
+Slow: makes the results that they show, if these are missing.
+"""
 
 import nbformat, pytest
 

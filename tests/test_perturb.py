@@ -110,7 +110,9 @@ def test_freeze_keeps_the_range_and_the_loop_to_a_millionth(ms):
     m = torch.tensor(ms)
     x = unit(2, m.shape[1])
     for y in freeze(x, m), freeze(x.contiguous(memory_format=CL3D), m):
-        assert (y - by_the_paper(x, m)).abs().max() <= 1e-6 and y.min() >= -1e-6 and y.max() <= 1 + 1e-6
+        assert (y - by_the_paper(x, m)).abs().max() <= 1e-6
+        assert y.min() >= -1e-6
+        assert y.max() <= 1 + 1e-6
     torch.testing.assert_close(freeze_after(x, m), by_the_paper(x.flip(2), m.flip(1)).flip(2), atol=1e-6, rtol=0)
 
 
@@ -125,9 +127,8 @@ def test_no_mask_changes_nothing(f, T):
 def test_full_masks(T):
     x = unit(2, T)
     one = torch.ones(T)
-    assert torch.equal(freeze(x, one), x[:, :, :1].expand_as(x)) and torch.equal(
-        freeze_after(x, one), x[:, :, -1:].expand_as(x)
-    )
+    assert torch.equal(freeze(x, one), x[:, :, :1].expand_as(x))
+    assert torch.equal(freeze_after(x, one), x[:, :, -1:].expand_as(x))
     torch.testing.assert_close(mean_frame(x, one), x.mean(2, keepdim=True).expand_as(x))
     torch.testing.assert_close(reverse(x, one), x.flip(2))
     torch.testing.assert_close(blend(x, one), x.flip(2))
@@ -182,12 +183,14 @@ def test_masks_of_0_and_1(ms):
         torch.testing.assert_close(f(f(x, m), m), x, atol=0, rtol=0)
     for f in freeze, freeze_after, reverse, shuffle:
         i = f.index(m)
-        assert i.shape == (2, T) and not i.is_floating_point()
+        assert i.shape == (2, T)
+        assert not i.is_floating_point()
         torch.testing.assert_close(f(x, m), torch.stack([c[:, r] for c, r in zip(x, i)]), atol=0, rtol=0)
     for seed in 0, 5:
         for r, i in zip(m.bool(), shuffle_index(m, seed=seed)):
             t = torch.arange(T)
-            assert torch.equal(i[~r], t[~r]) and i.sort().values.equal(t)
+            assert torch.equal(i[~r], t[~r])
+            assert i.sort().values.equal(t)
     assert torch.equal(shuffle(x, m, seed=1), shuffle(x, m, seed=1))
 
 
@@ -214,7 +217,8 @@ def test_gradients_are_right(f, T):
     part = m.detach() * (torch.arange(T) % 3 > 0)
     part.requires_grad_()  # with frames that are off
     y = f(x, part)
-    assert torch.autograd.gradcheck(lambda v: f(v, part.detach()), x) and y.grad_fn is not None
+    assert torch.autograd.gradcheck(lambda v: f(v, part.detach()), x)
+    assert y.grad_fn is not None
 
 
 @every
@@ -227,7 +231,8 @@ def test_other_types(f, dtype):
     m = m.to(dtype).float()
     tol = {torch.float64: 1e-6, torch.bfloat16: 0.06, torch.float16: 0.01}[dtype]  # black is at -3.25
     y = f(x.to(dtype), m)
-    assert y.dtype == dtype and y.shape == x.shape
+    assert y.dtype == dtype
+    assert y.shape == x.shape
     torch.testing.assert_close(y.float(), f(x, m), atol=tol, rtol=0)
     for other in m.to(dtype), m.numpy(), m.tolist(), m.double():
         torch.testing.assert_close(f(x, other), f(x, m), atol=0, rtol=0)
@@ -261,7 +266,8 @@ def test_inputs_are_left_alone(f):
     a, b = x.clone(), m.clone()
     y = f(x, m)
     y.mul_(0)
-    assert torch.equal(x, a) and torch.equal(m, b)
+    assert torch.equal(x, a)
+    assert torch.equal(m, b)
 
 
 @every

@@ -52,7 +52,9 @@ def test_fresh_reuses_nothing(tmp_path):
     (tmp_path / 'mine').touch()
     for fresh in False, False, True:
         at, _ = run(tmp_path, make, end='', fresh=fresh)
-    assert len(made) == 2 and [p.name for p in at.glob('*.txt')] == ['2.txt'] and (tmp_path / 'mine').exists()
+    assert len(made) == 2
+    assert [p.name for p in at.glob('*.txt')] == ['2.txt']
+    assert (tmp_path / 'mine').exists()
 
 
 def test_a_fresh_run_makes_each_stage_once(tmp_path):
@@ -67,8 +69,10 @@ def test_lines_count_and_say_where(tmp_path):
     lines = []
     stages = Stages(tmp_path, n=2, log=lines.append)
     at = stages('x', 'a number', seven, 'files'), stages.parts('y', 'two', lambda k, p: p.touch(), 2, 'files')
-    assert lines[0].startswith('[1/2] a number: done in ') and lines[0].endswith(f' → {at[0]}')
-    assert lines[1].startswith('[2/2] two: done in ') and lines[1].endswith(f' → {at[1][0].parent}')
+    assert lines[0].startswith('[1/2] a number: done in ')
+    assert lines[0].endswith(f' → {at[0]}')
+    assert lines[1].startswith('[2/2] two: done in ')
+    assert lines[1].endswith(f' → {at[1][0].parent}')
 
 
 def test_parts_go_on_with_the_missing_one(tmp_path):
@@ -83,10 +87,12 @@ def test_parts_go_on_with_the_missing_one(tmp_path):
     parts = lambda: Stages(tmp_path, log=lines.append).parts('x', 'three', make, 3, 'files', end='.txt')
     with pytest.raises(KeyboardInterrupt):
         parts()
-    assert [p.read_text() for p in parts()] == ['0', '1', '2'] and made == [0, 1, 1, 2]
+    assert [p.read_text() for p in parts()] == ['0', '1', '2']
+    assert made == [0, 1, 1, 2]
     assert '1 of 3 parts reused' in lines[-1]
     parts()
-    assert 'reused' in lines[-1] and len(made) == 4
+    assert 'reused' in lines[-1]
+    assert len(made) == 4
 
 
 # --- damage
@@ -118,7 +124,10 @@ def test_a_damaged_stage_is_made_anew_and_said(tmp_path, damage, kind):
     whole = at.read_bytes()
     at.write_bytes(DAMAGE[damage](whole))
     at, lines = make()
-    assert at.read_bytes() == whole and len(lines) == 2 and 'damaged' in lines[0] and 'done in' in lines[1]
+    assert at.read_bytes() == whole
+    assert len(lines) == 2
+    assert 'damaged' in lines[0]
+    assert 'done in' in lines[1]
     assert 'reused' in make()[1][-1]
 
 
@@ -131,7 +140,8 @@ def test_a_missing_file_of_a_folder_is_damage(tmp_path):
     at, _ = run(tmp_path, folder, end='')
     (at / 'b').unlink()
     _, lines = run(tmp_path, folder, end='')
-    assert 'damaged' in lines[0] and (at / 'b').exists()
+    assert 'damaged' in lines[0]
+    assert (at / 'b').exists()
 
 
 def test_a_note_in_a_stage_is_neither_damage_nor_lost(tmp_path):
@@ -153,7 +163,9 @@ def test_stages_without_checksums_are_not_found(tmp_path):
     old = tmp_path / 'x-0123456789ab.txt'
     old.write_text('old')
     at, lines = run(tmp_path)
-    assert at != old and old.read_text() == 'old' and 'done' in lines[-1]
+    assert at != old
+    assert old.read_text() == 'old'
+    assert 'done' in lines[-1]
 
 
 def test_kept_stages_may_be_moved(tmp_path):
@@ -188,7 +200,8 @@ def test_an_earlier_stage_counts_by_its_key(tmp_path):
     first = [run(tmp_path, a=a)[0] for a in (1, 2)]
     second = [run(tmp_path, name='y', inputs=[f])[0] for f in first]
     os.utime(first[0])
-    assert second[0] != second[1] and run(tmp_path, name='y', inputs=[first[0]])[0] == second[0]
+    assert second[0] != second[1]
+    assert run(tmp_path, name='y', inputs=[first[0]])[0] == second[0]
     parts = [
         Stages(tmp_path, log=print).parts('z', 'z', lambda k, p: p.touch(), 1, 'files', a=a)[0] for a in (1, 2)
     ]  # both are named 000.npz
@@ -223,10 +236,14 @@ def test_threads_do_not_count_and_are_recorded(tmp_path):
         two, lines = run(tmp_path)
     finally:
         torch.set_num_threads(before)
-    assert one == two and 'reused' in lines[-1]
+    assert one == two
+    assert 'reused' in lines[-1]
     (about,) = (json.loads(p.read_text()) for p in tmp_path.glob('*.made.json'))
-    assert about['versions']['threads'] == 1 and about['versions']['torch'] == torch.__version__.split('+')[0]
-    assert about['what'] == 'a number' and about['settings'] == {} and {'files', 'device'} == set(about['code'])
+    assert about['versions']['threads'] == 1
+    assert about['versions']['torch'] == torch.__version__.split('+')[0]
+    assert about['what'] == 'a number'
+    assert about['settings'] == {}
+    assert {'files', 'device'} == set(about['code'])
 
 
 def test_comments_docstrings_and_layout_do_not_count():
@@ -292,8 +309,10 @@ def test_drawing_counts_only_for_what_draws(package):
     before = keys(package, *modules)
     (package / 'viz.py').write_text((package / 'viz.py').read_text() + '\nLINE = 2\n')
     after = keys(package, *modules)
-    assert after['explanation'] == before['explanation'] and after['pages'] != before['pages']
+    assert after['explanation'] == before['explanation']
+    assert after['pages'] != before['pages']
 
 
 def test_modules_are_followed_to_the_ground():
-    assert {'core', 'device', 'files'} <= set(code_of('explanation')) and set(code_of('device')) == {'device'}
+    assert {'core', 'device', 'files'} <= set(code_of('explanation'))
+    assert set(code_of('device')) == {'device'}

@@ -124,7 +124,8 @@ def test_later_notebooks_only_import_earlier_ones():
     place = {p.stem.split('_', 1)[1]: p.stem for p in modules} | {'all': 'all'}
     for p in modules:
         for used in re.findall(r'^\s*from interpvid\.([\w.]+) import', code_of(p), re.M):
-            assert place[used] < p.stem, f'{p.stem} imports {used}, which comes later'
+            # a page may show by use what it defines further down
+            assert place[used] <= p.stem, f'{p.stem} imports {used}, which comes later'
 
 
 # --- the ruler: what ruff does not measure

@@ -13,7 +13,8 @@ from interpvid.data.synthetic import (
 
 def test_names_are_those_of_the_datasets():
     "The classes of Something-something, letter for letter; those of KTH in the paper's order"
-    assert set(SYNTHETIC_CLASSES) <= set(SSV2_CLASSES) and len(set(SYNTHETIC_CLASSES)) == 12
+    assert set(SYNTHETIC_CLASSES) <= set(SSV2_CLASSES)
+    assert len(set(SYNTHETIC_CLASSES)) == 12
     assert make_clips(6, 0, kind='kth', T=8, size=(30, 40), progress=False).classes == KTH_CLASSES
 
 
@@ -28,7 +29,8 @@ def test_what_is_drawn_does_not_know_its_class(siblings):
         i = np.flatnonzero(siblings.scenes == s)
         assert sorted(siblings.labels[i]) == list(range(12))
         holds, moves = i[siblings.labels[i] == HOLDING], i[siblings.labels[i] != HOLDING]
-        assert (siblings.event[moves] == siblings.event[moves[0]]).all() and not siblings.event[holds].any()
+        assert (siblings.event[moves] == siblings.event[moves[0]]).all()
+        assert not siblings.event[holds].any()
         for k in i:
             assert np.array_equal(siblings.boxes[k, 0], siblings.boxes[i[0], 0], equal_nan=True)
 
@@ -36,7 +38,10 @@ def test_what_is_drawn_does_not_know_its_class(siblings):
 def test_window_and_length():
     n = [draw_scene(np.random.default_rng([3, i])) for i in range(150)]
     L, S = np.array([s.length for s in n]), np.array([s.start for s in n])
-    assert L.min() == 5 and L.max() == 10 and S.min() == 1 and (S + L).max() == 16
+    assert L.min() == 5
+    assert L.max() == 10
+    assert S.min() == 1
+    assert (S + L).max() == 16
 
 
 def quiet(scene, label, **kw):
@@ -77,7 +82,8 @@ def test_what_changes_lies_in_the_boxes(seed):
 
 
 def test_reversal_pairs():
-    assert (REVERSED[REVERSED] == np.arange(12)).all() and (REVERSED != np.arange(12)).sum() == 10
+    assert (REVERSED[REVERSED] == np.arange(12)).all()
+    assert (REVERSED != np.arange(12)).sum() == 10
     assert (REVERSED[UP], REVERSED[LEFT], REVERSED[PASS], REVERSED[HOLDING]) == (DOWN, RIGHT, PASS, HOLDING)
 
 
@@ -108,16 +114,21 @@ def test_played_backwards_the_movement_is_that_of_the_other_class(label):
 @pytest.mark.parametrize('size,T', [(64, 16), (96, 16), (64, 32), (112, 24)])
 def test_other_sizes_and_lengths(size, T):
     c = make_clips(12, 1, size=size, T=T, progress=False)
-    assert c.frames.shape == (12, T, size, size, 3) and c.event.shape == (12, T)
+    assert c.frames.shape == (12, T, size, size, 3)
+    assert c.event.shape == (12, T)
 
 
 def test_kept_clips_are_mapped_and_equal(tmp_path):
     c = make_clips(12, 1, progress=False)
     c.save(tmp_path / 'c')
     d = DrawnClips.load(tmp_path / 'c')
-    assert isinstance(d.frames, np.memmap) and np.array_equal(c.frames, d.frames)
-    assert np.array_equal(c.boxes, d.boxes, equal_nan=True) and d.classes == c.classes and d.kind == c.kind
-    assert np.array_equal(d.reversed_labels, c.reversed_labels) and np.array_equal(d.scenes, c.scenes)
+    assert isinstance(d.frames, np.memmap)
+    assert np.array_equal(c.frames, d.frames)
+    assert np.array_equal(c.boxes, d.boxes, equal_nan=True)
+    assert d.classes == c.classes
+    assert d.kind == c.kind
+    assert np.array_equal(d.reversed_labels, c.reversed_labels)
+    assert np.array_equal(d.scenes, c.scenes)
 
 
 def test_some_of_the_clips_keep_their_truth_and_a_dataset_of_them_is_the_clips():
@@ -126,7 +137,9 @@ def test_some_of_the_clips_keep_their_truth_and_a_dataset_of_them_is_the_clips()
     for k in 'event', 'boxes', 'phase', 'cycles':
         assert np.array_equal(part.truth(0)[k], c.truth(5)[k], equal_nan=True), k
     frames, label = part[1]
-    assert np.array_equal(frames, c.frames[2]) and label == c.labels[2] and len(part) == 2
+    assert np.array_equal(frames, c.frames[2])
+    assert label == c.labels[2]
+    assert len(part) == 2
 
 
 @pytest.mark.parametrize('size', [(4, 4), 1, 0])
@@ -153,7 +166,9 @@ def test_unknown_kind_and_too_few_frames_are_refused():
 
 def test_boxes_of_pictures_that_are_not_square():
     m = box_mask([[2, 1, 4, 2], [14, 0, 17, 0]], (6, 16))
-    assert m.shape == (2, 6, 16) and m[0].sum() == 6 and m[0, 1:3, 2:5].all()
+    assert m.shape == (2, 6, 16)
+    assert m[0].sum() == 6
+    assert m[0, 1:3, 2:5].all()
     assert m[1].sum() == 4 and m[1, 0, [14, 15, 0, 1]].all()  # over the right border
     assert (box_mask([[2, 1, 4, 2]], 8) == box_mask([[2, 1, 4, 2]], (8, 8))).all()
 

@@ -80,11 +80,9 @@ def test_table_3(name, epochs, wd, opt):
         p['model'].get('dropout', 0.0)
         == {'i3d-something': 0.5, 'i3d-kth': 0.7, 'clstm-something': 0.0, 'clstm-kth': 0.5}[name]
     )
-    assert (
-        p['lr'] == (0.008 if 'i3d' in name else 0.001)
-        and p.get('momentum') == (None if opt == 'adam' else 0.2)
-        and p['plateau']['factor'] == 2
-    )
+    assert p['lr'] == (0.008 if 'i3d' in name else 0.001)
+    assert p.get('momentum') == (None if opt == 'adam' else 0.2)
+    assert p['plateau']['factor'] == 2
 
 
 def test_a_preset_is_printed_and_an_unknown_one_named(dls, capsys):
@@ -176,7 +174,8 @@ def test_augmentation_does_not_depend_on_where_a_run_was_broken(tmp_path, worker
         run(tmp_path / 'broken', stopping(1, 1))
     run(tmp_path / 'broken')
     np.testing.assert_allclose(rows(tmp_path / 'broken'), rows(tmp_path / 'whole'), rtol=1e-5)
-    assert dls.train.salt is None and dls.train.skip_batches == 0
+    assert dls.train.salt is None
+    assert dls.train.skip_batches == 0
 
 
 def test_an_interrupt_leaves_no_bfloat16_behind(dls):
@@ -193,14 +192,16 @@ def test_an_interrupt_leaves_no_bfloat16_behind(dls):
     learn.model.features.Mixed_5c.forward = was
     x = dls.one_batch()[0]
     with torch.no_grad():
-        assert learn.model.eval()(x).dtype == torch.float32 and learn.model.features(x).dtype == torch.float32
+        assert learn.model.eval()(x).dtype == torch.float32
+        assert learn.model.features(x).dtype == torch.float32
 
 
 def test_a_finished_run_is_not_run_again_and_fresh_begins_anew(dls, tmp_path):
     a = fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path)
     t = (tmp_path / 'state.pt').stat().st_mtime_ns
     b = fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path)
-    assert (tmp_path / 'state.pt').stat().st_mtime_ns == t and b.history == a.history
+    assert (tmp_path / 'state.pt').stat().st_mtime_ns == t
+    assert b.history == a.history
     assert all(torch.equal(p, q) for p, q in zip(a.model.state_dict().values(), b.model.state_dict().values()))
     fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path, fresh=True)
     assert (tmp_path / 'state.pt').stat().st_mtime_ns != t
@@ -312,16 +313,16 @@ def test_early_stop_is_remembered(dls, tmp_path, monkeypatch):
     a = go()
     assert len(a.history) < 9
     n = (tmp_path / 'state.pt').stat().st_mtime_ns
-    assert go().history == a.history and (tmp_path / 'state.pt').stat().st_mtime_ns == n
+    assert go().history == a.history
+    assert (tmp_path / 'state.pt').stat().st_mtime_ns == n
 
 
 def test_the_best_network_is_the_one_with_the_least_loss(dls, tmp_path):
     learn = fit(i3d_learner(dls, 'something', verbose=False, **SMALL), 4, tmp_path)
     best = load_model(tmp_path / 'best.safetensors', 'cpu')
     i = int(np.argmin([r['valid_loss'] for r in learn.history]))
-    assert best.info['epoch'] == i + 1 and math.isclose(
-        best.info['valid_loss'], learn.history[i]['valid_loss'], rel_tol=1e-6
-    )
+    assert best.info['epoch'] == i + 1
+    assert math.isclose(best.info['valid_loss'], learn.history[i]['valid_loss'], rel_tol=1e-6)
 
 
 def test_killed_in_the_middle_of_an_epoch(tmp_path):
@@ -365,7 +366,8 @@ def test_killed_in_the_middle_of_an_epoch(tmp_path):
             time.sleep(0.005)
         else:
             break
-    assert killed == 3 and p.returncode == 0
+    assert killed == 3
+    assert p.returncode == 0
     assert (tmp_path / 'broken' / 'table1.csv').read_text() == (tmp_path / 'whole' / 'table1.csv').read_text()
     np.testing.assert_allclose(rows(tmp_path / 'broken'), rows(tmp_path / 'whole'), rtol=1e-5)
     assert not list((tmp_path / 'broken').glob('.*')), 'nothing half-written stays'
@@ -377,7 +379,8 @@ def test_a_loss_that_is_no_number_stops_the_training(dls, tmp_path, monkeypatch)
     monkeypatch.setitem(PRESETS, 'i3d-wild', {**preset_of('i3d', 'small'), 'lr': 1e30, 'clip': None})
     with pytest.raises(ValueError, match='the training loss is (nan|inf) in batch .* of epoch 1.*lower learning rate'):
         fit(i3d_learner(dls, 'wild', verbose=False, **SMALL), 3, tmp_path / 'b')
-    assert not (tmp_path / 'b' / 'state.pt').exists() and (tmp_path / 'a' / 'state.pt').read_bytes() == kept
+    assert not (tmp_path / 'b' / 'state.pt').exists()
+    assert (tmp_path / 'a' / 'state.pt').read_bytes() == kept
 
 
 # -- several processes ------------------------------------------------------------------------------
@@ -452,7 +455,8 @@ def test_table_1_is_what_sklearn_says(dls):
     )
     t = class_table(p, p[::-1], y, list('abcdefg'))
     f = f1_score(y, g, average=None)
-    assert np.allclose(t.F1, [f['abcdefg'.index(c)] for c in t.index]) and t.lost.is_monotonic_decreasing
+    assert np.allclose(t.F1, [f['abcdefg'.index(c)] for c in t.index])
+    assert t.lost.is_monotonic_decreasing
 
 
 def test_frames_are_not_normalised_by_a_guess():
@@ -511,7 +515,8 @@ def test_clips_that_cannot_be_read_are_left_out_of_the_numbers(tmp_path):
 
     with pytest.warns(UserWarning, match='left out'):
         p = predict(Net(), ds, bs=2)
-    assert np.isnan(p).any(1).tolist() == [i == 1 for i in range(len(ds))] and class_metrics(p, ds.labels)['top-1'] in (
+    assert np.isnan(p).any(1).tolist() == [i == 1 for i in range(len(ds))]
+    assert class_metrics(p, ds.labels)['top-1'] in (
         0,
         1 / 3,
         2 / 3,
@@ -543,7 +548,8 @@ def test_what_cannot_be_trained_is_said_in_one_line(args, why, capsys, tmp_path)
     extra = [] if '--scenes' in args else ['--scenes', '1', '--valid', '12', '--size', '32']
     assert main(['train', *args, *(extra if '--size' not in args else extra[:4]), '--out', str(tmp_path / 'r')]) == 1
     err = capsys.readouterr().err.strip().splitlines()[-1]
-    assert re.search(why, err) and err.startswith('interpvid train:')
+    assert re.search(why, err)
+    assert err.startswith('interpvid train:')
 
 
 def test_train_on_a_folder_of_videos_and_evaluate(tmp_path, capsys):
@@ -575,11 +581,10 @@ def test_train_on_a_folder_of_videos_and_evaluate(tmp_path, capsys):
         == 0
     )
     m = load_model(tmp_path / 'r' / 'best.safetensors', 'cpu')
-    assert m.classes == ['cat', 'dog'] and m.clip_shape == (8, 32, 48)
-    assert (
-        main(['evaluate', str(tmp_path / 'r' / 'best.safetensors'), *common]) == 0
-        and 'I3D, reversed' in capsys.readouterr().out
-    )
+    assert m.classes == ['cat', 'dog']
+    assert m.clip_shape == (8, 32, 48)
+    assert main(['evaluate', str(tmp_path / 'r' / 'best.safetensors'), *common]) == 0
+    assert 'I3D, reversed' in capsys.readouterr().out
 
 
 def test_a_third_network_is_reported_by_its_own_name(dls, tmp_path, monkeypatch):
@@ -589,8 +594,10 @@ def test_a_third_network_is_reported_by_its_own_name(dls, tmp_path, monkeypatch)
     register(Network('slim', 'Slim I3D', partial(I3D, **SMALL), {'mine': preset}, modules=('models.i3d',)))
     lines = []
     got = train(dls, 'slim', 'mine', tmp_path, log=lines.append, progress=False)
-    assert got['table1'].index.tolist() == ['Slim I3D', 'Slim I3D, reversed'] and list(got['classes']) == ['Slim I3D']
-    assert lines[0].startswith('epoch 1: training loss') and str(tmp_path) in lines[-1]
+    assert got['table1'].index.tolist() == ['Slim I3D', 'Slim I3D, reversed']
+    assert list(got['classes']) == ['Slim I3D']
+    assert lines[0].startswith('epoch 1: training loss')
+    assert str(tmp_path) in lines[-1]
     with pytest.raises(ValueError, match="no preset 'small' for slim; there are mine"):
         train(dls, 'slim', 'small', tmp_path, log=lines.append)
     with pytest.raises(ValueError, match="no network 'fat'.*slim"):

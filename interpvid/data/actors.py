@@ -570,7 +570,7 @@ class _Act:
 
 # %% ../../nbs/08_data.actors.ipynb #7ce67c2e
 def _act(label, a, S, rng, T, W):
-    "An act; its random values are drawn in the same order for every label"
+    "An act; its random values do not depend on the label"
     U = lambda lo,hi: float(rng.uniform(lo,hi))
     side = 1 if rng.random()<.5 else -1
     start,turn,enter,leave,place,span = U(0,1),U(-1,1),U(.15,.5),U(.15,.5),U(-.12,.12),U(3.2,4.6)

@@ -324,7 +324,7 @@ def load_networks(exp)->dict: # label -> network
 
 # %% ../../nbs/90_paper.experiment.ipynb #e9163688
 def _clips_key(exp):
-    "What tells the evaluated clips from others, for stages that rest on them: (inputs, settings)"
+    "What tells the evaluated clips from others, for stages that depend on them: (inputs, settings)"
     if exp.synthetic: return (path_of(exp, _draw_step(exp, 'valid')),),{}
     return (),dict(clips=_digest(load_clips(exp).key))
 
@@ -428,7 +428,7 @@ def explain_all(exp,
     return dict(zip(network_files(exp), map(list, zip(*pairs))))
 
 def explained_folders(exp)->tuple: # of paths
-    "The folders of the explanations, for stages that rest on them"
+    "The folders of the explanations, for stages that depend on them"
     files = _explained_files(exp, tuple(map(int, choose_clips(exp))), exp.masks, ())
     return tuple(fs[0].parent for fs in files.values())
 
