@@ -21,7 +21,7 @@ from interpvid.masks.oracle import EventOracle
 clips = make_clips(4, 3, progress=False)
 oracle = EventOracle(to_batch(clips.frames[1:2]), clips.event[1])
 event = ''.join('01'[int(v)] for v in clips.event[1])"""
-TELL = "''.join('01'[int(v)] for v in painter.mask), painter.scrubber.answer['masks']"
+TELL = "''.join('01'[int(v)] for v in painter.mask), painter.scrubber.reply['masks']"
 
 
 def marks(w):
