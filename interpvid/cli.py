@@ -96,7 +96,7 @@ def _what_they_know(nets, own):
     classes = next(iter(nets.values())).classes
     they,name = ('This network knows','it names') if own else ('These networks know','they name')
     drawn = '' if own else ', from drawn clips'
-    return (f"{they} {len(classes)} classes{drawn}; whatever a video shows, {name} the nearest of: "
+    return (f"{they} {len(classes)} classes{drawn}; for any video {name} the nearest of: "
             f"{'; '.join(classes)}.",
             f"{they} {len(classes)} classes{drawn}, and nothing else. What {name} is the nearest of these.")
 
