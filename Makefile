@@ -39,7 +39,7 @@ test: $(STAMP) check ## all that is quick: notebooks in step and clean, all but 
 test-all: $(STAMP) check ## `make test` with the slow cells and tests, after the main job that they look at
 	@$(BIN)/interpvid reproduce
 	@$(MAKE) paper
-	$(BIN)/nbdev-test --n-workers 1 --flags slow --skip-folder-re '^([_.]|paper$$)'
+	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers $(WORKERS) --flags slow --skip-folder-re '^([_.]|paper$$)'
 	$(PYTEST)
 
 check: $(STAMP) ## ruff; modules equal notebooks, notebooks are clean, README equals index

@@ -112,7 +112,7 @@ def test_table_2(explained):
     stats = clip_stats(es).assign(clip=[*range(12)] * 2)
     assert printed(table2(stats)) == printed(pd.read_csv(EXPECTED / 'table2.csv', index_col='model'))
     before = pd.read_csv(EXPECTED / 'paired.csv', index_col='column')
-    pd.testing.assert_frame_equal(paired_table(stats).round(2), before.round(2), atol=0.011)
+    pd.testing.assert_frame_equal(paired_table(stats), before, rtol=0.02, atol=0.02)
 
 
 def printed(table):
@@ -127,4 +127,4 @@ def test_explanations_of_the_first_edition_load(name):
     assert [e.pred for e in es] == before['guess'].tolist()[:2]
     assert [as_text(e) for e in es] == before['mask'].tolist()[:2]
     np.testing.assert_allclose([e.scores['FS'] for e in es], before['FS'][:2])
-    assert es[0].html().count('<svg') == 1
+    assert 'data:image' in es[0].html()

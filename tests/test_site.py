@@ -550,7 +550,7 @@ def test_search_finds(site, browser):
 
 # --- code on screens
 
-CODE = """() => [...document.querySelectorAll('.cell_input pre, section.api pre')].map(p => (
+CODE = """() => [...document.querySelectorAll('.cell_input pre, section.api > div[class*=highlight] pre')].map(p => (
   {hidden: p.scrollWidth - p.clientWidth, scrolls: getComputedStyle(p).overflowX == 'auto', text: p.textContent}))"""
 
 
