@@ -11,6 +11,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 export OMP_WAIT_POLICY ?= PASSIVE
 # tests: one process a core, one thread each
 WORKERS := $(shell nproc 2>/dev/null || echo 2)
+# those write into results/, so they go one after the other
+AT_RESULTS := tests/test_learned.py tests/test_paper.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/test_sync.py
 
 .PHONY: help setup reproduce paper test test-all check readme docs lab bench bench-gpu clean
@@ -40,7 +42,8 @@ test-all: $(STAMP) check ## `make test` with the slow cells and tests, after the
 	@$(BIN)/interpvid reproduce
 	@$(MAKE) paper
 	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers $(WORKERS) --flags slow --skip-folder-re '^([_.]|paper$$)'
-	$(PYTEST)
+	$(PYTEST) $(addprefix --ignore ,$(AT_RESULTS))
+	$(BIN)/pytest -q $(AT_RESULTS)
 
 check: $(STAMP) ## ruff; modules equal notebooks, notebooks are clean, README equals index
 	@$(BIN)/ruff check --quiet
