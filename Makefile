@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready-$(shell cat settings.ini constraints.txt pyproject.toml setup.py | cksum | cut -d' ' -f1)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
-# two OpenMP threads that spin beside another busy process are several times slower: see `make bench`, 'beside another process'
+# OpenMP threads that spin beside another busy process lose time: see `make bench`, 'beside one other busy process'
 export OMP_WAIT_POLICY ?= PASSIVE
 # tests: one process a core, one thread each
 WORKERS := $(shell nproc 2>/dev/null || echo 2)
