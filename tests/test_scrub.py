@@ -1045,7 +1045,7 @@ def bad_of():
     for t in 2, -1:
         yield f'Painter: target {t}', lambda t=t: painter(target=t), 'classes run from 0 to 1'
     yield 'Painter: half a class', lambda: painter(target=0.5), 'class index'
-    yield 'Painter: no such class', lambda: painter(target='z', classes=['x', 'y']), "no class 'z'; there are x, y"
+    yield 'Painter: no such class', lambda: painter(target='z', classes=['x', 'y']), "no class 'z'.*nearest are 'x', 'y'"
     yield 'Painter: names', lambda: painter(classes=['x']), '1 names for 2 classes'
     yield 'Painter: cam', lambda: painter(cam=np.zeros((2, 8, 8))), 'maps'
     plain = type('Plain', (Net,), dict(stats=None))

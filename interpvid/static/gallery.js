@@ -1,6 +1,6 @@
 // The toolbar of a gallery. The cards are on the page already, in the order given, and can be read without it; it sorts and filters them,
 // and starts the scrubber of a card that is opened. `data` comes from gallery.gallery_html: names of the networks, of the scores, their digits, and for each card
-// its class and what each network said, {v: values in the order of the scores, right, at: which of the card's networks it is, title, said: how many scores, notes: how many}.
+// its class and what each network said, {v: values in the order of the scores, right, at: which of the card's networks it is, title, caption, said: how many scores, notes: how many}.
 function gallery(host, {models, scores, digits, cards}) {
   const el = (tag, props, ...kids) => { const e = Object.assign(document.createElement(tag), props); e.append(...kids); return e }
   const option = (value, textContent) => el('option', {value, textContent})
@@ -62,7 +62,7 @@ function gallery(host, {models, scores, digits, cards}) {
     c.shown = net.value
     if (!n || s.rows.length < 2) return c.scrub.show(s)
     const before = c.nets.filter(o => o && o.at < n.at).reduce((sum, o) => sum+o.said, 0)
-    c.scrub.show({...s, title: n.title, cols: s.cols.filter((_, i) => !i || Math.floor((i-1)/2) == n.at), rows: [s.rows[n.at]], scores: s.scores.slice(before, before+n.said)})
+    c.scrub.show({...s, title: n.title, caption: n.caption, cols: s.cols.filter((_, i) => !i || Math.floor((i-1)/2) == n.at), rows: [s.rows[n.at]], scores: s.scores.slice(before, before+n.said)})
   }
   function update(e) {
     if (e?.target == net) offer()
