@@ -1045,7 +1045,7 @@ def bad_of():
     for t in 2, -1:
         yield f'Painter: target {t}', lambda t=t: painter(target=t), 'classes run from 0 to 1'
     yield 'Painter: half a class', lambda: painter(target=0.5), 'class index'
-    yield 'Painter: no such class', lambda: painter(target='z', classes=['x', 'y']), "no class 'z'.*nearest are 'x', 'y'"
+    yield 'Painter: no such class', lambda: painter(target='z', classes=['x', 'y']), "no class 'z'.*nearest are "
     yield 'Painter: names', lambda: painter(classes=['x']), '1 names for 2 classes'
     yield 'Painter: cam', lambda: painter(cam=np.zeros((2, 8, 8))), 'maps'
     plain = type('Plain', (Net,), dict(stats=None))
@@ -1179,8 +1179,9 @@ def places_of(e, model, tmp_path, monkeypatch):
 def test_the_number_under_a_picture_is_that_pictures(tmp_path, monkeypatch):
     "B5: FS was .007 in the scrubber and .397 in the painter for the same six squares"
     model = Net()
+    faint = clip_of() // 16 + 120
     soft = np.where(np.array([0, 1, 1, 1, 1, 1, 1, 0]), 0.7, 0.3).astype(np.float32)
-    (e,) = explain(model, clip_of()[None], masks=soft, maps=np.zeros((1, T, 8, 8)), classes=['x', 'y'], name='A')
+    (e,) = explain(model, faint[None], masks=soft, maps=np.zeros((1, T, 8, 8)), classes=['x', 'y'], name='A')
     binary, learned = ({k: e.scores[k + kind] for k in ('FS', 'RS')} for kind in (' binary', ''))
     assert abs(binary['FS'] - learned['FS']) > 0.05, 'the two differ, so that one can tell them'
     want = {'OS': e.scores['OS'], **binary, **{f'soft {k}': v for k, v in learned.items()}}
@@ -1502,9 +1503,9 @@ def test_stop_stops(name):
     assert f"'{name}' was stopped" in p.scrubber.reply['note']
     assert len(p.scrubber.reply['scores']) == 4
     assert p.model.calls - n < 12
-    p.mask = [1] * T
+    p.mask = [0] * T
     push(p, name)
-    assert 'stopped' not in p.scrubber.reply['note'] and not p.mask.all(), 'and can be started again'
+    assert 'stopped' not in p.scrubber.reply['note'] and p.mask.any(), 'and can be started again'
 
 
 def test_painting_at_the_end_of_learning_leaves_the_network_as_it_was():
