@@ -430,7 +430,7 @@ def test_a_network_alone_keeps_what_is_sorted_by_and_has_its_scrubber(browser, t
 def test_keyboard_alone_is_enough(browser, tmp_path):
     with opened(browser, tmp_path, gallery_html(pairs_of(3), names=names(3))) as p:
         key = p.keyboard.press
-        for name in 'sort by', 'order', 'true class', 'network', 'prediction':
+        for name in 'sort by', 'order', 'true class', 'network', 'prediction', 'notes':
             key('Tab')
             assert p.evaluate('document.activeElement.parentNode.firstChild.textContent') == name
             assert p.evaluate('getComputedStyle(document.activeElement).outlineStyle') == 'solid'
