@@ -92,7 +92,7 @@ LEAST = .01 # drops up to this count as none (paper, footnote 1)
 def _chance_note(e):
     "What there is to note about the prediction"
     K,OS = len(e.classes),SCORES['OS'].of(e)
-    top = e.facts.get('top', OS if e.target==e.pred else None) # None: these are not probabilities that sum to 1
+    top = e.facts.get('top', OS if e.target==e.pred else 1) # None: these are not probabilities that sum to 1
     if K<2 or top is None or np.isnan(OS): return
     if top<=ALIKE/K:
         return (f"All classes look alike to the network: the highest probability is {top:.3f}, chance is {1/K:.3f}. "
@@ -344,9 +344,8 @@ def _paths(x):
     if isinstance(x, (str,os.PathLike)): return [x]
     return list(x) if isinstance(x, (list,tuple)) and x and all(isinstance(p, (str,os.PathLike)) for p in x) else None
 
-def check_channels(x:Tensor, stats):
+def check_channels(C:int, stats):
     "Raise a ValueError for clips that cannot be shown, or that `stats` are not of"
-    C = x.shape[1]
     if C not in (1,2,3):
         raise ValueError(f"explain shows clips of one channel (gray), two (flow) or three (RGB); these have {C}. "
                          "`learn_masks` and `gradcam` take any number")
@@ -373,11 +372,13 @@ def normalised(
     if stats is None: stats = getattr(model, 'stats', None)
     if isinstance(x, Tensor) and x.is_floating_point():
         x = as_clips((x[None] if x.ndim==4 else x).to(device_of(model)))
-    elif stats is not None: x = as_clips(frames_to_clips(x, stats, device_of(model)))
+        check_channels(x.shape[1], stats)
+    elif stats is not None:
+        check_channels(np.shape(x)[-1] if np.ndim(x) in (4,5) else 3, stats)
+        x = as_clips(frames_to_clips(x, stats, device_of(model)))
     else:
         raise ValueError("explain: frames have to be normalised as in training, and the model does not say how: "
                          "give stats=(mean, standard deviation), in [0,1], here or to `wrap`")
-    check_channels(x, stats)
     return x,stats
 
 # %% ../nbs/60_explanation.ipynb #830ff949

@@ -223,7 +223,7 @@ CHECKS = 6  # passes of the first clip, at most, before the work
 @pytest.mark.parametrize('preset', ['paper', 'released-pytorch', 'released-tf', 'fast'])
 @pytest.mark.parametrize('bs', [1, 24])
 def test_unchanged_clips_go_through_the_network_twice(clips, preset, bs):
-    """Once for all scores, once for the heat map; under the TensorFlow preset the half-frozen clip is the unchanged one.
+    """Once for all scores, once for the heat map; under the TensorFlow preset of the half-frozen clips.
 
     Before that the first clip alone goes through a few more times, to see that clips, scores and layer are in order.
     """
