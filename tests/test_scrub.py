@@ -1152,7 +1152,7 @@ def in_text(text):
 def places_of(e, model, tmp_path, monkeypatch):
     "Everywhere that scores stand beside a picture of the mask: where -> scores by name"
     drawn = []
-    monkeypatch.setattr('interpvid.explanation.draw_columns', lambda *args: drawn.append(args) or np.zeros((T, 8, 8, 3)))
+    monkeypatch.setattr('interpvid.explanation.draw_columns', lambda *args: drawn.append(args) or flat())
     e.figure()
     gallery = write_gallery(tmp_path / 'g', [[e]], 'title').parent
     p = painter(model, e)
@@ -1164,7 +1164,8 @@ def places_of(e, model, tmp_path, monkeypatch):
     yield 'html', in_text(e.html())
     yield 'widget', told(Scrubber(e).reply['scores'])
     yield 'browser', told(Browser([e]).scrubber.reply['scores'])
-    yield 'beside', {k.removeprefix('A 2 '): v for k, v in told(beside([e, e]).spec['scores']).items() if k[:3] == 'A 2'}
+    both = told(beside([e, e]).spec['scores'])
+    yield 'beside', {k.removeprefix('A 2 '): v for k, v in both.items() if k.startswith('A 2')}
     yield 'painter', told(p.scrubber.reply['scores'])
     yield "painter's html", in_text(p.html)
     yield 'page', in_text(explanation_pairs([('a', [e])]))
