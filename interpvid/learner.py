@@ -170,7 +170,7 @@ class Autocast(Callback):
             self.active = False
             with fast(self.dls.device): return plain(*args, **kwargs).float()
         net.forward = forward
-    def before_batch(self): self.active = True
+    def before_batch(self): self.active = not hasattr(self, 'gather_preds') # predictions keep their precision
     def after_fit(self):
         self.active = False
         unwrap(self.model).__dict__.pop('forward', None)

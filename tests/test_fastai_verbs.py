@@ -159,7 +159,8 @@ def test_interpretation(learn, shown, capsys):
     assert np.array_equal(judged.confusion_matrix(), want)
     judged.plot_confusion_matrix()
     judged.print_classification_report()
-    assert all(c in capsys.readouterr().out for c in CLASSES)
+    report = capsys.readouterr().out
+    assert all(c in report for c in CLASSES)
     assert sum(n for *_, n in judged.most_confused()) == want.sum() - want.trace()
     judged.plot_top_losses(4)
     losses = -preds[range(9), targets].log()
@@ -213,14 +214,13 @@ def test_lr_find(learn):
     "D7: a rate comes out, the weights stay; also where the loss explodes"
     before = {k: v.clone() for k, v in learn.model.state_dict().items()}
     for end in 10, 1e30:
-        rate = learn.lr_find(num_it=30, end_lr=end, show_plot=False).valley
+        rate = learn.lr_find(num_it=100, end_lr=end, show_plot=False).valley
         assert 1e-7 < rate < end
         assert all(torch.equal(v, before[k]) for k, v in learn.model.state_dict().items())
     learn.lr_find(num_it=20)
 
 
 def test_other_verbs(learn):
-    assert 'Conv3d' in str(learn.summary())
     learn.fit_one_cycle(1, 1e-3)
     learn.save('weights')
     learn.load('weights')
