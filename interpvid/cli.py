@@ -13,7 +13,6 @@ __all__ = ['AT_LEAST', 'FAR_APART', 'METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OL
 import argparse
 import ast
 import inspect
-import os
 import sys
 import warnings
 from dataclasses import dataclass
@@ -453,7 +452,6 @@ def as_options(
 # %% ../nbs/98_cli.ipynb #f84f77f6
 def main(argv=None)->int:
     "The console command `interpvid`"
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # waiting threads leave the core; read as torch loads
     argv,notes = modern(list(sys.argv[1:] if argv is None else argv))
     p = parser()
     a = p.parse_args(argv)
