@@ -179,7 +179,8 @@ def _on_copies(copies, items, name):
         worth = 'accuracy on them is too good' if what=='splits' else 'at most one label can be right'
         if twice:
             first = ' = '.join(map(name, twice[0][:3]))
-            notes.append(f"{len(twice)} files have copies in two {what} ({first}): {worth}")
+            others = f', and {len(twice)-1} other files' if len(twice)>1 else ''
+            notes.append(f"copies of a file are in two {what} ({first}{others}): {worth}")
     return notes
 
 # %% ../../nbs/16_data.check.ipynb #0cf27a54

@@ -388,7 +388,13 @@ def _clips_of_folders(root, on_error, progress):
             found += [_Found(p, n, label, split, group) for p,n,group in clips]
             left_out += others
     _check_depth(root, found)
-    return found,class_names(classes),left_out+leave_out(problems, f'folders of {root}', on_error)
+    left_out += leave_out(problems, f'folders of {root}', on_error)
+    return found,_in(root, class_names, classes),left_out
+
+def _in(place, f, *args):
+    "What `f` gives; its ValueError names the place"
+    try: return f(*args)
+    except ValueError as e: raise ValueError(f"{place}: {e}") from None
 
 def _check_depth(root, found):
     "A ValueError where the folders of classes seem to lie one folder deeper"
@@ -448,7 +454,7 @@ def _split_said(path):
 def _clips_of_lists(root, lists, on_error, progress):
     "`_Found` clips, classes, and (name, reason) of what is left out"
     rows = [(path, row) for path in lists for row in read_list(path)]
-    classes = name_labels([row for _,row in rows], lists[0].parent)
+    classes = _in(first_few(lists), name_labels, [row for _,row in rows], lists[0].parent)
     places,found,problems,seen = _Places(),[],[],{} # seen: (file, start, stop) -> where it is listed
     for path,row in tqdm(rows, desc='reading the list', delay=2, disable=not progress, leave=False):
         where = f'line {row.line}' if len(lists)==1 else f'{path.name}, line {row.line}'
@@ -485,7 +491,7 @@ def _on_classes(found, classes, shared):
     have = {}
     for c in found: have.setdefault(c.split, set()).add(c.label)
     anywhere = set().union(*have.values())
-    notes = [f"no clips at all of {first_few(none)}; a folder that is no class should not lie there"
+    notes = [f"no clips at all of {first_few(none)}, which stays a class; remove it if it is none"
              for none in [[c for c in classes if c not in anywhere]] if none]
     for split,verb in ('train','train on'),('validation','validate on'):
         lacks = [c for c in classes if c in anywhere and c not in have.get(split, anywhere)]

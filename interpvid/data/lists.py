@@ -253,6 +253,8 @@ def _form_of(path, first):
         if {'path','label'}&set(names): return sep,names,True
     alone = not any(_starts_with_path(parted[sep]) for sep in SEPARATORS[:3])
     if alone and _is_video(first): return '\n',['path'],False
+    words = first.split()
+    if len(words)>2 and _is_video(words[0]): parted[None] = words
     for sep,cells in parted.items():
         if not _starts_with_path(cells): continue
         if len(cells)==2: return sep,['path','label'],False

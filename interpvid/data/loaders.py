@@ -194,8 +194,8 @@ def _warn_if_empty(items, train, valid, others):
     "Warn where a split has no clips; `others`: clips of other splits"
     if not items.only(train): warnings.warn(f"no clips to train on: there are none in split {train!r}")
     if items.only(valid) or any('nothing is kept to validate' in note for note in items.notes): return
-    there = (f". valid={others[0].split!r} would validate on the {len(others)} clips of that split, and so would calling "
-             "it validation in the folder or the list") if others else (
+    there = (f". valid={others[0].split!r} would validate on the {len(others)} clips of that split, and so would "
+             "calling it validation in the folder or the list") if others else (
         ". In a folder they lie in valid/, beside train/; of the folder train/ itself, or of one without splits, "
         "a share would validate")
     warnings.warn(f"no clips to validate on: there are none in split {valid!r}{there}")
@@ -249,7 +249,8 @@ def _warn_of_copies(dls):
     both = [same for same in same_files(names) if train&set(same) and valid&set(same)]
     if not both: return
     first = ' = '.join(names[p] for p in both[0][:3])
-    warnings.warn(f"{len(both)} files have copies, byte for byte, both in training and in validation ({first}): "
+    others = f', and {len(both)-1} other files' if len(both)>1 else ''
+    warnings.warn(f"copies of a file, byte for byte, are in training and in validation ({first}{others}): "
                   "accuracy on them is too good; `interpvid data check` lists them")
 
 # %% ../../nbs/11_data.loaders.ipynb #5ab872c3
