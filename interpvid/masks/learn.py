@@ -28,7 +28,7 @@ from .loss import (
 from .perturb import HALF_FROZEN, MaskRange, freeze
 from .search import MaskScores, search_windows, windows
 from ..models.fast import has_linear_stem
-from ..targets import as_target, check_finite, class_score
+from ..targets import as_target, check_finite, class_score, probs_of
 
 # %% ../../nbs/53_masks.learn.ipynb #b7c97c26
 def mask_step(
@@ -262,7 +262,7 @@ def score_and_gradient(self:MaskScorer, mask, inputs, target):
     with torch.enable_grad():
         mask = mask.detach().requires_grad_()
         with fast(mask.device, self.half): logits = self.logits(mask, inputs)
-        score = as_target(None if self.retarget else target, logits.softmax(1))
+        score = as_target(None if self.retarget else target, probs_of(self.model, logits))
         if not score.requires_grad: return score,torch.zeros_like(mask)
         gradient, = torch.autograd.grad(score.sum(), mask, allow_unused=True, materialize_grads=True)
     return score.detach(),gradient

@@ -22,7 +22,7 @@ from .loss import (
     TERMS, MaskResult, check_maskable, class_probs, join_results, mask_loss, pick_target)
 from .perturb import freeze, order_matrix, take_frames
 from ..models.fast import has_linear_stem, overrides_consistent
-from ..targets import as_target, check_finite, class_score
+from ..targets import as_target, check_finite, class_score, probs_of
 
 # %% ../../nbs/51_masks.search.ipynb #05a181ae
 def windows(
@@ -160,7 +160,8 @@ def by_trees(self:MaskScores, x, target):
     "(B,k) by shared beginnings"
     def of(x, target):
         with fast(x.device, self.half): logits = torch.cat([tree_scores(self.model, x, t) for t in self.trees], 1)
-        return logits.float().softmax(2).gather(2, target[:,None,None].expand(-1, logits.shape[1], 1))[...,0]
+        probs = probs_of(self.model, logits.float().flatten(0,1)).unflatten(0, logits.shape[:2])
+        return probs.gather(2, target[:,None,None].expand(-1, logits.shape[1], 1))[...,0]
     while True:
         try: return self.clips(of, x, target)
         except (RuntimeError, MemoryError) as e:
@@ -175,7 +176,7 @@ def by_stem(self:MaskScores, clip, target):
     with fast(clip.device, self.half): stem = self.model.stem(clip[None])
     def of(order):
         with fast(clip.device, self.half): logits = self.model.forward_from_stem(stem, order_matrix(order))
-        return as_target(target.expand(len(order)), logits.float().softmax(1))
+        return as_target(target.expand(len(order)), probs_of(self.model, logits.float()))
     return self.parts(of, self.order.to(clip.device))
 
 @patch
