@@ -25,7 +25,7 @@ from .core import as_clips
 from .device import (
     BatchSplitter, FunctionModel, as_module, call_model, eval_frozen, init_lazy, model_name)
 from .models.adapters import Wrapped, first_tensor, inside, known, map_layers, own_grid, with_tensor
-from .targets import as_target, check_made_for, check_target, logits_of, probs_of, try_model
+from .targets import as_target, check_made_for, check_possible, check_target, logits_of, probs_of, try_model
 
 # %% ../nbs/40_cam.ipynb #53ed414d
 def _buffers(model):
@@ -298,7 +298,7 @@ def acts_and_grads(
         check_no_nan(cut, A, f'activations of {cut.name}')
         logits,probs = logits_of(model, scores, x),probs_of(model, scores)
         target = logits.argmax(1) if target is None else check_target(target, *logits.shape, logits.device).clone()
-        check_no_nan(cut, logits.gather(1, target[:,None]), 'scores of the class')
+        check_possible(model, logits, target)
         g = grads_at(cut, cam_score(logits, target, of, probs))
         G = read_layer(cut, g)
         check_no_nan(cut, G, f'gradients at {cut.name}')

@@ -301,8 +301,9 @@ def gradients_at(
     "Outputs and gradients of the first clips, then of very different ones, without those that the model refuses"
     yield gradient_at(model, clips[:1])
     for c in [*(c[None] for c in clips[1:3]), *other_clips(clips[:1])]:
-        try: yield gradient_at(model, c)
-        except ValueError: pass
+        try: output,g = gradient_at(model, c)
+        except ValueError: continue
+        if g is None or bool(g.isfinite().all()): yield output,g
 
 # %% ../nbs/38_targets.ipynb #ef96d6f5
 _NO_WAY = {
