@@ -6,15 +6,17 @@ Docs: https://interpvid.github.io/interpvid/masks.learn.html.md"""
 
 # %% auto #0
 __all__ = ['MASK_PRESETS', 'STARTS', 'mask_step', 'check_settings', 'mask_settings', 'window_score', 'central_window', 'Batch',
-           'MaskLearner', 'start_central', 'start_window', 'start_coarse', 'start_random', 'check_start', 'MaskScorer',
-           'shared_stem', 'make_adam', 'BestMask', 'check_targets', 'check_labels', 'targets_of', 'iter_parts',
-           'iter_clips', 'clip_batches', 'count_steps', 'warn_insensitive', 'learn_masks']
+           'Start', 'MaskLearner', 'start_central', 'start_window', 'start_coarse', 'start_random', 'check_start',
+           'check_candidates', 'MaskScorer', 'shared_stem', 'make_adam', 'BestMask', 'as_indices', 'check_targets',
+           'check_labels', 'targets_of', 'iter_parts', 'iter_clips', 'clip_batches', 'check_perturb', 'look_first',
+           'count_steps', 'warn_insensitive', 'learn_masks']
 
 # %% ../../nbs/53_masks.learn.ipynb #9db0ae07
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count, islice, starmap
+from itertools import chain, count, islice, starmap
+from typing import NamedTuple
 
 import torch
 from fastcore.all import patch
@@ -22,13 +24,15 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..core import as_clips
-from ..device import BatchSplitter, call_model, device_of, eval_frozen, fast, trim_memory
-from .loss import (
-    TERMS, MaskResult, check_maskable, class_probs, join_results, mask_loss, pick_target)
+from ..device import (
+    BatchSplitter, Forecast, as_module, call_model, device_of, eval_frozen, fast, trim_memory)
+from interpvid.masks.loss import (
+    TERMS, MaskResult, check_maskable, check_number, check_weights, class_probs, join_results, mask_loss, pick_target,
+    warn_failed)
 from .perturb import HALF_FROZEN, MaskRange, freeze
 from .search import MaskScores, search_windows, windows
 from ..models.fast import has_linear_stem
-from ..targets import as_target, check_finite, class_score
+from ..targets import as_target, check_finite, check_model, class_score, probs_of
 
 # %% ../../nbs/53_masks.learn.ipynb #b7c97c26
 def mask_step(
@@ -47,13 +51,13 @@ def mask_step(
 
 # %% ../../nbs/53_masks.learn.ipynb #ed2217c2
 _TEXT = dict(lr=.001, iterations=300, start='central', size=5., mask_range=MaskRange(),
-             double_tv=False, retarget=False, carry_moments=False, keep_best=False)
+             frozen_full=False, double_tv=False, retarget=False, carry_moments=False, keep_best=False)
 
 MASK_PRESETS = {
     'paper': _TEXT,                                                           # its text, Table 4
-    'released-pytorch': {**_TEXT, **dict(lr=.2, iterations=100, double_tv=True)},     # the released I3D program
+    'released-pytorch': {**_TEXT, **dict(lr=.2, iterations=100, frozen_full=True, double_tv=True)}, # its I3D program
     'released-tf': {**_TEXT, **dict(iterations=100, double_tv=True, mask_range=HALF_FROZEN,
-                                    retarget=True, carry_moments=True)},      # the released C-LSTM program
+                                    retarget=True, carry_moments=True)},      # its C-LSTM program, which only freezes
     'fast': {**_TEXT, **dict(lr=.3, iterations=30, start='coarse', size=3., keep_best=True)}} # ours
 
 # %% ../../nbs/53_masks.learn.ipynb #fcae4518
@@ -63,21 +67,24 @@ def check_settings(
 ):
     "Raise a ValueError for settings that make no sense"
     if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r}; there are {', '.join(MASK_PRESETS)}")
-    if iterations is not None and (isinstance(iterations, (bool,float)) or int(iterations)!=iterations):
+    if iterations is not None and (isinstance(iterations, (bool,float,str)) or int(iterations)!=iterations):
         raise ValueError(f"iterations come in whole numbers, not {iterations!r}")
     if iterations is not None and iterations<1: raise ValueError(f"a mask takes at least 1 iteration, not {iterations}")
-    if lr is not None and not lr>=0: raise ValueError(f"a learning rate is not below 0, unlike {lr}")
+    if lr is not None: check_number('lr, the learning rate,', lr)
     if beta<1: raise ValueError(f"beta={beta}: below 1 the variation has no gradient where neighbours are equal")
 
 # %% ../../nbs/53_masks.learn.ipynb #44de1ee1
 def mask_settings(
     preset='paper', # a name in `MASK_PRESETS`
     lam1=.01, lam2=.02, beta=3, # of the loss
-    lr=None, iterations=None,   # in place of the preset's
+    lr=None, iterations=None, keep_best=None, # in place of the preset's
 )->dict:
     "A preset with the weights of the loss, and with what is to be different"
+    check_weights(lam1, lam2, beta)
     check_settings(preset, lr, iterations, beta)
-    changed = {k: v for k,v in dict(lr=lr, iterations=iterations).items() if v is not None}
+    if keep_best not in (None, True, False, 'binary'):
+        raise ValueError(f"keep_best={keep_best!r}; True, False, 'binary', or None: as the preset has it")
+    changed = {k: v for k,v in dict(lr=lr, iterations=iterations, keep_best=keep_best).items() if v is not None}
     plain = lambda v: v.item() if hasattr(v, 'item') else v # numpy's numbers cannot be written as JSON
     return {k: plain(v) for k,v in {**MASK_PRESETS[preset], **changed, **dict(lam1=lam1, lam2=lam2, beta=beta)}.items()}
 
@@ -103,23 +110,25 @@ def central_window(
     OS=None,         # (B,) scores without a mask, if they are known already
     bs=24,           # clips at a time, or `BatchSplitter`
     half=True,       # bfloat16 where it is fast
+    full=None,       # (x, mask) -> x of the full mask; None: `perturb`
 )->tuple:            # starts (B,T) of 0 and 1, and the passes (B,) that they took; all 1 for fewer than four frames
     "The first centred window that takes away less than `share` of what the full mask takes (released programs)"
     parts = bs if isinstance(bs, BatchSplitter) else BatchSplitter(bs)
     (B,T),device = (len(x),x.shape[2]),x.device
     start,left = torch.ones(B, T, device=device),torch.arange(B, device=device)
     passes = torch.full((B,), 1 if OS is not None else 2)
-    score = lambda i, m: window_score(model, x[i], target[i], perturb, mask_range.values(m), parts, half)
+    def score(i, m, change=perturb):
+        return window_score(model, x[i], target[i], change, mask_range.values(m), parts, half)
     with eval_frozen(model), torch.no_grad():
         none = score(left, torch.zeros(T, device=device)) if OS is None else OS
-        full = score(left, torch.ones(T, device=device))
+        most = score(left, torch.ones(T, device=device), full or perturb)
         for i in range(1, T//2):
             window = torch.zeros(T, device=device)
             window[i:T-i] = 1
             start[left] = window
             passes[left.cpu()] += 1
             drop = none[left]-score(left, window)
-            left = left[~(drop/(none-full)[left]<share)] # NaN counts as long enough: neither mask takes anything away
+            left = left[~(drop/(none-most)[left]<share)] # NaN counts as long enough: neither mask takes anything away
             if not len(left): break
     return start,passes
 
@@ -133,6 +142,12 @@ class Batch:
     OS:Tensor     # (B,) its score without a mask
     def __len__(self): return len(self.clips)
 
+class Start(NamedTuple):
+    "Where the masks of a batch start"
+    mask:Tensor      # (B,T) of 0 and 1
+    passes:Tensor    # (B,) that they took
+    loss:Tensor=None # (B,) of the best window, where windows were tried
+
 # %% ../../nbs/53_masks.learn.ipynb #2e394f93
 @dataclass
 class MaskLearner:
@@ -145,6 +160,7 @@ class MaskLearner:
     seed:int=0           # of random starts
     count:Callable=lambda n: None # told after each step how many clips made it
     probs:Tensor=None    # (N,K) scores of all clips without a mask, if they are known already
+    candidates:Tensor=None # (T,) or (N,T): masks that the result must not be worse than
     optimizer:torch.optim.Adam=None # of the batch before
     def __post_init__(self): self.search_parts = BatchSplitter(2*self.parts.n, self.parts.log)
 
@@ -152,26 +168,30 @@ class MaskLearner:
 def weights(self:MaskLearner): return {k: self.settings[k] for k in ('lam1','lam2','beta')}
 
 # %% ../../nbs/53_masks.learn.ipynb #6ab54440
-def start_central(job:MaskLearner, b:Batch):
-    return central_window(job.model, b.clips, b.target, job.perturb, mask_range=job.settings['mask_range'],
-                          OS=b.OS, bs=job.parts, half=job.half)
+def start_central(job:MaskLearner, b:Batch)->Start:
+    full = freeze if job.settings['frozen_full'] else None
+    return Start(*central_window(job.model, b.clips, b.target, job.perturb, mask_range=job.settings['mask_range'],
+                                 OS=b.OS, bs=job.parts, half=job.half, full=full))
 
-def start_window(job:MaskLearner, b:Batch):
-    found = search_windows(job.model, b.clips, b.target, job.perturb, **job.weights, bs=job.search_parts, half=job.half)
-    return torch.from_numpy(found.mask).to(b.clips.device),torch.from_numpy(found.evaluations.round()).long()
+def start_window(job:MaskLearner, b:Batch)->Start:
+    found = search_windows(job.model, b.clips, b.target, job.perturb, **job.weights, bs=job.search_parts,
+                           half=job.half, check=False)
+    return Start(torch.from_numpy(found.mask).to(b.clips.device), torch.from_numpy(found.evaluations.round()).long(),
+                 torch.from_numpy(found.loss['loss']))
 
 # %% ../../nbs/53_masks.learn.ipynb #bc52dc3f
-def start_coarse(job:MaskLearner, b:Batch):
+def start_coarse(job:MaskLearner, b:Batch)->Start:
     T = b.clips.shape[2]
     scores = MaskScores(job.model, windows(T, -(-T//8)), job.perturb, job.search_parts, job.half)
     tried = scores.masks.to(b.clips.device)
     loss = mask_loss(tried, scores(b.clips, b.target), **job.weights)['loss']
-    return tried[loss.argmin(1)],torch.full((len(b),), round(scores.evaluations))
+    best = loss.min(1)
+    return Start(tried[best.indices], torch.full((len(b),), round(scores.evaluations)), best.values)
 
-def start_random(job:MaskLearner, b:Batch):
+def start_random(job:MaskLearner, b:Batch)->Start:
     draw = lambda i: torch.rand(b.clips.shape[2], generator=torch.Generator().manual_seed(hash((job.seed, i))%2**63))
     on = torch.stack([draw(i) for i in b.index.tolist()])<.3 # by its index, whichever clips it comes with
-    return on.float().to(b.clips.device),torch.zeros(len(b), dtype=torch.long)
+    return Start(on.float().to(b.clips.device), torch.zeros(len(b), dtype=torch.long))
 
 STARTS = {'central':start_central, 'window':start_window, 'coarse':start_coarse, 'random':start_random}
 
@@ -193,17 +213,30 @@ def check_start(
     return start
 
 # %% ../../nbs/53_masks.learn.ipynb #acfbaa72
+def check_candidates(
+    masks, # (T,) or (B,T) in [0,1], or None
+    x,     # clips, or an iterable of them
+)->Tensor:
+    "Masks to choose from besides those that are learned, or a ValueError"
+    if masks is None: return None
+    m = torch.as_tensor(masks).detach().float().cpu()
+    fits = m.shape in (x.shape[2:3], (len(x),*x.shape[2:3])) if isinstance(x, Tensor) else m.ndim in (1,2)
+    if not fits: raise ValueError(f"candidates of shape {tuple(m.shape)} do not fit: they have to be (T,) or (B,T)")
+    if not bool(((m>=0)&(m<=1)).all()): raise ValueError("candidates are masks and have to lie in [0,1]")
+    return m
+
+# %% ../../nbs/53_masks.learn.ipynb #e241ac76
 @patch
 def starts(self:MaskLearner,
     b:Batch,
-)->tuple: # (B,T) of 0 and 1, and the passes (B,) that they took
+)->Start:
     "Where the masks of a batch start"
     start,T = self.settings['start'],b.clips.shape[2]
     if isinstance(start, str): return STARTS[start](self, b)
     if start.shape[-1]!=T or start.ndim==2 and b.index[-1]>=len(start):
         raise ValueError(f"start of shape {tuple(start.shape)} does not fit: (T,) or one for each clip, with T={T}")
     start = start[b.index] if start.ndim==2 else start.expand(len(b), T)
-    return start.to(b.clips.device),torch.zeros(len(b), dtype=torch.long)
+    return Start(start.to(b.clips.device), torch.zeros(len(b), dtype=torch.long))
 
 # %% ../../nbs/53_masks.learn.ipynb #317b34f6
 class _PartByPart(torch.autograd.Function):
@@ -250,11 +283,7 @@ def shared_stem(
 def logits(self:MaskScorer, mask, inputs):
     "What the network says of one part under its masks"
     if self.stem is not None: return self.model.forward_from_stem(inputs, self.perturb.matrix(mask)).float()
-    y = self.perturb(inputs, mask)
-    if y.requires_grad: return call_model(self.model, y)
-    name = getattr(self.perturb, '__name__', self.perturb)
-    raise ValueError(f"the clips under {name} have no gradient in the mask; "
-                     "`search_windows` needs none, and reverse(…, blend=True) has one")
+    return call_model(self.model, self.perturb(inputs, mask))
 
 @patch
 def score_and_gradient(self:MaskScorer, mask, inputs, target):
@@ -262,7 +291,7 @@ def score_and_gradient(self:MaskScorer, mask, inputs, target):
     with torch.enable_grad():
         mask = mask.detach().requires_grad_()
         with fast(mask.device, self.half): logits = self.logits(mask, inputs)
-        score = as_target(None if self.retarget else target, logits.softmax(1))
+        score = as_target(None if self.retarget else target, probs_of(self.model, logits))
         if not score.requires_grad: return score,torch.zeros_like(mask)
         gradient, = torch.autograd.grad(score.sum(), mask, allow_unused=True, materialize_grads=True)
     return score.detach(),gradient
@@ -326,6 +355,21 @@ def lowest(self:MaskLearner,
         for m in masks: best.see(m, check_finite(self.parts(exact, b.clips, m, b.target)))
     return best
 
+# %% ../../nbs/53_masks.learn.ipynb #4b0641ca
+@patch
+def to_choose_from(self:MaskLearner,
+    b:Batch,
+    last, on_the_way, start, # (B,T) each
+)->list: # of masks (B,T)
+    "The masks of which the best is the result"
+    keep,given = self.settings['keep_best'],self.candidates
+    if not keep: return [last]
+    masks = [last, on_the_way, start]
+    if given is not None:
+        given = given[b.index] if given.ndim==2 else given.expand(len(b), -1)
+        masks.append(given.to(last.device, last.dtype))
+    return [(m>.5).to(m.dtype) for m in masks] if keep=='binary' else masks
+
 # %% ../../nbs/53_masks.learn.ipynb #be64f1a7
 @patch
 def pick(self:MaskLearner,
@@ -346,18 +390,28 @@ def learn(self:MaskLearner, index, clips, target=None)->MaskResult:
     "The masks of one batch"
     with torch.inference_mode(False), torch.enable_grad(), eval_frozen(self.model):
         b = self.pick(index, clips, target)
-        start,passes = self.starts(b)
-        last,on_the_way,curve = self.descend(b, start)
-        candidates = [last, on_the_way, start] if self.settings['keep_best'] else [last]
-        best = self.lowest(b, candidates)
+        start = self.starts(b)
+        last,on_the_way,curve = self.descend(b, start.mask)
+        masks = self.to_choose_from(b, last, on_the_way, start.mask)
+        best = self.lowest(b, masks)
     n = self.settings['iterations']
     loss = mask_loss(best.mask, best.score, **self.weights)
-    fields = dict(mask=best.mask, target=b.target, OS=b.OS, start=start, steps=torch.full_like(passes, n),
-                  evaluations=1+passes+3*n+len(candidates))
+    fields = dict(mask=best.mask, target=b.target, OS=b.OS, start=start.mask, steps=torch.full_like(start.passes, n),
+                  evaluations=1+start.passes+3*n+len(masks))
+    if start.loss is not None: fields['best_window'] = start.loss
     return MaskResult(**{k: v.cpu().numpy() for k,v in fields.items()}, curve=curve, settings=self.settings,
                       loss={k: v.cpu().numpy() for k,v in loss.items()})
 
 # %% ../../nbs/53_masks.learn.ipynb #0ced213a
+def as_indices(
+    values, # class index, or several
+)->Tensor:  # whole numbers, or None if these are none
+    "Class indices as a tensor"
+    try: t = torch.as_tensor(values).cpu()
+    except (TypeError, ValueError, RuntimeError): return None
+    return None if t.is_floating_point() or t.is_complex() or t.dtype==torch.bool else t
+
+# %% ../../nbs/53_masks.learn.ipynb #dc742deb
 def check_targets(
     target, # class index, one for each clip, None, or 'label'
     x,      # clips, or an iterable of them
@@ -366,25 +420,25 @@ def check_targets(
     if target is None or isinstance(target, str) and target=='label': return target
     if isinstance(target, str):
         raise ValueError(f"target={target!r}; a class index, one for each clip, None (the predicted class) or 'label'")
-    t = torch.as_tensor(target).cpu()
-    if t.is_floating_point() or t.ndim>1:
+    t = as_indices(target)
+    if t is None or t.ndim>1:
         raise ValueError(f"target has to be a class index or one for each clip, got {target!r}")
     if t.ndim==0 or len(t)==1: return int(t)
     if isinstance(x, Tensor) and len(x)!=len(t):
         raise ValueError(f"{len(t)} targets for {len(x)} clips: one class index for all, or one for each of them")
     return t.tolist()
 
-# %% ../../nbs/53_masks.learn.ipynb #219b8b56
+# %% ../../nbs/53_masks.learn.ipynb #178e3245
 def check_labels(
     labels, # that came with clips
     n:int,  # how many clips
 )->list:
     "Labels as class indices, or a ValueError"
     if labels is None: raise ValueError("target='label' needs clips that come with labels: pairs (clips, labels)")
-    t = torch.as_tensor(labels).cpu()
-    if t.ndim==0: t = t[None]
-    if t.is_floating_point() or t.shape!=(n,):
-        raise ValueError(f"labels of {n} clips have to be as many class indices, got {t.dtype} {tuple(t.shape)}")
+    t = as_indices(labels)
+    if t is not None and t.ndim==0: t = t[None]
+    if t is None or t.shape!=(n,):
+        raise ValueError(f"labels of {n} clips have to be as many class indices, whole numbers, got {labels!r}")
     return t.tolist()
 
 # %% ../../nbs/53_masks.learn.ipynb #127531de
@@ -444,14 +498,47 @@ def clip_batches(
         return list(islice(clips, bs))
     return map(_stacked, iter(take, []))
 
+# %% ../../nbs/53_masks.learn.ipynb #4d9431c9
+def check_perturb(
+    perturb,      # (x, mask) -> x
+    clips:Tensor, # (B,C,T,H,W)
+):
+    "Raise a ValueError unless the perturbed clip is a clip of the same size, with a gradient in the mask"
+    name = getattr(perturb, '__name__', perturb)
+    with torch.inference_mode(False), torch.enable_grad():
+        one = clips[:1].detach().clone()
+        mask = torch.full((1,one.shape[2]), .5, device=one.device, requires_grad=True)
+        y = perturb(one, mask)
+    if not isinstance(y, Tensor) or y.shape!=one.shape:
+        raise ValueError(f"{name} makes {getattr(y, 'shape', type(y).__name__)} of a clip {tuple(one.shape)}; "
+                         "a perturbation keeps the size")
+    if not y.requires_grad:
+        raise ValueError(f"the clips under {name} have no gradient in the mask; "
+                         "`search_windows` needs none, and reverse(…, blend=True) has one")
+
+# %% ../../nbs/53_masks.learn.ipynb #82215d19
+def look_first(
+    batches,          # see `clip_batches`
+    model, perturb,   # see `learn_masks`
+    check:bool=True,  # False: the model is known
+):                    # the same batches
+    "Look at model and perturbation with the first clip, before the long work"
+    first = next(batches)
+    index,clips,targets = first
+    clips = check_maskable(clips[:1]).to(device_of(model, clips.device))
+    check_perturb(perturb, clips)
+    if check: check_model(model, clips, None if targets is None else targets[:1])
+    return chain([first], batches)
+
 # %% ../../nbs/53_masks.learn.ipynb #215a0246
-def count_steps(bar, tick, total):
-    "A function that is told how many clips made a step, moves the bar and calls `tick`"
+def count_steps(bar, tick, total, forecast):
+    "A function that is told how many clips made a step, moves the bar, says how long it takes and calls `tick`"
     done = 0
     def counted(n):
         nonlocal done
         done += n
         bar.update(n)
+        forecast(n)
         if tick is not None: tick(done, total)
     return counted
 
@@ -475,22 +562,31 @@ def learn_masks(
     half=True,        # bfloat16 where it is fast
     seed=0,           # of random starts
     probs=None,       # (B,K) scores of the clips without a mask, if they are known already and `x` is a tensor
+    keep_best=None,   # True: never worse than its start; 'binary': as a mask cut at one half; None: the preset's
+    candidates=None,  # masks (T,) or (B,T) in [0,1] that the result must not be worse than; implies `keep_best`
+    check=True,       # look at the model first, see `check_model`
     desc=None,        # name of the progress bar; None: no bar
     tick=None,        # called with (steps done, steps in all or None) on the way; where it raises, learning ends
 )->MaskResult:
     "Learn for each clip the mask that takes its class score away (paper, Eq. 1)"
-    p = mask_settings(preset, lam1, lam2, beta, lr, iterations)
+    candidates = check_candidates(candidates, x)
+    if candidates is not None and not keep_best: keep_best = True
+    p = mask_settings(preset, lam1, lam2, beta, lr, iterations, keep_best)
+    model = as_module(model)
     if isinstance(x, Tensor): as_clips(x)
     start = p['start'] = check_start(p['start'] if start is None else start, x)
     if isinstance(start, str) and start=='random': p['size'] = 2.5 # as in the released programs
     p['retarget'] = p['retarget'] and target is None
     parts = BatchSplitter(1 if p['carry_moments'] else bs)
     total = len(x)*p['iterations'] if isinstance(x, Tensor) else None
+    batches = look_first(clip_batches(x, target, parts.n), model, perturb, check)
     with tqdm(total=total, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
-        job = MaskLearner(model, perturb, p, parts, half, seed, count_steps(bar, tick, total), probs)
-        result = join_results(list(starmap(job.learn, clip_batches(x, target, parts.n))))
+        steps = count_steps(bar, tick, total, Forecast(total, f"the masks of {len(x) if total else 'all'} clips"))
+        job = MaskLearner(model, perturb, p, parts, half, seed, steps, probs, candidates)
+        result = join_results(list(starmap(job.learn, batches)))
     p |= {'start':start if isinstance(start, str) else 'given', 'mask_range':list(p['mask_range'])}
     name = getattr(perturb, '__name__', str(perturb))
     result.settings = {'preset':preset, 'perturb':name, 'half':half, 'seed':seed, **p}
     warn_insensitive(result)
+    warn_failed(result)
     return result
