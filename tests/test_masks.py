@@ -1625,9 +1625,13 @@ def test_a_search_that_failed_is_said():
     assert all('is above that of the clip as it is' in n and "preset='fast'" in n for n in got.notes)
     assert f'{got.loss["score"][1]:.3f}' in got.notes[1]
     assert 'is above that of the clip' in got._repr_html_()
+    found = search_windows(net, x, 1, **PLAIN)  # which settles on frame 0, that no freezing changes
+    assert not found.failed.any() and not found.insensitive.any()
+    assert all('takes nothing of the score away' in n for n in found.notes)
     with pytest.warns(UserWarning, match='none of the masks that were tried'):
-        found = search_windows(net, x, 1, **PLAIN)
-    assert found.failed.all()
+        assert search_masks(net, x, windows(8, 4), 1, **PLAIN).failed.all()
+    still = search_windows(tiny(), x[:, :, :1].expand_as(x).contiguous(), **PLAIN)
+    assert still.insensitive.all() and all('no mask changed' in n for n in still.notes)
 
 
 def test_a_mask_far_above_the_best_window_is_said():
