@@ -115,7 +115,7 @@ def check_threshold(
     threshold, # of a mask in [0,1]
 ):
     "Raise a ValueError for a threshold above which no mask value lies, or all do"
-    if not 0<=threshold<1: raise ValueError(f"threshold={threshold}: masks lie in [0,1], so take a number from 0, below 1")
+    if not 0<=threshold<1: raise ValueError(f"threshold={threshold}; masks lie in [0,1]: from 0 on and below 1")
 
 # %% ../../nbs/50_masks.perturb.ipynb #7ccdb020
 def _as_it_came(mask, m): # bfloat16 would move a value across the threshold
