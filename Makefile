@@ -2,13 +2,11 @@
 # Each sets up .venv by itself, at the versions in constraints.txt; a stamp remembers that it is done.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # the stamp's name carries a hash of what it depends on, so a checkout that changes nothing installs nothing
 STAMP := $(VENV)/.ready-$(shell cat settings.ini constraints.txt pyproject.toml setup.py | cksum | cut -d' ' -f1)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
-# OpenMP threads that spin beside another busy process lose time: see `make bench`, 'beside one other busy process'
-export OMP_WAIT_POLICY ?= PASSIVE
 # tests: one process a core, one thread each
 WORKERS := $(shell nproc 2>/dev/null || echo 2)
 # those write into results/, so they go one after the other

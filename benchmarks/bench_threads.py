@@ -11,7 +11,7 @@ from pathlib import Path
 
 from frame import bench
 
-CLIPS = (4, 3, 16, 112, 112)
+CLIPS = {'I3D': (4, 3, 16, 112, 112), 'C-LSTM': (24, 3, 16, 64, 64)}
 OPENMP = 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME'
 
 
@@ -22,12 +22,12 @@ def two_cores():
 
 
 class Worker:
-    "A process that trains I3D, a step whenever it is told to"
+    "A process that trains a network, a step whenever it is told to"
 
-    def __init__(self, passive, clips=CLIPS):
+    def __init__(self, passive, network='I3D', clips=None):
         env = {k: v for k, v in os.environ.items() if k not in OPENMP}
         env |= {'OMP_NUM_THREADS': '2', **({'OMP_WAIT_POLICY': 'PASSIVE'} if passive else {})}
-        command = [sys.executable, __file__, *map(str, clips)]
+        command = [sys.executable, __file__, network, *map(str, clips or CLIPS[network])]
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         atexit.register(self.process.kill)
         self.says = self.answer()
@@ -71,31 +71,38 @@ def beside(busy, f):
     return g
 
 
-STEP = 'I3D training step, 4×16×112×112, two threads on two cores, OMP_WAIT_POLICY=PASSIVE'
+def row(network, where, at_least):
+    "The name of a row, and what it is held against"
+    B, _, T, H, W = CLIPS[network]
+    step = f'{network} training step, {B}×{T}×{H}×{W}, two threads on two cores, OMP_WAIT_POLICY=PASSIVE'
+    return bench(f'{step}, {where}', against='the same with threads that spin', at_least=at_least, runs=9)
 
 
-@bench(f'{STEP}, beside one other busy process', against='the same with threads that spin', at_least=1.0, runs=9)
-def _():
-    busy = Busy()
-    return beside(busy, Worker(True).step), beside(busy, Worker(False).step)
+for network in CLIPS:
+
+    @row(network, 'beside one other busy process', at_least=0.5)
+    def _(network=network):
+        busy = Busy()
+        return beside(busy, Worker(True, network).step), beside(busy, Worker(False, network).step)
+
+    @row(network, 'on an idle machine', at_least=0.5)
+    def _(network=network):
+        return Worker(True, network).step, Worker(False, network).step
 
 
-@bench(f'{STEP}, on an idle machine', against='the same with threads that spin', at_least=0.9, runs=9)
-def _():
-    return Worker(True).step, Worker(False).step
-
-
-def serve(clips):
+def serve(network, clips):
     "In the worker: a training step for each line that comes in"
     two_cores()
     import torch
 
     from bench_models import channels_last, train_step
     from interpvid.device import fast_layout
+    from interpvid.models.clstm import CLSTM
     from interpvid.models.i3d import I3D
 
     torch.manual_seed(0)
-    step = train_step(fast_layout(I3D(174)), channels_last(torch.randn(clips)), True)
+    net = I3D(174) if network == 'I3D' else CLSTM(174, clips[3:], clips[2])
+    step = train_step(fast_layout(net), channels_last(torch.randn(clips)), True)
     step()
     print(f"{os.environ.get('OMP_WAIT_POLICY', 'default')}, {torch.get_num_threads()} threads", flush=True)
     for _ in sys.stdin:
@@ -105,4 +112,4 @@ def serve(clips):
 
 if __name__ == '__main__':
     sys.path.insert(0, str(Path(__file__).parent))
-    serve(tuple(map(int, sys.argv[1:])))
+    serve(sys.argv[1], tuple(map(int, sys.argv[2:])))

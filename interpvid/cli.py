@@ -12,7 +12,6 @@ __all__ = ['METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OLD_VALUES', 'Option', 'opt
 import argparse
 import ast
 import inspect
-import os
 import sys
 import warnings
 from dataclasses import dataclass
@@ -363,7 +362,6 @@ def modern(
 # %% ../nbs/98_cli.ipynb #244f5a54
 def main(argv=None)->int:
     "The console command `interpvid`"
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # waiting threads leave the core; read as torch loads
     argv,notes = modern(list(sys.argv[1:] if argv is None else argv))
     p = parser()
     a = p.parse_args(argv)

@@ -6,8 +6,8 @@ Docs: https://interpvid.github.io/interpvid/files.html.md"""
 
 # %% auto #0
 __all__ = ['HOST', 'RECORD', 'temporary_name', 'is_running', 'is_abandoned', 'remove', 'sweep', 'flush', 'sha256', 'Record',
-           'read_record', 'Contents', 'look_over', 'wrote', 'is_intact', 'check_replaceable', 'discard', 'adopt',
-           'writing', 'write_json', 'key_of', 'versions', 'log_line']
+           'read_record', 'Contents', 'look_over', 'wrote', 'is_intact', 'check_replaceable', 'turn_at', 'discard',
+           'adopt', 'writing', 'write_json', 'key_of', 'versions', 'log_line']
 
 # %% ../nbs/02_files.ipynb #797df93d
 import errno
@@ -19,14 +19,20 @@ import re
 import secrets
 import shutil
 import sys
+import tempfile
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from .device import has_bf16
+
+try: import fcntl
+except ImportError: fcntl = None # Windows
 
 # %% ../nbs/02_files.ipynb #d3045b36
 def _this_host():
@@ -89,11 +95,17 @@ def sweep(
         else: remove(left)
 
 # %% ../nbs/02_files.ipynb #fec0c744
+def _flush_fd(fd):
+    "Have the disk hold an open file; `fsync` alone leaves it in the drive's own memory on macOS"
+    if hasattr(fcntl, 'F_FULLFSYNC'):
+        with suppress(OSError): return fcntl.fcntl(fd, fcntl.F_FULLFSYNC) # not on network drives
+    os.fsync(fd)
+
 def _fsync(path):
     "Have the disk hold one file, or the names in one folder"
     if os.name=='nt' and path.is_dir(): return # Windows flushes no folders
     fd = os.open(path, os.O_RDWR if os.name=='nt' else os.O_RDONLY)
-    try: os.fsync(fd)
+    try: _flush_fd(fd)
     except OSError as e:
         if e.errno not in (errno.EINVAL, errno.ENOTSUP): raise # some file systems flush no folders either
     finally: os.close(fd)
@@ -147,7 +159,7 @@ def _add_to_record(folder, *entries):
     with open(folder/RECORD, 'a', encoding='utf-8') as f:
         f.write(text)
         f.flush()
-        os.fsync(f.fileno())
+        _flush_fd(f.fileno())
 
 # %% ../nbs/02_files.ipynb #0bab85de
 def _digest(path):
@@ -185,17 +197,22 @@ def _recorded(folder):
     return files
 
 # %% ../nbs/02_files.ipynb #1bba829e
-def look_over(
-    folder, # any
-)->Contents:
-    "Compare all files in a folder with what this package wrote there"
-    folder = Path(folder)
+def _compare(folder):
     there,known = _files_in(folder),_recorded(folder)
     return Contents(
         whole=read_record(folder).whole,
         foreign=[n for n in there if n not in known],
         changed=[n for n in there if n in known and _digest(there[n]) not in known[n]],
         missing=sorted(known.keys()-there.keys()))
+
+def look_over(
+    folder, # any
+)->Contents:
+    "Compare all files in a folder with what this package wrote there"
+    folder = Path(folder)
+    for _ in range(100):
+        with suppress(FileNotFoundError): return _compare(folder) # else another process is writing in it: look again
+    return _compare(folder)
 
 # %% ../nbs/02_files.ipynb #18c56486
 def wrote(
@@ -245,17 +262,30 @@ def check_replaceable(
         f"{path} was not written by interpvid, or was changed since, so it is not replaced. "
         f"Name another path, or move the file away. {_ADOPT.format(path.parent)}")
 
+# %% ../nbs/02_files.ipynb #5dc6c0a5
+def turn_at(
+    path,        # of a file or folder that is about to be replaced
+    timeout=600, # seconds to wait for another process; then `filelock.Timeout`
+):               # a context manager
+    "Wait until no other process of this machine replaces `path`"
+    user = getattr(os, 'getuid', lambda: '')()
+    locks = Path(tempfile.gettempdir())/f'interpvid-locks-{user}'
+    locks.mkdir(mode=0o700, exist_ok=True)
+    name = sha256(os.fsencode(os.path.realpath(path)))[:16]
+    return FileLock(locks/f'{name}.lock', timeout=timeout)
+
 # %% ../nbs/02_files.ipynb #a2a534d9
 def discard(
     path, # of a damaged result
 ):
     "Remove a file, or a folder unless there are files in it that this package did not write"
     path = Path(path)
-    foreign = look_over(path).foreign if path.is_dir() else ()
-    if foreign: raise IsADirectoryError(
-        f"{path} is damaged, and cannot be replaced while files are in it that interpvid did not write "
-        f"({_some(foreign)}). Move these away")
-    remove(path)
+    with turn_at(path):
+        foreign = look_over(path).foreign if path.is_dir() else ()
+        if foreign: raise IsADirectoryError(
+            f"{path} is damaged, and cannot be replaced while files are in it that interpvid did not write "
+            f"({_some(foreign)}). Move these away")
+        remove(path)
 
 # %% ../nbs/02_files.ipynb #63865ac1
 def adopt(
@@ -268,6 +298,15 @@ def adopt(
     for sub in (p for p in folder.rglob('*') if p.is_dir() and not p.is_symlink()): _seal(sub)
 
 # %% ../nbs/02_files.ipynb #c4f7f46b
+def _rename(old, new):
+    "`os.replace`, tried for a while on Windows, which refuses as long as a virus scanner, say, has the file open"
+    for wait in (.01, .1, .5, 2):
+        try: return os.replace(old, new)
+        except PermissionError:
+            if os.name!='nt': raise
+            time.sleep(wait)
+    os.replace(old, new)
+
 def _check_kind(tmp, path):
     "Raise where a file would take the place of a folder, or a folder that of a file"
     if path.is_dir() and not tmp.is_dir():
@@ -277,25 +316,26 @@ def _check_kind(tmp, path):
 
 def _replace(tmp, path):
     "Rename `tmp` to `path`, whether or not something is there"
-    if not path.is_dir(): return os.replace(tmp, path)
+    if not path.is_dir(): return _rename(tmp, path)
     old = temporary_name(path, 'old')
-    os.replace(path, old)
-    try: os.replace(tmp, path)
+    _rename(path, old)
+    try: _rename(tmp, path)
     except BaseException:
-        os.replace(old, path)
+        _rename(old, path)
         raise
     remove(old)
 
 # %% ../nbs/02_files.ipynb #0bf97ab3
 def _publish(tmp, path, ours):
     "Give what was written its name, for good"
-    check_replaceable(path, ours) # again: what was made may have taken hours
-    _check_kind(tmp, path)
     if tmp.is_dir(): _seal(tmp)
-    elif ours or path.name in read_record(path.parent).files: # on the list once, it stays on it
-        _add_to_record(path.parent, dict(name=path.name, sha256=sha256(tmp)))
     flush(tmp)
-    _replace(tmp, path)
+    with turn_at(path):
+        check_replaceable(path, ours) # again: what was made may have taken hours
+        _check_kind(tmp, path)
+        if tmp.is_file() and (ours or path.name in read_record(path.parent).files): # on the list once, it stays on it
+            _add_to_record(path.parent, dict(name=path.name, sha256=sha256(tmp)))
+        _replace(tmp, path)
     _fsync(path.parent)
 
 # %% ../nbs/02_files.ipynb #6115f401
@@ -312,9 +352,10 @@ def writing(
         yield path
         return
     if path.is_symlink(): path = path.resolve()
-    check_replaceable(path, ours)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path)
+    with turn_at(path):
+        check_replaceable(path, ours)
+        sweep(path)
     tmp = temporary_name(path)
     _open.add(tmp)
     try:

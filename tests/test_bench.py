@@ -83,14 +83,15 @@ def test_kept_results_have_every_field():
         assert {'name', 'against', 'ratio', 'at_least', 'low', 'high', 'runs', 'machine', 'date'} <= r.keys()
 
 
+@pytest.mark.parametrize('network', ['I3D', 'C-LSTM'])
 @pytest.mark.parametrize('passive', [True, False])
-def test_each_wait_policy_has_a_process_of_its_own(monkeypatch, passive):
+def test_each_wait_policy_has_a_process_of_its_own(monkeypatch, passive, network):
     "Set before torch is loaded, also where the caller has the other one"
     import bench_threads
 
     monkeypatch.setenv('OMP_WAIT_POLICY', 'ACTIVE' if passive else 'PASSIVE')
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
-    w = bench_threads.Worker(passive, clips=(1, 3, 8, 32, 32))
+    w = bench_threads.Worker(passive, network, clips=(1, 3, 8, 64, 64))
     assert w.says == f"{'PASSIVE' if passive else 'default'}, 2 threads"
     assert w.step() == w.step() == 'done'
     w.process.kill()

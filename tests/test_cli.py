@@ -197,14 +197,6 @@ def test_lines_in_any_locale(tmp_path):
     assert r.returncode == 1 and b'Traceback' not in r.stderr
 
 
-def test_waiting_threads_leave_the_processor():
-    "C8: set before torch is loaded, unless it is set"
-    code = "import os, sys; from interpvid.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
-    for before, after in ({}, 'PASSIVE'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE'):
-        r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env={'PATH': '', **before})
-        assert r.stdout.split()[-1] == after, r.stderr
-
-
 def test_one_checkpoint_in_place_of_a_folder(tiny, tmp_path, capsys):
     how = '--checkpoints', tiny / 'models' / 'clstm.safetensors', '--out', tmp_path, '--iterations', 1
     assert main(list(map(str, ('explain', made(tmp_path / 'a.mp4'), *how)))) == 0

@@ -11,7 +11,7 @@ import pytest
 
 from interpvid import files
 from interpvid.files import (
-    HOST, RECORD, adopt, is_intact, key_of, log_line, look_over, sha256, temporary_name, write_json, writing, wrote)
+    HOST, RECORD, adopt, is_intact, key_of, log_line, look_over, sha256, temporary_name, turn_at, write_json, writing, wrote)
 
 
 def put(path, text='ours', kind='file', **kwargs):
@@ -411,3 +411,55 @@ def test_a_log_line_without_a_stream(monkeypatch):
     monkeypatch.setattr(sys, 'stdout', out := Plain())
     log_line('→')
     assert out.getvalue() == '→\n'
+
+
+# --- several processes at one path
+
+REPLACE = """
+import sys
+from interpvid.files import is_intact, writing
+for i in range(150):
+    with writing(sys.argv[1]) as tmp:
+        tmp.mkdir()
+        (tmp / f'{sys.argv[2]}-{i}').write_text(sys.argv[2])
+    is_intact(sys.argv[1])
+"""
+
+
+def test_processes_that_replace_one_folder_take_turns(tmp_path):
+    at = tmp_path / 'stage'
+    running = [
+        subprocess.Popen([sys.executable, '-c', REPLACE, at, name], stderr=subprocess.PIPE, text=True)
+        for name in ('one', 'two')
+    ]
+    errors = [p.communicate()[1] for p in running]
+    assert [p.returncode for p in running] == [0, 0], errors
+    assert len(list(at.glob('*-149'))) == 1
+    assert wrote(at)
+    assert names(tmp_path) == ['stage']
+
+
+def test_threads_take_turns_too(tmp_path):
+    errors = []
+
+    def replace(name):
+        try:
+            for _ in range(30):
+                put(tmp_path / 'x', name, 'folder')
+        except Exception as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=replace, args=(n,)) for n in ('one', 'two', 'three')]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors
+    assert wrote(tmp_path / 'x')
+
+
+def test_a_path_in_use_for_too_long_is_said(tmp_path):
+    with turn_at(tmp_path / 'x'):
+        with pytest.raises(TimeoutError, match='.lock'):
+            with turn_at(tmp_path / 'x', timeout=0):
+                pytest.fail('two at once')

@@ -262,7 +262,7 @@ SET = """import torch
 torch.manual_seed(0)
 a,b = (CLSTM(12, 64, stride=(4,1,1), shared_norm=False).eval() for _ in range(2))
 def explained(net, name, n):
-    return explain(net, clips.frames[:n], labels=clips.labels, classes=SYNTHETIC_CLASSES, name=name, iterations=2,
+    return explain(net, clips.frames[:n], labels=clips.labels[:n], classes=SYNTHETIC_CLASSES, name=name, iterations=2,
                    stats=STATS)
 es = explained(a, 'A', 3)+explained(b, 'B', 2)
 b = Browser(es)
