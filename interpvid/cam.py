@@ -6,13 +6,16 @@ Docs: https://interpvid.github.io/interpvid/cam.html.md"""
 
 # %% auto #0
 __all__ = ['CAM_SCORES', 'CAM_WEIGHTS', 'CAM_PRESETS', 'CAM_CHOICES', 'undisturbed', 'find_layer', 'LayerCut', 'cut_at',
-           'check_scores', 'check_no_nan', 'check_ran_once', 'check_layer_output', 'check_places', 'read_layer',
-           'cam_score', 'grads_at', 'check_grads', 'check_choice', 'acts_and_grads', 'cam_weights', 'cam_map',
-           'upsample', 'scaled', 'cam_settings', 'gradcam', 'check_maps', 'as_maps']
+           'check_scores', 'check_no_nan', 'check_ran', 'check_in_turn', 'check_places', 'read_layer', 'cam_score',
+           'grads_at', 'can_count', 'check_counts', 'check_choice', 'acts_and_grads', 'check_layer', 'cam_weights',
+           'cam_map', 'upsample', 'scaled', 'cam_settings', 'map_notes', 'layer_maps', 'warn_of_maps', 'gradcam',
+           'check_maps', 'as_maps']
 
 # %% ../nbs/40_cam.ipynb #2ce069fc
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +53,13 @@ def _layers(model):
     "Layers by name; names are those of the model inside `wrap`"
     return dict((model.model if isinstance(model, Wrapped) else model).named_modules())
 
+def _reader(model):
+    "What reads the layers of a model: `model` itself where it is wrapped"
+    if isinstance(model, Wrapped): return model
+    d = known(model)
+    how = {} if 'axes' in d else {k: d[k] for k in ('maps','skip','grid') if k in d}
+    return Wrapped(model, layer=getattr(model, 'cam_layer', None), **how)
+
 # %% ../nbs/40_cam.ipynb #f6a9d032
 def find_layer(
     model:nn.Module, # any model, wrapped or not
@@ -61,6 +71,8 @@ def find_layer(
     if isinstance(layer, nn.Module):
         if any(m is layer for m in named.values()): return layer
         raise ValueError(f"the layer {type(layer).__name__} is not part of the model")
+    if not (layer is None or isinstance(layer, str)):
+        raise ValueError(f"layer={layer!r}: a name or a module; `gradcam` also takes a list of them")
     layer = layer or getattr(model, 'cam_layer', None)
     if layer and layer in named: return named[layer]
     raise ValueError(_no_layer(model, layer, x))
@@ -75,7 +87,7 @@ def _layers_with_places(model, x):
     with undisturbed(model):
         try: return map_layers(model, x)
         except (RuntimeError, ValueError, TypeError, AssertionError) as e:
-            if isinstance(model, Wrapped) or not known(model): raise
+            if isinstance(model, Wrapped) or not known(model).get('layer'): raise
             raise ValueError(f"{_model_name(model)} does not take clips (B,C,T,H,W) as they are ({e}); "
                              "wrap(model) knows how, and a layer for Grad-CAM") from e
 
@@ -100,18 +112,30 @@ class LayerCut:
     model:nn.Module
     layer:nn.Module
     x:Tensor
+    change:object = None # (tensor) -> tensor that takes the place of what the layer gives; None: it stays
     outputs:list = field(default_factory=list) # what the layer gave, once for each time that it ran
-    acts:list = field(default_factory=list)    # the first tensor of each, as a leaf of the graph; None if there is none
+    acts:list = field(default_factory=list)    # the first tensor of each, where the graph starts; None if there is none
     def __post_init__(self):
+        self.reader,self.model_name = _reader(self.model),_model_name(self.model)
         names = (n for n,m in _layers(self.model).items() if m is self.layer)
-        self.name,self.model_name = next(names, '') or type(self.layer).__name__,_model_name(self.model)
+        self.name = next(names, '') or type(self.layer).__name__
     @property
     def instead(self):
         "Another layer to take, for error messages"
         cam_layer = getattr(self.model, 'cam_layer', None)
         return f", such as {cam_layer}" if cam_layer and cam_layer!=self.name else ''
+    @cached_property
+    def order(self):
+        "How the outputs lie, see `Order`"
+        return self.reader.order_of(self.layer, self.x, self.acts[0].ndim, len(self.acts))
 
 # %% ../nbs/40_cam.ipynb #f63401ad
+def _start_of(t, change):
+    "Where the graph starts: the tensor itself if an earlier run leads to it, else a copy"
+    if t is None: return None
+    if change is not None: t = change(t)
+    return t if t.requires_grad else t.detach().clone().requires_grad_()
+
 @contextmanager
 def cut_at(
     cut:LayerCut, # filled by the forward pass inside
@@ -121,11 +145,9 @@ def cut_at(
         cut.outputs.clear()
         cut.acts.clear()
     def keep(module, args, output):
-        t = first_tensor(output)
-        leaf = None if t is None else t.detach().clone().requires_grad_()
         cut.outputs.append(output)
-        cut.acts.append(leaf)
-        if leaf is not None: return with_tensor(output, leaf.clone()) # a copy: the next layer may write over it
+        cut.acts.append(_start_of(first_tensor(output), cut.change))
+        if cut.acts[-1] is not None: return with_tensor(output, cut.acts[-1].clone()) # the next layer may write over it
     handles = cut.model.register_forward_pre_hook(start),cut.layer.register_forward_hook(keep)
     try: yield
     finally:
@@ -133,12 +155,12 @@ def cut_at(
 
 # %% ../nbs/40_cam.ipynb #9d957d66
 def check_scores(cut:LayerCut, scores:Tensor):
-    "Scores are (B,K), and finite"
+    "Scores are (B,K), and none is NaN or positive infinity"
     B = len(cut.x)
     if scores.ndim!=2 or len(scores)!=B:
         raise ValueError(f"{cut.model_name}: scores have to be ({B},K), got {tuple(scores.shape)}; "
                          "`wrap` brings models into that form")
-    check_no_nan(cut, scores, 'scores')
+    check_no_nan(cut, scores.clamp(min=-1), 'scores') # a class that is impossible has minus infinity
 
 def check_no_nan(cut:LayerCut, t:Tensor, what:str):
     "Values are neither NaN nor infinite"
@@ -147,20 +169,23 @@ def check_no_nan(cut:LayerCut, t:Tensor, what:str):
                          "does it give such scores outside of interpvid?")
 
 # %% ../nbs/40_cam.ipynb #5e5baafe
-def check_ran_once(cut:LayerCut):
-    "The layer ran once in the forward pass"
-    n = len(cut.acts)
-    if n!=1:
-        raise ValueError(f"the layer {cut.name} runs {f'{n} times' if n else 'not at all'} in one pass of "
-                         f"{cut.model_name}; Grad-CAM needs a layer that runs once")
+def check_ran(cut:LayerCut):
+    "The layer ran in the forward pass, and gave tensors"
+    compiled = any(isinstance(m, torch.jit.ScriptModule) for m in cut.model.modules())
+    if not cut.acts:
+        why = ("; what torch.jit has compiled cannot be looked into: give the model as it was before" if compiled else
+               f"; take one that runs{cut.instead}")
+        raise ValueError(f"the layer {cut.name} runs not at all in one pass of {cut.model_name}{why}")
+    if any(a is None for a in cut.acts):
+        raise ValueError(f"the layer's output has to be (B,F,T,H,W); that of {cut.name} holds no tensor of floats "
+                         f"({type(cut.outputs[0]).__name__})")
 
-def check_layer_output(cut:LayerCut, t):
-    "A layer's output is (B,F,T',H',W')"
-    B = len(cut.x)
-    if t.ndim!=5 or len(t)!=B:
-        raise ValueError(f"the layer's output has to be (B,F,T,H,W), here ({B},F,T,H,W); that of {cut.name} is "
-                         f"{tuple(t.shape)}. `wrap` reads other layers: wrap(model, layer={cut.name!r}, maps=…)"
-                         f"{_hint(cut.model)}")
+def check_in_turn(cut:LayerCut):
+    "A layer that runs several times goes through the frames"
+    n,shapes = len(cut.acts),{tuple(a.shape) for a in cut.acts}
+    if n==1 or len(shapes)==1 and n<=cut.x.shape[2] and cut.order is not None: return
+    raise ValueError(f"the layer {cut.name} runs {n} times in one pass of {cut.model_name}, and not once for each of "
+                     f"{cut.x.shape[2]} frames in turn; Grad-CAM needs a layer that runs once, or frame by frame")
 
 # %% ../nbs/40_cam.ipynb #6783d593
 def check_places(cut:LayerCut, t:Tensor):
@@ -173,17 +198,16 @@ def check_places(cut:LayerCut, t:Tensor):
 # %% ../nbs/40_cam.ipynb #f9fb0878
 def read_layer(
     cut:LayerCut, # a forward pass
-    t,            # activations or gradients at the layer
+    tensors,      # activations or gradients, one for each run of the layer
 )->Tensor:        # (B,F,T',H',W')
-    "What a layer gave, with its axes in order"
-    if t is None:
-        raise ValueError(f"the layer's output has to be (B,F,T,H,W); that of {cut.name} holds no tensor of floats "
-                         f"({type(cut.outputs[0]).__name__})")
-    if isinstance(cut.model, Wrapped):
-        t = cut.model.read(t, cut.layer, tuple(cut.x.shape), own_grid(cut.outputs[0]))
-    else: check_layer_output(cut, t)
-    check_places(cut, t)
-    return t
+    "What a layer gave, with its axes in order and its runs one after the other"
+    check_in_turn(cut)
+    shape = tuple(cut.x.shape)
+    maps = [cut.reader.read(t, cut.layer, shape, own_grid(o), cut.order.pattern) for t,o in zip(tensors, cut.outputs)]
+    if cut.order.backwards: maps = maps[::-1]
+    maps = maps[0] if len(maps)==1 else torch.cat(maps, 2)
+    check_places(cut, maps)
+    return maps
 
 # %% ../nbs/40_cam.ipynb #edacfe61
 CAM_SCORES = 'logit','prob','all logits'
@@ -201,22 +225,42 @@ def cam_score(
 def grads_at(
     cut:LayerCut, # a forward pass
     y:Tensor,     # a number that came of it
-)->Tensor:        # as the layer's output
-    "Gradient at the layer"
-    g = torch.autograd.grad(y, cut.acts[0], allow_unused=True)[0] if y.requires_grad else None
-    if g is not None: return g
+)->list:          # as the layer's outputs, one for each time that it ran
+    "Gradients at the layer"
+    g = torch.autograd.grad(y, cut.acts, allow_unused=True) if y.requires_grad else [None]
+    if any(v is not None for v in g): return [torch.zeros_like(a) if v is None else v for a,v in zip(cut.acts, g)]
     raise ValueError(f"the scores of {cut.model_name} do not depend on the layer {cut.name}: "
                      f"nothing that is computed from it reaches them{cut.instead}")
 
 # %% ../nbs/40_cam.ipynb #4a802d99
-def check_grads(cut:LayerCut, g:Tensor, G:Tensor):
-    "Gradients `G`, read from `g`, are not zero everywhere"
+def _other(t, scale):
+    "Activations with noise on them, `scale` times as large as they vary"
+    noise = torch.randn(t.shape, generator=torch.Generator().manual_seed(0)).to(t)
+    std = t.detach().float().std(correction=0).to(t.dtype)
+    return t.detach()+scale*noise*torch.where(std>0, std, 1)
+
+def can_count(
+    cut:LayerCut, # a forward pass
+)->bool:
+    "Whether the scores change with the layer, where its activations are others"
+    x = cut.x[:1]
+    for scale in (1,10,100):
+        other = LayerCut(cut.model, cut.layer, x, partial(_other, scale=scale))
+        with cut_at(other): scores = call_model(cut.model, x)
+        y = (scores*torch.linspace(1, 2, scores.shape[1]).to(scores)).sum()
+        if any(bool((v.isfinite()&(v!=0)).any()) for v in grads_at(other, y)): return True
+    return False
+
+# %% ../nbs/40_cam.ipynb #9da95d68
+def check_counts(cut:LayerCut, g:list, G:Tensor):
+    "The layer can count: its gradients `G`, read from `g`, are not zero for every clip that there could be"
     if bool(G.any()): return
-    if bool(g.any()):
+    if any(bool(v.any()) for v in g):
         raise ValueError(f"the scores of {cut.model_name} read the class token alone after the layer {cut.name}: the "
                          f"gradient at each of its other tokens is exactly zero. Take the layer before it{cut.instead}")
-    raise ValueError(f"the scores of {cut.model_name} do not change with the layer {cut.name}: "
-                     f"its gradient is exactly zero{cut.instead}")
+    if not can_count(cut):
+        raise ValueError(f"the scores of {cut.model_name} do not change with the layer {cut.name}: "
+                         f"its gradient is exactly zero{cut.instead}")
 
 # %% ../nbs/40_cam.ipynb #64b2a29e
 def check_choice(name:str, value, choices):
@@ -238,15 +282,26 @@ def acts_and_grads(
     with undisturbed(model):
         with cut_at(cut): scores = call_model(model, x.clone() if x.is_inference() else x)
         check_scores(cut, scores)
-        check_ran_once(cut)
-        A = read_layer(cut, cut.acts[0])
+        check_ran(cut)
+        A = read_layer(cut, cut.acts)
         check_no_nan(cut, A, f'activations of {cut.name}')
         target = scores.argmax(1) if target is None else check_target(target, *scores.shape, scores.device).clone()
+        check_no_nan(cut, scores.gather(1, target[:,None]), 'scores of the class')
         g = grads_at(cut, cam_score(scores, target, of))
         G = read_layer(cut, g)
         check_no_nan(cut, G, f'gradients at {cut.name}')
-        if of!='prob': check_grads(cut, g, G) # a probability of exactly 1 has no gradient
+        check_counts(cut, g, G)
     return A.detach(), G.detach(), target
+
+# %% ../nbs/40_cam.ipynb #2e817732
+def check_layer(
+    model:nn.Module, # (B,C,T,H,W) -> (B,K)
+    layer,           # name or module; None: the model's `cam_layer`
+    x:Tensor,        # clips (B,C,T,H,W); the first is sent through
+    target=None,     # class index; None: the predicted class
+)->tuple:            # the layer's places (T',H',W')
+    "Raise a ValueError if no map can be taken from a layer"
+    return tuple(acts_and_grads(model, x[:1], target, layer)[0].shape[2:])
 
 # %% ../nbs/40_cam.ipynb #e1015070
 CAM_WEIGHTS = {
@@ -323,6 +378,19 @@ def cam_settings(
     for k,v in settings.items(): check_choice(k, v, CAM_CHOICES[k])
     return settings
 
+# %% ../nbs/40_cam.ipynb #35d145c8
+def map_notes(
+    heat,             # map (T,H,W) of a clip
+    layer_shape=None, # places (T',H',W') of the layer; None: unknown
+)->list:              # sentences; none if the map can be looked at as it is
+    "What has to be known of a map before it is read"
+    heat,notes = torch.as_tensor(heat),[]
+    if layer_shape and layer_shape[0]==1 and len(heat)>1:
+        notes.append('one place in time: every frame has the same map')
+    if not bool(heat.any()): notes.append('zero everywhere: nothing at this layer speaks for the class')
+    elif float(heat.max())<=0: notes.append('negative everywhere')
+    return notes
+
 # %% ../nbs/40_cam.ipynb #650ef8cc
 def _target_of(target, B):
     "A function from the indices of clips to their target; there is one target, or one for each clip"
@@ -333,11 +401,47 @@ def _target_of(target, B):
     return lambda i: t.expand(B)[i]
 
 # %% ../nbs/40_cam.ipynb #1313d896
+def layer_maps(
+    model, x, target, layer, # see `gradcam`
+    how,                     # see `cam_settings`
+    relu:bool=True,          # False: signed
+    bs:int=24,               # clips at a time
+)->tuple:                    # maps (B,T,H,W), and what they were made from: signed maps (B,T',H',W')
+    "Grad-CAM maps at the size of the clip and, as they are, at that of the layer"
+    target_of = _target_of(target, len(as_clips(x)))
+    def maps_of(part, i):
+        A,G,_ = acts_and_grads(model, part, target_of(i), layer, how['of'])
+        signed = cam_map(A, G, how['weights'], relu=False)
+        L = upsample(signed.relu() if relu else signed, x.shape[2:], how['space'], how['time'])
+        if relu and how['space']=='bicubic': L = L.relu() # it swings below zero
+        return scaled(L, how['normalize']),signed
+    return BatchSplitter(bs)(maps_of, x, torch.arange(len(x)))
+
+# %% ../nbs/40_cam.ipynb #d4990aba
+def _which(i, n):
+    "Which of `n` clips"
+    if len(i)==n: return ''
+    return f" ({len(i)} of {n} clips)" if len(i)>5 else f" (clip{'s'*(len(i)>1)} {', '.join(map(str, i))})"
+
+def warn_of_maps(
+    found, # pairs of a layer's name and its signed maps (B,T',H',W')
+    T,     # frames of the clips
+):
+    "One warning that says what has to be known of maps"
+    said = []
+    for name,signed in found:
+        places = signed.shape[1:]
+        notes = [map_notes(L.expand(T, -1, -1) if len(L)==1 else L, places) for L in signed]
+        for note in dict.fromkeys(n for ns in notes for n in ns):
+            said.append(f"{name}{_which([i for i,ns in enumerate(notes) if note in ns], len(notes))}: {note}")
+    if said: warnings.warn('gradcam at '+'; '.join(said), stacklevel=3)
+
+# %% ../nbs/40_cam.ipynb #a58bdae4
 def gradcam(
     model:nn.Module,    # (B,C,T,H,W) -> (B,K)
     x:Tensor,           # clips (B,C,T,H,W)
     target=None,        # class index or (B,) of them; None: the predicted class
-    layer=None,         # name or module; None: the model's `cam_layer`
+    layer=None,         # name or module, or a list of them; None: the model's `cam_layer`
     preset='paper',     # a name in `CAM_PRESETS`, for all that is 'preset' below
     weights='preset',   # a name in `CAM_WEIGHTS`: 'frame' (Eq. 2), 'clip'
     of='preset',        # what is differentiated: 'logit', 'prob', or 'all logits', their sum
@@ -346,20 +450,19 @@ def gradcam(
     space='preset',     # 'bilinear', 'bicubic' or 'nearest'; None: the layer's own H',W'
     time='preset',      # 'linear' or 'nearest'; None: the layer's own T'
     bs:int=24,          # clips at a time
-)->Tensor:              # (B,T,H,W) float32; not negative unless relu=False
+)->Tensor:              # (B,T,H,W) float32, not negative unless relu=False; a list of them for a list of layers
     "Grad-CAM maps at the resolution of the clip (paper, Eq. 2)"
     how = cam_settings(preset, weights=weights or 'preset', of=of or 'preset',
                        normalize=normalize, space=space, time=time)
     if not relu and how['normalize']=='stretch':
         raise ValueError("normalize='stretch' moves zero, and relu=False keeps a sign; "
                          "take 'clip', 'frame' or None with it")
-    target_of = _target_of(target, len(as_clips(x)))
-    def maps_of(part, i):
-        A,G,_ = acts_and_grads(model, part, target_of(i), layer, how['of'])
-        L = upsample(cam_map(A, G, how['weights'], relu), x.shape[2:], how['space'], how['time'])
-        if relu and how['space']=='bicubic': L = L.relu() # it swings below zero
-        return scaled(L, how['normalize'])
-    return BatchSplitter(bs)(maps_of, x, torch.arange(len(x)))
+    many = isinstance(layer, (list,tuple))
+    if many and not layer: raise ValueError(f"layer={layer!r}: at least one layer")
+    layers = [find_layer(model, l, as_clips(x)) for l in (layer if many else [layer])]
+    maps = [layer_maps(model, x, target, l, how, relu, bs) for l in layers]
+    warn_of_maps([(_reader(model).layer_name(l), signed) for l,(_,signed) in zip(layers, maps)], x.shape[2])
+    return [L for L,_ in maps] if many else maps[0][0]
 
 # %% ../nbs/40_cam.ipynb #c4bf3d59
 def check_maps(L:Tensor, like):

@@ -1,6 +1,6 @@
 "Models of others: in one form, read in the right order, equal to what other libraries find, and left as they were."
 
-import copy, pickle
+import copy, pickle, warnings
 from collections import namedtuple
 
 import numpy as np, pytest, torch
@@ -36,7 +36,17 @@ from torchvision.models.video import (
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 from torchvision.models.video.swin_transformer import PatchEmbed3d, SwinTransformer3d
 
-from interpvid.cam import CAM_PRESETS, acts_and_grads, cam_settings, find_layer, gradcam, scaled, upsample
+from interpvid.cam import (
+    CAM_PRESETS,
+    acts_and_grads,
+    cam_settings,
+    check_layer,
+    find_layer,
+    gradcam,
+    map_notes,
+    scaled,
+    upsample,
+)
 from interpvid.masks.learn import learn_masks
 from interpvid.models.adapters import first_tensor, map_layers, with_tensor, wrap
 from interpvid.models.clstm import CLSTM
@@ -961,19 +971,21 @@ def test_tokens_need_an_order_and_a_grid(kw, says):
         gradcam(wrap(plain, layer='net.vivit.layers.1', **kw), clips('vivit'))
 
 
-@pytest.mark.parametrize('maps', ['b t h w', 'b f t t h w', 'b f x h w', 'b (t h w)'])
+@pytest.mark.parametrize('maps', ['f t h w', 'b f t t h w', 'b f x h w', '(t h w) f'])
 def test_patterns_that_make_no_sense(maps):
     with pytest.raises(ValueError, match='every axis has one letter'):
         wrap(r3d_18(), maps=maps)
 
 
 def test_channels_last_of_an_unknown_model_is_noticed():
+    "B6: found by how the output follows the clip"
     plain = type('Unheard', (nn.Module,), dict(forward=lambda s, x: s.net(x)))()
     plain.net = made('small_swin')
     x = clips('small_swin')
-    with pytest.raises(ValueError, match="more places than the clip; pass wrap.*'b t h w f'"):
-        gradcam(wrap(plain, layer='net.norm'), x)
-    assert torch.equal(gradcam(wrap(plain, layer='net.norm', maps='b t h w f'), x), gradcam(wrap(plain.net), x))
+    want = gradcam(wrap(plain.net), x)
+    assert torch.equal(gradcam(wrap(plain, layer='net.norm'), x), want)
+    assert torch.equal(gradcam(wrap(plain, layer='net.norm', maps='b t h w f'), x), want)
+    assert torch.equal(gradcam(plain.net, x, layer='norm'), want)
 
 
 class Odd(nn.Module):
@@ -1005,7 +1017,7 @@ class Odd(nn.Module):
         ('idle', 'the layer idle runs not at all'),
         ('loose', 'do not depend on the layer loose'),
         ('zero', 'do not change with the layer zero: its gradient is exactly zero'),
-        ('head', r'that of head is \(2, 5\)'),
+        ('head', r'head of Odd gives \(2, 5\).*no places in time and space'),
         ('flat', 'the layer flat has a single place'),
     ],
 )
@@ -1013,11 +1025,10 @@ def test_layers_that_cannot_be_explained(layer, says):
     net = Odd()
     x = torch.randn(2, 3, 4, 8, 8)
     for m in (net, wrap(net)):
-        with pytest.raises(
-            ValueError,
-            match=says if m is net or layer != 'head' else r'head of Odd gives \(2, 5\).*no places in time and space',
-        ):
+        with pytest.raises(ValueError, match=says):
             gradcam(m, x, layer=layer)
+        with pytest.raises(ValueError, match=says.replace('2, 5', '1, 5')):
+            check_layer(m, layer, x)  # one clip says the same
     assert not any(m._forward_hooks for m in net.modules())
 
 
@@ -1062,3 +1073,411 @@ def test_numbers_that_are_none():
     net.conv.bias.data[0] = -float('inf')  # hidden by the ReLU after it
     with pytest.raises(ValueError, match='the activations of conv hold values that are not finite'):
         gradcam(net, x, layer='conv')
+
+
+# --- which axis is which, and layers that run frame by frame
+
+
+class Arranged(nn.Module):
+    "A layer whose output lies in some order; the next layer puts it right again"
+
+    def __init__(self, order, F=8, depth=1, T=8):
+        super().__init__()
+        seen = [nn.Conv3d(F, F, 3, 1, 1) for _ in range(depth - 1)]
+        self.first = nn.Sequential(nn.Conv3d(3, F, (1, 4, 4), (1, 4, 4)), *seen)
+        self.order, self.T, self.turned, self.head = order, T, Turn(f'b f t h w -> {order}'), nn.Linear(F, K)
+        self.mix = nn.Conv3d(F, F, 3, 1, 1)
+
+    def forward(self, x):
+        y = self.turned(self.first(x))
+        y = rearrange(y, f'{self.order} -> b f t h w', **({'t': self.T} if '(' in self.order else {}))
+        return self.head(self.mix(y).relu().mean((2, 3, 4)))
+
+
+class Turn(nn.Module):
+    def __init__(self, pattern):
+        super().__init__()
+        self.pattern = pattern
+
+    def forward(self, y):
+        return rearrange(y, self.pattern)
+
+
+AS_IT_IS = dict(relu=False, normalize=None, space=None, time=None)
+SOLID = ['b f t h w', 'b t f h w', 'b t h w f', 'b f h w t', 'b h w f t', 'b h w t f', 't b f h w', 't b h w f']
+IN_ROWS = ['(b t) f h w', '(t b) f h w', '(b t) h w f', '(t b) h w f']
+
+
+@pytest.mark.parametrize('depth', [1, 3])
+@pytest.mark.parametrize('order', SOLID + IN_ROWS)
+def test_the_order_of_axes_is_found_where_sizes_do_not_tell(order, depth):
+    "B6: T = F = H' = W' = 8, and no pattern given; the map is that of the same network's convolution"
+    net = Arranged(order, depth=depth).eval()
+    x = torch.randn(2, 3, 8, 32, 32)
+    want = gradcam(net, x, 1, 'first', **AS_IT_IS)
+    assert want.shape == (2, 8, 8, 8)
+    for m in net, wrap(net), wrap(net, maps=order, grid=(8, 8, 8)):
+        torch.testing.assert_close(gradcam(m, x, 1, 'turned', **AS_IT_IS), want, atol=1e-7, rtol=1e-5)
+
+
+def test_frames_first_as_in_a_model_that_takes_frames_first():
+    "B6: the row itself: (B,T,F,H,W) with T = F = 32 of a model that takes BTCHW"
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.turned, self.head = nn.Conv2d(3, 32, 4, 4), nn.Identity(), nn.Linear(32, K)
+
+        def forward(self, v):  # (B,T,C,H,W)
+            y = self.turned(self.conv(v.flatten(0, 1)).unflatten(0, v.shape[:2]))
+            return self.head((y.relu() * torch.linspace(0, 1, 32).view(1, -1, 1, 1, 1)).mean((1, 3, 4)))
+
+    w = wrap(Net().eval(), axes='BTCHW', layer='turned')
+    x = torch.randn(1, 3, 32, 16, 16)
+    A, G, _ = acts_and_grads(w, x, 2)
+    with torch.no_grad():
+        y = w.model.conv(x[0].transpose(0, 1)).transpose(0, 1)[None]
+    torch.testing.assert_close(A, y)
+    assert A.shape == (1, 32, 32, 4, 4)
+    assert torch.equal(A, acts_and_grads(wrap(w.model, axes='BTCHW', layer='turned', maps='b t f h w'), x, 2)[0])
+
+
+def test_what_was_told_is_not_asked():
+    "B6: a pattern of the caller's stands, known kinds of layers are not asked, and the others once for each size"
+    net = Arranged('b t f h w').eval()
+    calls = []
+    net.register_forward_pre_hook(lambda m, a: calls.append(len(a[0])))
+    x = torch.randn(1, 3, 8, 32, 32)
+    told = gradcam(wrap(net, maps='b h f t w'), x, 1, 'turned', **AS_IT_IS)
+    gradcam(net, x, 1, 'first')
+    gradcam(net, x, 1, 'mix')
+    assert calls[-3:] == [1, 1, 1]
+    assert 5 not in calls
+    assert not torch.equal(gradcam(net, x, 1, 'turned', **AS_IT_IS), told)
+    gradcam(net, x, 1, 'turned')
+    assert calls.count(5) == 1
+    with pytest.raises(ValueError, match="pass wrap.model, maps=….*'b t f h w'"):
+        gradcam(wrap(net, maps='b (h w t) f'), x, 1, 'head')
+
+
+def test_a_layer_that_does_not_show_its_order_is_said_to():
+    "B6: where nothing follows the clip, the usual order is taken with a warning, or the pattern is asked for"
+
+    class Mixed(nn.Module):
+        def __init__(self, *size):
+            super().__init__()
+            self.lin, self.out, self.head = nn.LazyLinear(512), nn.Unflatten(1, size), nn.Linear(512, K)
+
+        def forward(self, x):
+            return self.head(self.out(self.lin(x.flatten(1))).flatten(1).relu())
+
+    x = torch.randn(1, 3, 8, 8, 8)
+    net = Mixed(8, 4, 4, 4).eval()
+    net(x)
+    with pytest.warns(UserWarning, match="out of Mixed: its output does not show.*read as 'b f t h w'.*'b t f h w'"):
+        gradcam(net, x, 1, 'out')
+    net = Mixed(8, 8, 8).eval()
+    net(x)
+    with pytest.raises(ValueError, match="how it follows the frames cannot be seen.*'b t f h w', or '.b t. f h w'"):
+        gradcam(net, x, 1, 'out')
+
+
+class PerFrame(nn.Module):
+    "A CNN for each frame, then a GRU; `way` says how the CNN is called"
+
+    def __init__(self, way, step=1):
+        super().__init__()
+        self.way, self.step = way, step
+        self.cnn = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU(), Res(8), nn.Conv2d(8, 8, 3, 1, 1))
+        self.gru, self.head = nn.GRU(8, 8, batch_first=True), nn.Linear(8, K)
+
+    def features(self, x):  # (B,T,F,H',W')
+        x = x[:, :, :: self.step]
+        B, T = len(x), x.shape[2]
+        if self.way == 'loop':
+            return torch.stack([self.cnn(f) for f in x.unbind(2)], 1)
+        if self.way == 'backwards':
+            return torch.stack([self.cnn(f) for f in x.flip(2).unbind(2)], 1).flip(1)
+        if self.way == 'clips first':
+            return self.cnn(rearrange(x, 'b c t h w -> (b t) c h w')).unflatten(0, (B, T))
+        return self.cnn(rearrange(x, 'b c t h w -> (t b) c h w')).unflatten(0, (T, B)).transpose(0, 1)
+
+    def forward(self, x):
+        return self.head(self.gru(self.features(x).mean((3, 4)))[0][:, -1])
+
+
+class Res(nn.Module):
+    "Its ReLU runs twice, as in a ResNet's block"
+
+    def __init__(self, n):
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(n, n, 3, 1, 1), nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(x + self.conv(self.relu(x)))
+
+
+WAYS = ['loop', 'backwards', 'clips first', 'frames first']
+
+
+@pytest.mark.parametrize('step', [1, 2])
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('layer', ['cnn', 'cnn.1', 'cnn.2', 'cnn.2.conv'])
+def test_a_network_of_frames_inside_a_network_of_clips(way, step, layer):
+    "D6: called in a loop or with B·T images, a CNN's layers are listed with their T and give the maps by hand"
+    net = PerFrame(way, step).eval()
+    x = torch.randn(2, 3, 8, 16, 16)
+    found = map_layers(net, x)
+    assert found['cnn'] == found['cnn.2'] == (8 // step, 8, 4, 4)
+    A, G, _ = acts_and_grads(net, x, 1, layer)
+    assert A.shape == (2, 8, 8 // step, 4, 4)
+    frames = x[:, :, ::step].transpose(1, 2).flatten(0, 1)
+    module, kept = net.get_submodule(layer), []
+    handle = module.register_forward_hook(lambda m, a, o: kept.append(o))
+    y = net.cnn(frames)
+    handle.remove()
+    score = net.head(net.gru(y.unflatten(0, (2, -1)).mean((3, 4)))[0][:, -1])[:, 1].sum()
+    (g,) = torch.autograd.grad(score, kept[0])
+    for got, want in (A, kept[0]), (G, g):
+        torch.testing.assert_close(got, want.unflatten(0, (2, -1)).transpose(1, 2), atol=1e-6, rtol=1e-4)
+    cam = gradcam(net, x, [1, 2], layer)
+    assert cam.shape == (2, 8, 16, 16)
+    torch.testing.assert_close(gradcam(net, x[1:], 2, layer), cam[1:], atol=1e-5, rtol=0)
+    btchw = type('BTCHW', (nn.Module,), dict(forward=lambda s, v: s.net(v.transpose(1, 2))))()
+    btchw.net = net
+    torch.testing.assert_close(gradcam(wrap(btchw, axes='BTCHW'), x, [1, 2], f'net.{layer}'), cam)
+
+
+def test_what_is_listed_can_be_used():
+    "D6: the error for a missing layer lists the layers of the CNN in the loop, and every one of them gives a map"
+    for way in WAYS:
+        net = PerFrame(way).eval()
+        x = torch.randn(1, 3, 8, 16, 16)
+        with pytest.raises(ValueError, match=r"no layer 'z' .*cnn \(8, 8, 4, 4\)"):
+            find_layer(net, 'z', x)
+        for layer in (n for n in map_layers(net, x) if n.startswith('cnn')):
+            assert check_layer(net, layer, x) == (8, 4, 4)
+
+
+def test_a_layer_that_runs_in_turn_but_not_for_the_frames():
+    "D6: a ReLU that runs twice for each frame, a block that runs twice in depth"
+    net, x = PerFrame('loop').eval(), torch.randn(1, 3, 8, 16, 16)
+    with pytest.raises(ValueError, match='cnn.2.relu runs 16 times in one pass of PerFrame, and not once for each of 8'):
+        check_layer(net, 'cnn.2.relu', x)
+    with pytest.raises(ValueError, match='cnn.2.relu runs 2 times in one pass of PerFrame'):
+        check_layer(PerFrame('clips first').eval(), 'cnn.2.relu', x)
+    with pytest.raises(ValueError, match='the layer twice runs 2 times in one pass of Odd'):
+        check_layer(Odd(), 'twice', torch.randn(1, 3, 8, 8, 8))
+
+
+class Cell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3 + 4, 4, 3, 1, 1)
+
+    def forward(self, x, h):
+        return torch.tanh(self.conv(torch.cat([x, h], 1)))
+
+
+def test_what_a_run_hands_on_to_the_next_counts():
+    "D6: a recurrent cell in a loop: the gradient at frame t goes through all later frames"
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = Cell(), nn.Linear(4, K)
+
+        def states(self, x):
+            h, states = torch.zeros(len(x), 4, *x.shape[3:]), []
+            for f in x.unbind(2):
+                h = self.cell(f, h)
+                states.append(h)
+            return states
+
+        def forward(self, x):
+            return self.head(self.states(x)[-1].mean((2, 3)))
+
+    net, x = Net().eval(), torch.randn(2, 3, 6, 8, 8)
+    states = net.states(x)
+    g = torch.autograd.grad(net.head(states[-1].mean((2, 3)))[:, 1].sum(), states)
+    A, G, _ = acts_and_grads(net, x, 1, 'cell')
+    torch.testing.assert_close(A, torch.stack(states, 2))
+    torch.testing.assert_close(G, torch.stack(g, 2))
+    assert G.abs().amax((0, 1, 3, 4)).min() > 0
+
+
+def test_pieces_of_a_clip_one_after_the_other():
+    "D6: a 3D network that runs for each two frames"
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.piece, self.head = nn.Conv3d(3, 8, (2, 4, 4), (1, 4, 4), (1, 0, 0)), nn.Linear(8, K)
+
+        def forward(self, x):
+            y = torch.stack([self.piece(p).relu().mean((2, 3, 4)) for p in x.split(2, 2)], 1)
+            return self.head(y.cumsum(1).tanh().mean(1))
+
+    net, x = Net().eval(), torch.randn(2, 3, 8, 16, 16)
+    assert map_layers(net, x)['piece'] == (1, 8, 12, 4, 4)
+    A, G, _ = acts_and_grads(net, x, 1, 'piece')
+    torch.testing.assert_close(A, torch.cat([net.piece(p) for p in x.split(2, 2)], 2))
+
+
+def test_a_view_of_clips_that_are_not_in_a_row():
+    "D6: `.view` in a model that takes BTCHW; the model gets clips without gaps, and no note blames the axes"
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, K)
+
+        def forward(self, v):
+            y = self.conv(v.view(-1, *v.shape[2:]))
+            return self.head(y.view(len(v), v.shape[1], 8, -1).mean((1, 3)))
+
+    w = wrap(Net().eval(), axes='BTCHW', layer='conv')
+    x = torch.randn(2, 3, 8, 16, 16)
+    want = gradcam(w, x, 1)
+    assert want.shape == (2, 8, 16, 16)
+    last = x.contiguous(memory_format=torch.channels_last_3d)
+    for y in last, x.transpose(3, 4).contiguous().transpose(3, 4), x.expand(2, -1, -1, -1, -1):
+        torch.testing.assert_close(gradcam(w, y, 1), want, atol=1e-5, rtol=1e-4)
+
+
+def test_a_list_of_layers_gives_a_list_of_maps():
+    "D11, its part for layers: names or modules, in their order"
+    net, x = PerFrame('loop').eval(), torch.randn(2, 3, 8, 16, 16)
+    a, b, c = gradcam(net, x, 1, ['cnn', net.cnn[2], 'cnn.0'])
+    for got, layer in zip((a, b, c), ('cnn', 'cnn.2', 'cnn.0')):
+        assert torch.equal(got, gradcam(net, x, 1, layer))
+    assert len(gradcam(net, x, 1, ('cnn',))) == 1
+    with pytest.raises(ValueError, match="no layer 'z'"):
+        gradcam(net, x, 1, ['cnn', 'z'])
+    with pytest.raises(ValueError, match='at least one layer'):
+        gradcam(net, x, 1, [])
+    with pytest.raises(ValueError, match='a name or a module'):
+        gradcam(net, x, 1, 3)
+
+
+# --- maps that say nothing
+
+
+class Gated(nn.Module):
+    "A ReLU after the layer lets only bright clips through"
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.Conv3d(3, 4, (1, 4, 4), (1, 4, 4)), nn.Linear(4, K)
+        nn.init.constant_(self.layer.weight, 1 / 48)
+        nn.init.zeros_(self.layer.bias)
+        nn.init.constant_(self.head.weight, 1)
+
+    def forward(self, x):
+        return self.head((self.layer(x) - 1).relu().mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize('bs', [1, 2, 24])
+def test_a_dead_clip_has_a_map_of_zeros_whatever_its_batch(bs):
+    "B12: in a batch, alone, in parts of a batch: zeros and one warning"
+    net = Gated().eval()
+    dead, alive = torch.rand(3, 3, 4, 8, 8), 4 + torch.rand(2, 3, 4, 8, 8)
+    want = gradcam(net, alive, 1, 'layer')
+    assert want.amax((1, 2, 3)).min() == 1
+    with pytest.warns(UserWarning, match=r'gradcam at layer .clips 0, 2, 4.: zero everywhere: nothing') as said:
+        got = gradcam(net, torch.stack([dead[0], alive[0], dead[1], alive[1], dead[2]]), 1, 'layer', bs=bs)
+    assert len(said) == 1
+    assert torch.equal(got[[1, 3]], want)
+    assert not got[[0, 2, 4]].any()
+    with pytest.warns(UserWarning, match='gradcam at layer: zero everywhere: nothing at this layer speaks') as said:
+        assert not gradcam(net, dead[:1], 1, 'layer', bs=bs).any()
+    assert len(said) == 1
+    assert check_layer(net, 'layer', dead) == (4, 2, 2)
+
+
+def test_a_layer_that_cannot_count_stays_an_error():
+    "B12: a dead clip is not an error; a layer that never counts is one, also with a batch of one"
+    for n in 1, 2:
+        with pytest.raises(ValueError, match='do not change with the layer zero: its gradient is exactly zero'):
+            check_layer(Odd(), 'zero', torch.randn(n, 3, 4, 8, 8))
+
+
+def test_one_place_in_time_is_said():
+    "B14: r3d_18 with 8 frames has one place in time; with 16 it has two"
+    net = made('r3d_18')
+    x = torch.randn(2, 3, 16, 32, 32)
+    with pytest.warns(UserWarning, match='gradcam at layer4: one place in time: every frame has the same map') as said:
+        cam = gradcam(wrap(net), x[:, :, :8], 1)
+    assert len(said) == 1
+    assert torch.equal(cam[:, :1].expand_as(cam), cam)
+    assert check_layer(net, 'layer4', x[:, :, :8]) == (1, 2, 2)
+    assert check_layer(net, 'layer4', x) == (2, 2, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        gradcam(wrap(net), x, layer='layer1')
+        gradcam(wrap(net), x[:, :, :1], layer='layer1', relu=False)
+
+
+def test_negative_everywhere_is_said():
+    "B14: a map that ReLU makes black, since all of it speaks against the class"
+
+    class Against(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mid = nn.Sequential(nn.Conv3d(3, 4, 1), nn.ReLU())
+
+        def forward(self, x):
+            return -self.mid(x).sum((2, 3, 4))
+
+    x = torch.randn(2, 3, 4, 8, 8)
+    for relu in True, False:
+        with pytest.warns(UserWarning, match='gradcam at mid: negative everywhere'):
+            gradcam(Against(), x, 0, 'mid', relu=relu)
+    assert map_notes(-torch.ones(4, 2, 2), (4, 2, 2)) == ['negative everywhere']
+    assert map_notes(np.ones((4, 2, 2), np.float16), (1, 2, 2)) == [
+        'one place in time: every frame has the same map'
+    ]
+    assert map_notes(np.zeros((1, 2, 2)), (1, 2, 2)) == [
+        'zero everywhere: nothing at this layer speaks for the class'
+    ]
+    assert map_notes(torch.ones(4, 2, 2), (4, 2, 2)) == map_notes(torch.ones(4, 2, 2)) == []
+
+
+# --- what `wrap` is told
+
+
+def test_a_model_of_another_size_says_both_sizes():
+    "B7: where the model itself stops, the error says what it was made for and what it got"
+    for name in 'videomae', 'vivit', 'small_mvit':
+        w = wrap(made(name))
+        x = torch.randn(1, 3, 4, 32, 32)
+        with pytest.raises((RuntimeError, ValueError, TypeError, AssertionError, IndexError)) as e:
+            w(x)
+        said = str(e.value) + ''.join(getattr(e.value, '__notes__', ()))
+        assert '8 × 32 × 32' in said
+        assert '4 × 32 × 32' in said
+
+
+def test_the_convention_of_scores_comes_along():
+    "B3: `wrap(scores=…)` is an attribute of the wrapped model"
+    assert wrap(r3d_18(num_classes=K)).scores is None
+    assert wrap(r3d_18(num_classes=K), scores='probs').scores == 'probs'
+    assert wrap(r3d_18(num_classes=K), scores=torch.sigmoid).scores is torch.sigmoid
+    net = made('i3d')
+    net.scores = 'sigmoid'
+    assert wrap(net, classes=list('abcde')).scores == 'sigmoid'
+    assert wrap(net, scores='logits').scores == 'logits'
+    with pytest.raises(ValueError, match="scores='softmax': 'logits', 'probs', 'sigmoid', or a function"):
+        wrap(net, scores='softmax')
+    for wrong in (16, 112), (16, 0, 112), 112, (16, 1.5, 2):
+        with pytest.raises(ValueError, match='clip_shape=.*three whole numbers'):
+            wrap(net, clip_shape=wrong)
+
+
+def test_another_network_of_the_same_name():
+    "A 3D ResNet is not torchvision's network of images"
+    ResNet = type('ResNet', (nn.Module,), dict(forward=lambda s, x: s.head(s.layer4(x).mean((2, 3, 4)))))
+    net = ResNet()
+    net.layer4, net.head = nn.Conv3d(3, 8, 3, 1, 1), nn.Linear(8, K)
+    assert wrap(net).axes == 'b c t h w'
+    assert gradcam(wrap(net), torch.randn(1, 3, 4, 8, 8), layer='layer4').shape == (1, 4, 8, 8)

@@ -6,26 +6,31 @@ Docs: https://interpvid.github.io/interpvid/models.adapters.html.md"""
 
 # %% auto #0
 __all__ = ['KNOWN', 'as_pattern', 'read_maps', 'known', 'first_tensor', 'with_tensor', 'own_grid', 'Wrapped', 'pick_output',
-           'check_wrapped_scores', 'check_told', 'check_not_larger', 'check_wrappable', 'wrap', 'has_places',
+           'check_wrapped_scores', 'by_size', 'features_first', 'check_told', 'check_not_larger', 'check_wrappable',
+           'wrap', 'probe_clips', 'follows', 'Order', 'find_order', 'layer_runs', 'has_places', 'all_runs',
            'map_layers']
 
 # %% ../../nbs/22_models.adapters.ipynb #aefea244
 import copy
 import re
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from math import prod
+from weakref import WeakKeyDictionary
 
 import torch
 from einops import EinopsError, rearrange
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from ..device import call_model, eval_frozen
+from ..device import call_model, eval_frozen, is_oom
 
 # %% ../../nbs/22_models.adapters.ipynb #2c76f969
 _PATTERNS = { # which letters a pattern may have, which it needs, and what it looks like
     'axes': ('bcthw', 'bcthw', 'b c t h w, such as BTCHW, or (BT)CHW for images'),
-    'maps': ('bfthw', 'bf', 'b f t h w, such as b (t h w) f or (b t) f h w'),
+    'maps': ('bfthw', 'b', 'b f t h w, such as b (t h w) f, b t f h w or (b t) f h w'),
 }
 
 # %% ../../nbs/22_models.adapters.ipynb #fab9997e
@@ -73,18 +78,24 @@ def read_maps(
 
 # %% ../../nbs/22_models.adapters.ipynb #221145b6
 _IMAGES,_FRAMES_FIRST = '(b t) c h w','b t c h w'
+_IN_ORDER,_IMAGES_IN_ORDER = 'b f t h w','(b t) f h w'
+
+def _own(m): return dict(maps=_IN_ORDER) if type(m).__module__.startswith('interpvid.') else {}
 
 KNOWN = { # class -> what `wrap` takes for it, or a function (model) -> the same
-    'VideoResNet': dict(layer='layer4'),
-    'S3D': lambda m: dict(layer=f'features.{len(m.features)-1}'),
+    'VideoResNet': dict(layer='layer4', maps=_IN_ORDER),
+    'S3D': lambda m: dict(layer=f'features.{len(m.features)-1}', maps=_IN_ORDER),
     'SwinTransformer3d': dict(layer='norm', maps='b t h w f'),
     'SwinTransformer': dict(axes=_IMAGES, layer='norm', maps='(b t) h w f'),
+    'ConvNeXt': dict(axes=_IMAGES, layer='features'),
+    'I3D': _own,
+    'CLSTM': _own,
 }
 _LAST_OF_IMAGES = dict(
     ResNet='layer4', RegNet='trunk_output', MNASNet='layers', ShuffleNetV2='conv5', GoogLeNet='inception5b',
     Inception3='Mixed_7c', AlexNet='features', VGG='features', SqueezeNet='features', DenseNet='features',
-    MobileNetV2='features', MobileNetV3='features', EfficientNet='features', ConvNeXt='features')
-KNOWN |= {name: dict(axes=_IMAGES, layer=layer) for name,layer in _LAST_OF_IMAGES.items()}
+    MobileNetV2='features', MobileNetV3='features', EfficientNet='features')
+KNOWN |= {name: dict(axes=_IMAGES, layer=layer, maps=_IMAGES_IN_ORDER) for name,layer in _LAST_OF_IMAGES.items()}
 
 # %% ../../nbs/22_models.adapters.ipynb #7e7fb2b1
 def known(
@@ -94,7 +105,8 @@ def known(
     entry = KNOWN.get(type(model).__name__, {})
     try: d = entry(model) if callable(entry) else dict(entry)
     except AttributeError: return {} # another network of the same name
-    if d.get('layer') in dict(model.named_modules()): return d
+    if d.get('axes')==_IMAGES and any(isinstance(m, nn.Conv3d) for m in model.modules()): return {}
+    if 'layer' not in d or d['layer'] in dict(model.named_modules()): return d
     return {k: v for k,v in d.items() if k=='axes'}
 
 # %% ../../nbs/22_models.adapters.ipynb #a68d0de7
@@ -209,9 +221,10 @@ class Wrapped(nn.Module):
         by_layer=None,    # how some of them are read: name -> pattern
         skip=0,           # tokens before those with a place
         grid=None,        # places of its tokens
+        scores=None,      # how its scores are read; None: noticed from them
     ):
         super().__init__()
-        self.model,self.axes,self.output,self.pool = model,axes,output,pool
+        self.model,self.axes,self.output,self.pool,self.scores = model,axes,output,pool,scores
         self.cam_layer,self.maps,self.by_layer,self.skip,self.grid = layer,maps,by_layer or {},skip,grid
     @property
     def name(self):
@@ -260,44 +273,72 @@ def forward(self:Wrapped,
     "Scores of clips"
     if x.ndim!=5: raise ValueError(f"{self.name}, wrapped, takes clips (B,C,T,H,W), got {tuple(x.shape)}")
     B,T = len(x),x.shape[2]
-    returned = self._called(x, rearrange(x, f'b c t h w -> {self.axes}'))
+    returned = self._called(x, self._arranged(x))
     y = pick_output(returned, self.output)
     if isinstance(y, Tensor) and self.apart and y.ndim==2 and len(y)==B*T:
         y = y.unflatten(0, (B,T)) # scores of frames
         y = self.pool(y) if callable(self.pool) else y.mean(1)
     return check_wrapped_scores(y, B, self.name, returned)
 
+@patch
+def _arranged(self:Wrapped, x):
+    "Clips with their axes as the model takes them, without gaps in memory"
+    v = rearrange(x, f'b c t h w -> {self.axes}')
+    return v.contiguous() if v.ndim==5 and self.axes!='b c t h w' else v
+
 # %% ../../nbs/22_models.adapters.ipynb #fca35175
 @patch
 def _called(self:Wrapped, x, v):
     "The model's answer; an error says what the model was given"
     try: return self.model(v)
-    except (RuntimeError, ValueError, TypeError, AssertionError) as e:
-        if not isinstance(e, torch.OutOfMemoryError):
-            e.add_note(f"{self.name} was given {tuple(v.shape)}, which is {self.axes} of clips {tuple(x.shape)} "
-                       "that are b c t h w; if it takes another order, or clips of another size, "
-                       "`wrap(model, axes='BTCHW')` or '(BT)CHW' and the clips say so")
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as e:
+        if not is_oom(e): e.add_note(self._handed_over(x, v, e))
         raise
+
+@patch
+def _handed_over(self:Wrapped, x, v, e):
+    "What the model was given, for a note on the error `e`"
+    note = f"{self.name} was given {tuple(v.shape)}, which is {self.axes} of clips {tuple(x.shape)} that are b c t h w"
+    made_for,size = getattr(self, 'clip_shape', None),tuple(x.shape[2:])
+    if made_for is not None and tuple(made_for)!=size:
+        return f"{note}; it was made for T,H,W = {by_size(made_for)}, and these clips have {by_size(size)}"
+    if 'view size' in str(e): return note # the order in memory, not that of the axes
+    return f"{note}; if it takes another order, say so: `wrap(model, axes='BTCHW')`, or '(BT)CHW' for single images"
+
+def by_size(size): return ' × '.join(map(str, size))
 
 # %% ../../nbs/22_models.adapters.ipynb #163fd031
 _FEATURES_FIRST = (nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d, nn.InstanceNorm3d, nn.MaxPool3d, nn.AvgPool3d,
                    nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool3d, nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d)
 
+def _keeps_axes(layer):
+    "Whether a layer works on each value by itself"
+    if isinstance(layer, (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Dropout3d)): return True
+    return type(layer).__module__==nn.ReLU.__module__ and not isinstance(layer, (nn.MultiheadAttention, nn.GLU))
+
+def features_first(
+    layer:nn.Module,
+)->bool:
+    "Whether a layer is of a kind whose output has features before places"
+    if type(layer).forward is not nn.Sequential.forward: return isinstance(layer, _FEATURES_FIRST)
+    last = next((m for m in reversed(layer) if not _keeps_axes(m)), None)
+    return last is not None and features_first(last)
+
+# %% ../../nbs/22_models.adapters.ipynb #b7394fac
 @patch
 def told_pattern(self:Wrapped, name, layer):
     "The pattern that was given for a layer; None if there is none"
     if name in self.by_layer: return self.by_layer[name]
-    turned = isinstance(layer, _FEATURES_FIRST) and (self.maps or '').endswith('f')
+    turned = features_first(layer) and (self.maps or '').endswith('f')
     return None if turned else self.maps
 
-# %% ../../nbs/22_models.adapters.ipynb #75b750f8
 @patch
 def pattern_of(self:Wrapped, name, layer, ndim):
-    "The pattern that reads a layer's output of `ndim` axes; None if none fits"
+    "The pattern that was given for a layer's output of `ndim` axes, else the usual one; None if none fits"
     told = self.told_pattern(name, layer)
     if told and len(_axes(told))==ndim: return told
     if name in self.by_layer: return None
-    return '(b t) f h w' if ndim==4 and self.apart else 'b f t h w' if ndim==5 else None
+    return _IMAGES_IN_ORDER if ndim==4 and self.apart else _IN_ORDER if ndim==5 else None
 
 # %% ../../nbs/22_models.adapters.ipynb #af81d020
 @patch
@@ -337,29 +378,37 @@ def check_told(pattern, told, ndim, what):
         raise ValueError(f"{what}: tokens, of unknown order. Pass wrap(model, maps='b (t h w) f') if they go through a "
                          "frame before the next frame, maps='b (h w t) f' if they go through the frames at one place "
                          "first, with grid=(t,h,w) places, and skip=1 if a class token comes before them")
-    why = f', which maps={told!r} does not fit' if told else ', which has no places in time and space'
-    raise ValueError(f"{what}{why}; take another layer, or pass wrap(model, maps=…) "
-                     "with one letter of b f t h w for each axis")
+    misfit = told and ndim>2
+    why = f', which maps={told!r} does not fit' if misfit else ', which has no places in time and space'
+    if ndim==4 and not misfit: why = ', and how it follows the frames cannot be seen'
+    raise ValueError(f"{what}{why}; take another layer, or pass wrap(model, maps=…) with one letter of b f t h w "
+                     "for each axis, such as 'b t f h w', or '(b t) f h w' for frames in a row")
 
 # %% ../../nbs/22_models.adapters.ipynb #03f499a0
 def check_not_larger(maps, pattern, shape, what):
     "Without a pattern from the caller, a layer has no more places than the clip"
     if any(a>b+2 for a,b in zip(maps.shape[2:], shape[2:])):
-        raise ValueError(f"{what}: as {pattern!r} it would have more places than the clip; "
-                         "pass wrap(model, maps=…), such as 'b t h w f' where the channels come last")
+        raise ValueError(f"{what}: as {pattern!r} it would have more places than the clip; pass wrap(model, maps=…), "
+                         "such as 'b t f h w' where the frames come first, 'b t h w f' where the channels come last")
 
 # %% ../../nbs/22_models.adapters.ipynb #38556100
 @patch
+def layer_name(self:Wrapped, layer):
+    "A layer's dotted name in the model inside"
+    return next((n for n,m in self.model.named_modules() if m is layer), type(layer).__name__)
+
+@patch
 def read(self:Wrapped,
-    y:Tensor, # output of a layer, or its gradient
-    layer,    # the module
-    shape,    # of the clips, (B,C,T,H,W)
-    own=None, # (t,h,w), where the layer gives it itself
-)->Tensor:    # (B,F,T',H',W')
+    y:Tensor,     # output of a layer, or its gradient
+    layer,        # the module
+    shape,        # of the clips, (B,C,T,H,W)
+    own=None,     # (t,h,w), where the layer gives it itself
+    pattern=None, # its axes, where they were found; None: as told, else as is usual
+)->Tensor:        # (B,F,T',H',W')
     "A layer's output as maps"
-    name = next((n for n,m in self.model.named_modules() if m is layer), type(layer).__name__)
+    name = self.layer_name(layer)
     what = f"{name} of {self.name} gives {tuple(y.shape)} for clips {tuple(shape)}"
-    told,pattern = self.told_pattern(name, layer),self.pattern_of(name, layer, y.ndim)
+    told,pattern = self.told_pattern(name, layer),pattern or self.pattern_of(name, layer, y.ndim)
     check_told(pattern, told, y.ndim, what)
     skip = self.skip if _token_axis(pattern) is not None else 0
     in_rows = any(len(set(a)-set('() b'))>1 for a in _axes(pattern)) # places, not frames alone, share an axis
@@ -393,12 +442,20 @@ def _classes_of(model, classes, weights):
     return None if classes is None else list(classes)
 
 # %% ../../nbs/22_models.adapters.ipynb #22bcba43
-def check_wrappable(model, pool):
-    "A module that is not wrapped yet"
+def check_wrappable(model, pool, clip_shape=None, scores=None):
+    "A module that is not wrapped yet, and settings that make sense"
     if not isinstance(model, nn.Module): raise ValueError(f"wrap takes a module, got {type(model).__name__}")
     if isinstance(model, Wrapped):
         raise ValueError(f"{model.name} is wrapped already; for other settings wrap its `model`")
     if pool!='mean' and not callable(pool): raise ValueError(f"pool={pool!r}: 'mean', or a function of scores (B,T,K)")
+    if clip_shape is not None and not _is_size(clip_shape):
+        raise ValueError(f"clip_shape={clip_shape!r}: three whole numbers from 1, (T,H,W)")
+    if not callable(scores) and scores not in (None,'logits','probs','sigmoid'):
+        raise ValueError(f"scores={scores!r}: 'logits', 'probs', 'sigmoid', or a function from the output (B,K) "
+                         "to probabilities")
+
+def _is_size(size):
+    return isinstance(size, (tuple,list)) and len(size)==3 and all(isinstance(n, int) and n>0 for n in size)
 
 # %% ../../nbs/22_models.adapters.ipynb #764919a4
 def _layer_name(model, layer):
@@ -427,7 +484,7 @@ def wrap(
     axes=None,       # what it takes: 'BCTHW', 'BTCHW', …; '(BT)CHW': single images; None: as known, else 'BCTHW'
     output=None,     # where its scores are: see `pick_output`
     layer=None,      # for Grad-CAM: name or module; None: as known
-    maps=None,       # how layers are read: a pattern such as 'b (t h w) f', or a dict of them by layer; None: as known
+    maps=None,       # how layers are read: 'b (t h w) f', …, or a dict of them by layer; None: as known, or found
     skip=None,       # tokens before those with a place, such as a class token; None: as known, else 0
     grid=None,       # places (t,h,w) of tokens, or a function of the clips' shape that lists grids; None: as known
     pool='mean',     # for images: from scores of frames (B,T,K) to those of the clip (B,K); 'mean', or a function
@@ -435,11 +492,12 @@ def wrap(
     classes=None,    # K names; None: those of `weights`, or of the model's `config.id2label`
     weights=None,    # torchvision's weights: a source of `stats` and `classes`
     clip_shape=None, # (T,H,W) that it was made for; None: as known
-)->nn.Module:        # (B,C,T,H,W) -> (B,K), with `cam_layer`, and `stats`, `classes`, `clip_shape` where known
+    scores=None,     # what its output is: 'logits', 'probs', 'sigmoid', a function to probabilities; None: noticed
+)->nn.Module:        # (B,C,T,H,W) -> (B,K); `cam_layer`, and `stats`, `classes`, `clip_shape`, `scores` where known
     "A video model in the form that everything here takes"
-    check_wrappable(model, pool)
+    check_wrappable(model, pool, clip_shape, scores)
     in_form = hasattr(model, 'cam_layer')
-    settings = axes,output,layer,maps,skip,grid,stats,classes,weights,clip_shape
+    settings = axes,output,layer,maps,skip,grid,stats,classes,weights,clip_shape,scores
     if in_form and pool=='mean' and all(s is None for s in settings): return model
     d = known(model)|({'layer':model.cam_layer} if in_form else {})
     pattern,by_layer = _patterns(model, maps)
@@ -448,23 +506,178 @@ def wrap(
                       by_layer=by_layer, skip=d.get('skip', 0) if skip is None else skip,
                       grid=d.get('grid') if grid is None else grid)
     brings = dict(stats=_stats_of(stats, weights), classes=_classes_of(model, classes, weights),
-                  clip_shape=clip_shape or d.get('clip_shape'))
+                  clip_shape=clip_shape or d.get('clip_shape'), scores=scores)
     for k,v in brings.items():
         if v is None and in_form: v = getattr(model, k, None)
-        if v is not None: setattr(wrapped, k, v)
+        if v is not None and not isinstance(v, nn.Module): setattr(wrapped, k, v)
     return wrapped
+
+# %% ../../nbs/22_models.adapters.ipynb #3f9d0f4e
+_CORNERS = torch.tensor([[0,0,0],[1,1,0],[1,0,1],[0,1,1]]) # half of (t,h,w) that each of four clips is changed in
+
+def _noise_like(x, size):
+    "Twice noise (C,…) with the mean and deviation of each channel of the clips"
+    C,generator = x.shape[1],torch.Generator().manual_seed(0)
+    values = x.detach().float().transpose(0,1).flatten(1)
+    mean,std = values.mean(1).view(C,1,1,1),values.std(1, correction=0).view(C,1,1,1)
+    noise = torch.randn(2, C, *size, generator=generator).to(mean)
+    return (noise*torch.where(std>0, std, 1)+mean).to(x.dtype)
+
+# %% ../../nbs/22_models.adapters.ipynb #a49caf75
+def probe_clips(
+    x:Tensor, # clips (B,C,T,H,W), whose size, mean and deviation are taken
+)->Tensor:    # (5,C,T,H,W)
+    "A clip of repeated noise, and four copies with other noise in one corner"
+    size = x.shape[2:]
+    base,other = _noise_like(x, [(n+1)//2 for n in size])
+    clips = base.repeat(1,2,2,2)[:,:size[0],:size[1],:size[2]].repeat(5,1,1,1,1)
+    parts = [max(1, n//2) for n in size]
+    for clip,corner in zip(clips[1:], _CORNERS.tolist()):
+        at = [slice(late*(n-k), late*(n-k)+k) for late,n,k in zip(corner, size, parts)]
+        clip[(slice(None),*at)] = other[:,:parts[0],:parts[1],:parts[2]]
+    return clips
+
+# %% ../../nbs/22_models.adapters.ipynb #da0b18f6
+def _moved(profile, late):
+    "How far the centre of a change (4,n) moves from early to late ones, as a share of the axis"
+    n,total = profile.shape[1],profile.sum(1)
+    if n==1 or not bool((total>0).all()): return 0.
+    centre = profile@torch.linspace(0, 1, n, device=profile.device)/total
+    return float(centre[late].mean()-centre[~late].mean())
+
+def follows(
+    maps:Tensor, # (5,F,T',H',W'), what a layer gives for `probe_clips`
+    runs=1,      # how many runs of the layer, one after the other, they come from
+)->tuple:        # (t,h,w) in [-1,1]
+    "How far the maps of a layer follow a change in time, height and width"
+    change = (maps[1:]-maps[:1]).detach().float().abs().sum(1) # (4,T',H',W')
+    if runs>1: change = change.unflatten(1, (runs,-1)).sum(2)
+    late = _CORNERS.bool().to(change.device)
+    return tuple(_moved(change.sum([a for a in (1,2,3) if a!=k+1]), late[:,k]) for k in range(3))
+
+# %% ../../nbs/22_models.adapters.ipynb #cf63dd43
+@dataclass(frozen=True)
+class Order:
+    "How the outputs of a layer lie in time and space"
+    pattern:str|None=None # axes of one output; None: as told, else as is usual
+    backwards:bool=False  # several runs go from the last frame to the first
+    sure:bool=True        # False: the outputs did not say, and the usual order is taken
+
+_ORDERS = { # patterns to choose from, the usual one first
+    5: ('b f t h w','b t f h w','b t h w f','b f h w t','b h w f t','b h w t f','t b f h w','t b h w f'),
+    4: ('(b t) f h w','(t b) f h w','(b t) h w f','(t b) h w f','b f h w','b h w f','b t h w'),
+}
+_CLEAR,_MARGIN = .1,.03 # so far a change has to move in all; by so much more than in the usual order, for another
+_IN_TURN = .2            # so far from run to run
+
+# %% ../../nbs/22_models.adapters.ipynb #a7e10e46
+def find_order(
+    runs,     # outputs of a layer for `probe_clips`, one for each time that it runs
+    patterns, # to choose from, the usual one first
+    read,     # (output, pattern) -> (5,F,T',H',W'), or a ValueError
+)->Order:     # None if it runs several times, but not frame after frame
+    "The order of axes in which a layer's outputs follow the clip"
+    found = {}
+    for p in patterns:
+        try: found[p] = follows(torch.cat([read(y, p) for y in runs], 2), len(runs))
+        except (ValueError, RuntimeError): continue # it does not fit
+    if not found: return Order(sure=False) if len(runs)==1 else None
+    score = {p: abs(t)+h+w if len(runs)>1 else t+h+w for p,(t,h,w) in found.items()}
+    usual,best = next(iter(score)),max(score, key=score.get)
+    p = best if score[best]>max(_CLEAR, score[usual]+_MARGIN) else usual
+    t = found[p][0]
+    if len(runs)>1 and abs(t)<_IN_TURN: return None
+    if score[p]<_CLEAR: return Order(sure=False)
+    return Order(p, backwards=len(runs)>1 and t<0)
+
+# %% ../../nbs/22_models.adapters.ipynb #ccd9a3fd
+_found = WeakKeyDictionary() # layer -> what its outputs said, by shape of the clips
+
+def layer_runs(
+    model:nn.Module, # (B,C,T,H,W) -> (B,K)
+    layer:nn.Module, # a part of it
+    x:Tensor,        # clips (B,C,T,H,W)
+)->list:             # what the layer gives, once for each time that it runs
+    "Outputs of a layer in one pass"
+    runs = []
+    def start(module, args): runs.clear()
+    def keep(module, args, output): runs.append(output)
+    handles = model.register_forward_pre_hook(start),layer.register_forward_hook(keep)
+    try:
+        with eval_frozen(model), torch.no_grad(): call_model(model, x)
+    finally:
+        for h in handles: h.remove()
+    return runs
+
+# %% ../../nbs/22_models.adapters.ipynb #6f93d7e6
+@patch
+def patterns_for(self:Wrapped, layer, ndim, n):
+    "Patterns that a layer's `n` outputs of `ndim` axes may have; none if there is nothing to find out"
+    name = self.layer_name(layer)
+    told = self.told_pattern(name, layer)
+    if told and len(_axes(told))==ndim: return (told,) if n>1 else ()
+    if name in self.by_layer: return ()
+    usual = features_first(layer) and (ndim==5 or ndim==4 and self.apart)
+    if usual: return (self.pattern_of(name, layer, ndim),) if n>1 else ()
+    if ndim==4 and self.apart: return tuple(p for p in _ORDERS[4] if p.startswith('(b t)'))
+    return _ORDERS.get(ndim, ())
+
+@patch
+def order_of(self:Wrapped,
+    layer, # the module
+    x,     # clips (B,C,T,H,W)
+    ndim,  # axes of its output
+    n=1,   # how many times it runs
+)->Order:  # None if it runs several times, but not frame after frame
+    "How a layer's outputs lie: as told, as is usual for its kind, or as they follow the clip"
+    patterns = self.patterns_for(layer, ndim, n)
+    if not patterns: return Order() if n==1 else None
+    said,key = _found.setdefault(layer, {}),(self.axes, tuple(x.shape[1:]), patterns, n)
+    if key not in said:
+        said[key] = self._asked(layer, probe_clips(x), patterns, n)
+        self._say_if_unsure(said[key], layer, ndim)
+    return said[key]
+
+@patch
+def _say_if_unsure(self:Wrapped, order, layer, ndim):
+    "Warn that the usual order of axes is taken"
+    name = self.layer_name(layer)
+    usual = self.pattern_of(name, layer, ndim)
+    if order is None or order.sure or usual is None: return
+    warnings.warn(f"{name} of {self.name}: its output does not show which axis is time; it is read as {usual!r}. "
+                  "If it is another, pass wrap(model, maps=…), such as 'b t f h w'", stacklevel=2)
+
+@patch
+def _asked(self:Wrapped, layer, five, patterns, n):
+    "The order that a layer's outputs for five clips say"
+    try: runs = layer_runs(self, layer, five)
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError): # it does not take five clips
+        return Order(sure=False) if n==1 else None
+    def read(o, p): return self.read(first_tensor(o), layer, five.shape, own_grid(o), p)
+    return find_order(runs, patterns, read)
 
 # %% ../../nbs/22_models.adapters.ipynb #88920391
 def has_places(
     shape,      # of a layer's output for one clip
     T:int,      # frames of the clip
-    apart:bool, # the model sees frame by frame
+    apart:bool, # the model, or the layer, sees frame by frame
 )->bool:
     "Whether an output can have places in time or space"
     n = shape[0]
     if len(shape)==5: return n==1 and prod(shape)>max(shape[1], shape[4])
-    if len(shape)==4: return apart and n==T and prod(shape[2:])>1
+    if len(shape)==4: return (apart or n>1) and T%n==0 and prod(shape[2:])>1
     return len(shape)==3 and (n==1 or apart and n==T) and min(shape[1:])>1
+
+# %% ../../nbs/22_models.adapters.ipynb #ec5400be
+def all_runs(
+    shapes, # of a layer's outputs for one clip, one for each time that it ran
+    T:int,  # frames of the clip
+):          # their shape, with frames in a row; None if they do not go together
+    "The shape of a layer's outputs, put together"
+    n,shape = len(shapes),shapes[0]
+    if n==1: return shape
+    if n>T or len(set(shapes))>1: return None
+    return (*shape[:2], n*shape[2], *shape[3:]) if len(shape)==5 else (n*shape[0], *shape[1:])
 
 # %% ../../nbs/22_models.adapters.ipynb #d5037e70
 def _outermost(found, modules):
@@ -475,21 +688,29 @@ def _outermost(found, modules):
     return {name: shape for name,shape in found.items() if not inside(name)}
 
 # %% ../../nbs/22_models.adapters.ipynb #444eccd2
+@contextmanager
+def _noted_shapes(model, inner):
+    "Shapes of all that the layers of `inner` give in a pass of `model`: name -> one for each run"
+    shapes = {}
+    def start(module, args): shapes.clear()
+    def note(module, args, output, name):
+        t = output[0] if isinstance(output, (tuple,list)) and len(output) else output
+        if isinstance(t, Tensor) and t.is_floating_point(): shapes.setdefault(name, []).append(tuple(t.shape))
+    handles = [m.register_forward_hook(partial(note, name=n)) for n,m in inner.named_modules()
+               if n and not isinstance(m, (nn.Dropout,nn.Identity))]
+    handles.append(model.register_forward_pre_hook(start))
+    try: yield shapes
+    finally:
+        for h in handles: h.remove()
+
 def map_layers(
     model:nn.Module, # (B,C,T,H,W) -> (B,K)
     x:Tensor,        # clips; the first is sent through
 )->dict:             # name -> shape of the output, in the order in which they run
     "Layers that a heat map can be taken from"
     inner,apart = (model.model,model.apart) if isinstance(model, Wrapped) else (model,False)
-    found,modules = {},dict(inner.named_modules())
-    def note(module, args, output, name):
-        t = output[0] if isinstance(output, (tuple,list)) and len(output) else output
-        if not isinstance(t, Tensor) or not t.is_floating_point(): return
-        if has_places(tuple(t.shape), x.shape[2], apart): found[name] = tuple(t.shape)
-    handles = [m.register_forward_hook(partial(note, name=n)) for n,m in modules.items()
-               if n and not isinstance(m, (nn.Dropout,nn.Identity))]
-    try:
-        with eval_frozen(model), torch.no_grad(): call_model(model, x[:1])
-    finally:
-        for h in handles: h.remove()
-    return _outermost(found, modules)
+    T = x.shape[2]
+    with _noted_shapes(model, inner) as shapes, eval_frozen(model), torch.no_grad(): call_model(model, x[:1])
+    whole = {name: (all_runs(s, T), apart or len(s)>1) for name,s in shapes.items()}
+    found = {name: s for name,(s,by_frame) in whole.items() if s and has_places(s, T, by_frame)}
+    return _outermost(found, dict(inner.named_modules()))
