@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .core import as_clips
-from .device import BatchSplitter, call_model, eval_frozen
+from .device import BatchSplitter, as_module, call_model, eval_frozen, init_lazy
 from .models.adapters import Wrapped, first_tensor, known, map_layers, own_grid, with_tensor
-from .targets import as_target, check_target
+from .targets import as_target, check_possible, check_target, logits_of, probs_of
 
 # %% ../nbs/40_cam.ipynb #53ed414d
 def _buffers(model):
@@ -213,13 +213,15 @@ def read_layer(
 CAM_SCORES = 'logit','prob','all logits'
 
 def cam_score(
-    scores:Tensor, # (B,K) logits
+    scores:Tensor, # (B,K) logits, or what takes their place: see `logits_of`
     target,        # see `as_target`
     of='logit',    # one of `CAM_SCORES`
+    probs=None,    # (B,K) probabilities; None: the softmax of `scores`
 )->Tensor:         # one number: the sum over the clips, whose gradients do not mix
     "The number that Grad-CAM differentiates"
     if of=='all logits': return scores.sum()
-    return as_target(target, scores if of=='logit' else scores.softmax(1)).sum()
+    if of=='prob': scores = scores.softmax(1) if probs is None else probs
+    return as_target(target, scores).sum()
 
 # %% ../nbs/40_cam.ipynb #d6432baa
 def grads_at(
@@ -278,6 +280,7 @@ def acts_and_grads(
     "Activations of a layer, and the gradient of the class score there"
     check_choice('of', of, CAM_SCORES)
     x = as_clips(x).detach()
+    init_lazy(model, x)
     cut = LayerCut(model, find_layer(model, layer, x), x)
     with undisturbed(model):
         with cut_at(cut): scores = call_model(model, x.clone() if x.is_inference() else x)
@@ -285,9 +288,10 @@ def acts_and_grads(
         check_ran(cut)
         A = read_layer(cut, cut.acts)
         check_no_nan(cut, A, f'activations of {cut.name}')
-        target = scores.argmax(1) if target is None else check_target(target, *scores.shape, scores.device).clone()
-        check_no_nan(cut, scores.gather(1, target[:,None]), 'scores of the class')
-        g = grads_at(cut, cam_score(scores, target, of))
+        logits,probs = logits_of(model, scores, x),probs_of(model, scores)
+        target = logits.argmax(1) if target is None else check_target(target, *logits.shape, logits.device).clone()
+        check_possible(model, logits, target)
+        g = grads_at(cut, cam_score(logits, target, of, probs))
         G = read_layer(cut, g)
         check_no_nan(cut, G, f'gradients at {cut.name}')
         check_counts(cut, g, G)
@@ -452,6 +456,7 @@ def gradcam(
     bs:int=24,          # clips at a time
 )->Tensor:              # (B,T,H,W) float32, not negative unless relu=False; a list of them for a list of layers
     "Grad-CAM maps at the resolution of the clip (paper, Eq. 2)"
+    model = as_module(model)
     how = cam_settings(preset, weights=weights or 'preset', of=of or 'preset',
                        normalize=normalize, space=space, time=time)
     if not relu and how['normalize']=='stretch':

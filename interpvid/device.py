@@ -204,7 +204,7 @@ def call_model(
 def _held(f):
     "What a function refers to: its object, what `partial` holds, names of its closure and module that it uses"
     if isinstance(f, functools.partial): return [f.func, *f.args, *f.keywords.values()]
-    if inspect.ismethod(f): return [f.__self__, *_held(f.__func__)]
+    if inspect.ismethod(f): return [f.__self__, *vars(f.__self__).values(), *_held(f.__func__)]
     if not inspect.isfunction(f): return list(getattr(f, '__dict__', {}).values())
     seen = inspect.getclosurevars(f)
     return [*seen.nonlocals.values(), *seen.globals.values(), *(f.__defaults__ or ())]
@@ -243,6 +243,11 @@ def as_module(
     return FunctionModel(model)
 
 # %% ../nbs/01_device.ipynb #bc7852ee
+def _ask_gradients(needed):
+    "Switch gradients of weights on or off; lazy layers have no weights yet"
+    for p,on in needed.items():
+        if not nn.parameter.is_lazy(p): p.requires_grad_(on)
+
 def _to_eval(model):
     "Evaluation mode; a program of `torch.export` has no other, and says so with an error"
     try: model.eval()
@@ -258,11 +263,11 @@ def eval_frozen(
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             _to_eval(model)
-            model.requires_grad_(False)
+            _ask_gradients(dict.fromkeys(needed_grad, False))
             yield model
     finally:
         for m,training in was_training.items(): m.training = training
-        for p,needed in needed_grad.items(): p.requires_grad_(needed)
+        _ask_gradients(needed_grad)
 
 # %% ../nbs/01_device.ipynb #ef70fd68
 def init_lazy(

@@ -62,11 +62,15 @@ def _prediction(e):
     else: said = f'✗ predicted: {e.classes[e.pred]}' if e.wrong else '✓ predicted right'
     return said if e.target==e.pred else f'{said}; explained: {e.classes[e.target]}'
 
+def _length(e):
+    "How many frames the mask holds, in words"
+    return f'mask {e.binary.sum()}/{len(e.mask)}' if e.binary.any() else 'empty mask'
+
 def _net(name, e):
     "What one network says of a clip, for the template"
-    scores = [f'{k} {SCORES[k].text(e)}' for k in ('OS','FS','RS','CS') if k in e.scores]
+    scores = [f'{label} {v:.3f}' for label,v,_ in e.said]
     return dict(name=_plain(name), says=_plain(_prediction(e)), mask=mask_img(e.mask),
-                scores=[*scores, f'mask {e.binary.sum()}/{len(e.mask)}'])
+                scores=[*scores, _length(e)], notes=list(map(_plain, e.notes)))
 
 # %% ../nbs/67_gallery.ipynb #a3f10c11
 @dataclass
@@ -99,7 +103,7 @@ class Card:
 def _for_script(i, e):
     "What the script knows of network `i` of a card"
     return dict(v=list(gallery_scores(e).values()), right=None if e.label is None else not e.wrong, at=i,
-                title=e.title, said=len(e.said))
+                title=e.title, caption=e.beneath, said=len(e.said), notes=len(e.notes))
 
 def _card(clip, src, strip, **more):
     "The card of a `Drawn` clip; `src` is the address of its strip, `more` is `link`, or `scrubber`"

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from .files import versions, writing
 from .video import write_video
-from .explanation import beside
+from .explanation import beside, unique_names
 from .viz import parts_html, static
 
 # %% ../nbs/66_pages.ipynb #72b4c21b
@@ -66,8 +66,10 @@ def write_page(
 
 # %% ../nbs/66_pages.ipynb #9b048bd9
 _PAIRS = _TEMPLATES.from_string('''\
-{% for heading, scrubber in pairs %}
-<details{% if loop.index <= opened %} open{% endif %}><summary>{{ heading }}</summary>{{ scrubber|safe }}</details>
+{% for heading, noted, scrubber in pairs %}
+<details{% if loop.index <= opened %} open{% endif %}><summary>{{ heading }}
+{%- if noted %} <span class="note">· with notes: {{ noted|join(', ') }}</span>{% endif %}</summary>
+{{ scrubber|safe }}</details>
 {% endfor %}''')
 
 def explanation_pairs(
@@ -75,7 +77,8 @@ def explanation_pairs(
     opened=1, # how many are open at first
 )->str:     # HTML
     "Scrubbers under headings that open and close, a clip each"
-    return _PAIRS.render(pairs=[(h, parts_html(beside(es))) for h,es in groups], opened=opened)
+    def noted(es): return [name for name,e in zip(unique_names(es), es) if e.notes]
+    return _PAIRS.render(pairs=[(h, noted(es), parts_html(beside(es))) for h,es in groups], opened=opened)
 
 # %% ../nbs/66_pages.ipynb #f0ba94d6
 def figure_columns(
@@ -86,6 +89,8 @@ def figure_columns(
     if len({len(e.frames) for e in es})!=1:
         raise ValueError("figure_columns: the explanations are of clips of different lengths")
     figs = [e.figure(px) for e in es]
+    high = max(f.shape[1] for f in figs) # one with notes is higher
+    figs = [np.pad(f, ((0,0),(0,high-f.shape[1]),(0,0),(0,0)), constant_values=255) for f in figs]
     gap = np.full((*figs[0].shape[:2], 12, 3), 255, np.uint8)
     return np.concatenate([p for f in figs for p in (gap,f)][1:], 2)
 

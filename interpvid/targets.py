@@ -45,7 +45,8 @@ def stated_scores(
     "How a model says that its output is to be read"
     how = getattr(model, 'scores', None)
     owner = getattr(how, '__self__', None) # a layer or a method of this name is part of the model, and says nothing
-    if isinstance(how, (nn.Module,Tensor)) or owner is not None and owner in (model, getattr(model, 'f', None)): return
+    own = owner is not None and any(owner is o for o in (model, getattr(model, 'f', None)))
+    if own or isinstance(how, (nn.Module,Tensor)): return
     if how is None or callable(how) or isinstance(how, str) and how in CONVENTIONS: return how
     raise ValueError(f"{model_name(model)}: scores={how!r}; it is one of {', '.join(map(repr, CONVENTIONS))}, "
                      "or a function from the output (B,K) to probabilities (B,K)")
@@ -73,7 +74,7 @@ def other_clips(
     "Clips that differ from a clip as much as clips can"
     x = x.detach()
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
-    return [torch.zeros_like(x), 8*x, -8*x, (2*noise-1)*4*x.abs().amax().clamp_min(1)]
+    return [torch.zeros_like(x), (2*noise-1)*x.abs().amax().clamp_min(1), 100*x, -100*x]
 
 def outputs_of_others(
     model,
@@ -106,8 +107,8 @@ def notice_scores(
 _NOTICED = {
     ('probs',False): "its outputs are probabilities already (none is below 0, their sum is 1), so no softmax is taken",
     ('sigmoid',False): "each output is read as the probability of a label by itself (all lie in [0,1], sums are not 1)",
-    ('sigmoid',True): "its one output lies in [0,1] and is read as the probability of class 1, the rest as that of class "
-                      "0",
+    ('sigmoid',True): "its one output lies in [0,1] and is read as the probability of class 1, the rest as that of "
+                      "class 0",
     ('logits',True): "its one output is read as a logit: its sigmoid is the probability of class 1, the rest that of "
                      "class 0",
 }
@@ -300,16 +301,17 @@ def gradients_at(
     "Outputs and gradients of the first clips, then of very different ones, without those that the model refuses"
     yield gradient_at(model, clips[:1])
     for c in [*(c[None] for c in clips[1:3]), *other_clips(clips[:1])]:
-        try: yield gradient_at(model, c)
-        except ValueError: pass
+        try: output,g = gradient_at(model, c)
+        except ValueError: continue
+        if g is None or bool(g.isfinite().all()): yield output,g
 
 # %% ../nbs/38_targets.ipynb #ef96d6f5
 _NO_WAY = {
-    'same': "the scores do not depend on the clip: they are the same for {n} very different clips. Look at its weights, "
-            "and at what its forward does with the clip",
-    'none': "by their gradient the scores do not depend on the clip, nor on a mask: it is cut on the way, as by detach(), "
-            "torch.no_grad(), .data, numpy, whole numbers such as .byte(), or quantised weights. Take that out, or use "
-            "`search_windows`, which needs no gradient",
+    'same': "the scores do not depend on the clip: they are the same for {n} very different clips. Look at its "
+            "weights, and at what its forward does with the clip",
+    'none': "by their gradient the scores do not depend on the clip, nor on a mask: it is cut on the way, as by "
+            "detach(), torch.no_grad(), .data, numpy, whole numbers such as .byte(), or "
+            "quantised weights. Take that out, or use `search_windows`, which needs no gradient",
     'zero': "the gradient of the scores is exactly zero everywhere in the clip, though they change with it, as after "
             "rounding or a threshold. Take that out, or use `search_windows`, which needs no gradient",
 }

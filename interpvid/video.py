@@ -6,17 +6,24 @@ Docs: https://interpvid.github.io/interpvid/video.html.md"""
 
 # %% auto #0
 __all__ = ['CODECS', 'CONTAINERS', 'FORMATS', 'MAX_PIXELS', 'KEEP', 'RESIZE', 'IMAGES', 'IMAGE_FORMATS', 'sample_indices',
-           'write_video', 'VideoError', 'check_regular', 'check_whole', 'image_files', 'read_frames', 'probe']
+           'write_video', 'VideoError', 'check_regular', 'check_whole', 'image_files', 'read_frames', 'probe',
+           'frame_times']
 
 # %% ../nbs/10_video.ipynb #825c3737
 import re
+import warnings
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from io import BytesIO
+from numbers import Integral
 from pathlib import Path
 
 import av
 import imageio.v3 as iio
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from fastcore.basics import patch
 from PIL import Image
@@ -146,21 +153,6 @@ def _gif_ends(b):
         return True
     except IndexError: return False
 
-# %% ../nbs/10_video.ipynb #e52498f2
-def check_whole(
-    path, # a video file, or a folder of images
-)->Path:
-    "`path`, if it is a folder, or a file that is all there; else an error that says what is wrong"
-    path = Path(path)
-    if path.is_dir(): return path
-    check_regular(path)
-    if path.stat().st_size==0: raise VideoError(f"{path}: is empty (0 bytes)")
-    if lacks := _missing_bytes(path): raise VideoError(f"{path}: is truncated: {lacks} bytes are missing at its end")
-    with path.open('rb') as f: is_gif = f.read(4)==b'GIF8'
-    if is_gif and not _gif_ends(path.read_bytes()):
-        raise VideoError(f"{path}: is truncated: it stops before the end mark of a GIF")
-    return path
-
 # %% ../nbs/10_video.ipynb #0602738f
 CONTAINERS = { # what people call them: FFmpeg's names
     'AVI':'avi', 'Matroska and WebM':'matroska,webm', 'MP4 and QuickTime':'mov,mp4', 'GIF':'gif', 'APNG':'apng',
@@ -186,36 +178,100 @@ MAX_PIXELS = 1<<26 # of one frame: a damaged header cannot ask for all memory
 
 KEEP = 1<<28       # bytes: the packets of a larger file are read again instead of kept
 
+# %% ../nbs/10_video.ipynb #62f23403
+def _shown_vp8(b):
+    "How many frames a VP8 packet shows: 0 or 1"
+    return b[0]>>4&1
+
+def _vp9_parts(b):
+    "The frames of a VP9 packet"
+    mark,n = b[-1],(b[-1]&7)+1
+    width = (mark>>3&3)+1 # bytes of each size in the index
+    at = len(b)-2-width*n # where the index begins
+    if mark>>5!=6 or at<0 or b[at]!=mark: return [b]
+    ends = np.cumsum([int.from_bytes(b[at+1+i*width:at+1+(i+1)*width], 'little') for i in range(n)])
+    return [b[s:e] for s,e in zip([0,*ends], ends) if s<e<=at]
+
+def _shown_vp9(b):
+    "How many frames a VP9 packet shows"
+    def shows(first):
+        existing = 2 if first>>4&3==3 else 3 # which bit says: show a frame that is there already
+        return first>>existing&1 or first>>existing-2&1
+    return sum(shows(part[0]) for part in _vp9_parts(b))
+
+_SHOWN = {'vp8':_shown_vp8, 'vp9':_shown_vp9} # FFmpeg's name of a codec: what counts the frames of a packet
+
 # %% ../nbs/10_video.ipynb #6d2d72c8
 class _Video:
     "An open video file, its packets counted"
     def __init__(self, path, stack):
         self.path,self.stack,self.used = path,stack,False
-        container,stream = self.open_stream()
-        packets = self.packets(container, stream)
-        self.kept = list(packets) if path.stat().st_size<=KEEP else None
-        self.total = self.count(packets if self.kept is None else self.kept)
-        self.codec = stream.codec_context
+        self.container,self.stream = self.open_stream()
+        self.codec = self.stream.codec_context
         self.intra = self.codec.codec.intra_only # each packet is a whole frame
-        self.about = dict(frames=self.total, height=stream.height, width=stream.width,
-                          fps=float(stream.average_rate or 0), codec=self.codec.name)
+        self.fps = float(self.stream.average_rate or 0)
+        self.aspect = _aspect(self.stream.sample_aspect_ratio or 1)
+        if self.stream.width*self.stream.height*max(1, self.aspect)>MAX_PIXELS:
+            raise VideoError(f"{path}: its frames are too large: {self.stream.width}×{self.stream.height} pixels")
+        packets = self.packets(self.container, self.stream)
+        self.kept = list(packets) if path.stat().st_size<=KEEP else None
+        self.count(packets if self.kept is None else self.kept)
 
-    def count(self, packets):
-        "How many packets show a frame"
-        total = 0
-        for p in packets:
-            if p.is_corrupt: raise VideoError(f"{self.path}: is truncated or damaged: packet {total} is not whole")
-            total += not p.is_discard
-        return total
+def _aspect(
+    ratio, # as a file gives it
+)->float:
+    "Width of a pixel over its height; 1 where a file says what cannot be"
+    return float(ratio) if .1<=ratio<=10 else 1.
+
+# %% ../nbs/10_video.ipynb #6b0a25b6
+@patch
+def count(self:_Video, packets):
+    "Look at all packets: how many there are, how many frames they show, and when"
+    shown = _SHOWN.get(self.codec.name)
+    self.stamps,self.n_packets,self.smallest,self.leads,self.turn = [],0,8,False,None
+    for p in packets:
+        if p.is_corrupt:
+            raise VideoError(f"{self.path}: is truncated or damaged: packet {self.n_packets} is not whole")
+        if not self.n_packets:
+            self.leads = p.is_keyframe
+            self.turn = _jpeg_turn(p) if self.codec.name=='mjpeg' else None
+        self.n_packets += 1
+        if p.is_discard: continue
+        self.smallest = min(self.smallest, p.size)
+        self.stamps += [(p.pts, p.dts, p.duration)]*(shown(memoryview(p)) if shown else 1)
+    self.total = len(self.stamps)
+
+# %% ../nbs/10_video.ipynb #f722da83
+_ONE_EACH = 'vp8','vp9','av1','libdav1d','gif','apng' # codecs in which counted packets are frames
+
+@patch(as_prop=True)
+def sure(self:_Video)->bool:
+    "Whether the packets that were counted are surely frames"
+    name,form = self.codec.name,self.container.format.name
+    if self.intra or name in _ONE_EACH: return True
+    if name not in ('h264','hevc','mpeg4') or not form.startswith(('mov','matroska','avi','flv')): return False
+    fields = name=='h264' and self.codec.field_order>1
+    shown = [pts for pts,_,_ in self.stamps if pts is not None]
+    first = not shown or shown[0]==min(shown)
+    return bool(self.leads and first and self.smallest>=8 and not fields)
+
+# %% ../nbs/10_video.ipynb #61b09a4e
+def _best(path, container):
+    "The video stream that is shown"
+    streams = container.streams.video
+    if not streams: raise VideoError(f"{path}: holds no video stream")
+    known = [s for s in streams if s.codec_context is not None]
+    if not known: raise VideoError(f"{path}: its codec is not known")
+    moving = [s for s in known if not s.disposition & Disposition.attached_pic]
+    if not moving: raise VideoError(f"{path}: holds no video stream, only a cover picture")
+    return max(moving, key=lambda s: (bool(s.disposition & Disposition.default), s.width*s.height))
 
 # %% ../nbs/10_video.ipynb #5db9c362
 @patch
 def open_stream(self:_Video):
     "The container and its video stream"
     container = _open_container(self.path, self.stack)
-    stream = container.streams.best('video')
-    if stream is None: raise VideoError(f"{self.path}: holds no video stream")
-    if stream.codec_context is None: raise VideoError(f"{self.path}: its codec is not known")
+    stream = _best(self.path, container)
     stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
     # a worker of a DataLoader keeps to one core, as it is one of several; with small frames more would only cost
     alone = get_worker_info() is None
@@ -246,6 +302,11 @@ def decode(self:_Video, only=None):
     for p in packets: yield from codec.decode(p)
     yield from codec.decode(None)
 
+def _check_frame(video, i, frame):
+    "`frame`, unless it is damaged"
+    if frame.is_corrupt: raise VideoError(f"{video.path}: frame {i} is damaged")
+    return frame
+
 # %% ../nbs/10_video.ipynb #bc46cbed
 @contextmanager
 def _opened(path):
@@ -254,6 +315,98 @@ def _opened(path):
         with ExitStack() as stack: yield _Video(path, stack)
     except av.FFmpegError as e:
         raise VideoError(f"{path}: cannot be decoded as a video ({e.strerror})") from None
+
+# %% ../nbs/10_video.ipynb #ec5a6168
+def _all_announced(video):
+    "Whether a file has all packets that its header announces; False where it announces nothing"
+    if not video.container.format.name.startswith('matroska'): return video.n_packets==video.stream.frames
+    if not (video.total and video.container.duration): return False
+    line = video.timeline()
+    begin = min(pts for pts,_,_ in video.stamps if pts is not None)*float(video.stream.time_base)
+    return line.known and begin+line.seconds>video.container.duration/av.time_base-.5*line.last
+
+@lru_cache(1<<12)
+def _is_complete(path, size, changed):
+    "Whether every frame is there and can be decoded, of a file that claims to be longer"
+    try:
+        with _opened(path) as video:
+            if not _all_announced(video): return False
+            return sum(1 for i,f in enumerate(video.decode()) if _check_frame(video, i, f))==video.total
+    except VideoError: return False
+
+# %% ../nbs/10_video.ipynb #e52498f2
+def _check_length(path):
+    "A VideoError if a file is shorter than it says and frames are missing; a warning if none is"
+    lacks,about = _missing_bytes(path),path.stat()
+    if not lacks: return
+    if not _is_complete(path, about.st_size, about.st_mtime_ns):
+        raise VideoError(f"{path}: is truncated: {lacks} bytes are missing at its end")
+    warnings.warn(f"{path}: its header claims {lacks} bytes more than there are, but no frame is missing", stacklevel=4)
+
+def check_whole(
+    path, # a video file, or a folder of images
+)->Path:
+    "`path`, if it is a folder, or a file that is all there; else an error that says what is wrong"
+    path = Path(path)
+    if path.parts[:1]==('~',): path = path.expanduser()
+    if path.is_dir(): return path
+    check_regular(path)
+    if path.stat().st_size==0: raise VideoError(f"{path}: is empty (0 bytes)")
+    _check_length(path)
+    with path.open('rb') as f: is_gif = f.read(4)==b'GIF8'
+    if is_gif and not _gif_ends(path.read_bytes()):
+        raise VideoError(f"{path}: is truncated: it stops before the end mark of a GIF")
+    return path
+
+# %% ../nbs/10_video.ipynb #02333008
+def _even(
+    at, # (T,) seconds, rising
+)->bool:
+    "Whether no frame is off an even pace by more than half a frame's time"
+    if len(at)<3: return True
+    pace = (at[-1]-at[0])/(len(at)-1)
+    return pace<=0 or bool(np.abs(at-at[0]-pace*np.arange(len(at))).max()<=.5*pace)
+
+@dataclass
+class _Timeline:
+    "When each frame of a video is shown"
+    at:np.ndarray   # (T,) seconds from the first frame, rising
+    last:float=0.   # seconds for which the last frame is shown
+    known:bool=True # False: the file does not say, and `at` counts frames
+
+    def __len__(self): return len(self.at)
+    @property
+    def seconds(self): return float(self.at[-1]+self.last) if self.known and len(self) else 0.
+    @property
+    def rate(self): return 'constant' if _even(self.at) else 'varies'
+
+# %% ../nbs/10_video.ipynb #c09c4e74
+def _ticks(stamps, avi=False):
+    "Sorted times and the last duration, in ticks, of (pts, dts, duration); (None, None) where they are not known"
+    pts,dts,durations = zip(*stamps)
+    jumps = None not in dts and any(b<a for a,b in zip(dts, dts[1:]))
+    ticks = next((t for t in ((dts,) if avi else (pts, dts)) if None not in t), None)
+    if ticks is None or jumps: return None,None
+    latest = max(range(len(ticks)), key=ticks.__getitem__)
+    return sorted(ticks),durations[latest]
+
+@patch
+def timeline(self:_Video,
+    frames=None, # (pts, dts, duration) of decoded frames; None: those of the packets
+)->_Timeline:
+    "When each frame is shown"
+    stamps = self.stamps if frames is None else frames
+    n = self.total if frames is None else len(frames)
+    avi = frames is None and self.container.format.name=='avi'
+    ticks,last = _ticks(stamps, avi) if n and len(stamps)==n else (None,None)
+    if ticks is None or n>1 and ticks[0]==ticks[-1]:
+        return _Timeline(np.arange(n)/(self.fps or 1), 1/(self.fps or 1), known=self.fps>0)
+    tick = float(self.stream.time_base)
+    at = (np.array(ticks, float)-ticks[0])*tick
+    pace = at[-1]/(n-1) if n>1 else 1/(self.fps or 1)
+    return _Timeline(at, (last or 0)*tick or pace)
+
+def _stamp(frame): return frame.pts,frame.pts,frame.duration
 
 # %% ../nbs/10_video.ipynb #020d0d2b
 RESIZE = 'squish','crop','pad'
@@ -277,18 +430,71 @@ def _fit(a, size):
     return out
 
 # %% ../nbs/10_video.ipynb #246917e6
+_TURNS = { # (rows and columns swapped, then upside down, then left and right swapped): (clockwise, after mirrored)
+    (False,False,False): (0,False),   (False,False,True): (0,True),  # EXIF 1, 2
+    (False,True,True):   (180,False), (False,True,False): (180,True),     # 3, 4
+    (True,False,False):  (270,True),  (True,False,True):  (90,False),     # 5, 6
+    (True,True,True):    (90,True),   (True,True,False):  (270,False),    # 7, 8
+}
+
+def _turn(a, turn):
+    "An image (H,W,3), turned and mirrored by a key of `_TURNS`"
+    swapped,upside_down,mirrored = turn
+    if swapped: a = a.swapaxes(0, 1)
+    if upside_down: a = a[::-1]
+    return a[:,::-1] if mirrored else a
+
+# %% ../nbs/10_video.ipynb #bcbd4ac0
+def _exif_turn(im):
+    "The key of `_TURNS` that the EXIF of an image asks for"
+    try: number = im.getexif().get(0x0112)
+    except Exception: number = 1 # damaged EXIF of an image that may be whole
+    return list(_TURNS)[number-1 if number in range(1, 9) else 0]
+
+def _jpeg_turn(packet):
+    "The key of `_TURNS` for a packet of Motion JPEG; PyAV does not hand out what FFmpeg makes of its EXIF"
+    try: return _exif_turn(Image.open(BytesIO(bytes(packet)), formats=['JPEG']))
+    except Exception: return list(_TURNS)[0]
+
+# %% ../nbs/10_video.ipynb #c54f8430
+def _matrix(frame):
+    "(a,b,c,d) of the display matrix of a frame"
+    try: data = frame.side_data.get('DISPLAYMATRIX')
+    except ValueError: # data that PyAV has no name for; it still knows the angle
+        angle = -np.deg2rad(frame.rotation)
+        return np.cos(angle),np.sin(angle),-np.sin(angle),np.cos(angle)
+    if data is None: return 1,0,0,1
+    a,b,_,c,d = np.frombuffer(data, np.int32, 5).tolist()
+    return a,b,c,d
+
+def _turn_of(frame):
+    "The key of `_TURNS` by which a frame is meant to be seen"
+    a,b,c,d = _matrix(frame)
+    if a*d==b*c: return False,False,False # a matrix that makes a line of a picture is damaged
+    if abs(b)+abs(c)>abs(a)+abs(d): return True,b<0,c<0
+    return False,d<0,a<0
+
+# %% ../nbs/10_video.ipynb #1eb44bb5
+def _seen(frame, aspect, swapped):
+    "(height, width) in which a frame is meant to be seen"
+    h,w = (frame.width,frame.height) if swapped else (frame.height,frame.width)
+    if abs(aspect-1)<.01: return h,w # encoders round: 4319:4320 is meant to be square
+    return h,w/aspect if swapped else w*aspect
+
+# %% ../nbs/10_video.ipynb #e5fa6c69
 class _ToRGB:
-    "From a decoded frame to (H,W,3) uint8, turned upright and scaled by the rule `resize`"
+    "From a decoded frame to (H,W,3) uint8 as it is meant to be seen, scaled by the rule `resize`"
     def __init__(self, size, resize): self.size,self.resize,self.scaler = size,resize,VideoReformatter()
-    def __call__(self, frame):
-        turns = round(frame.rotation/90)%4 # quarter turns to the left
-        h,w = (frame.width,frame.height) if turns%2 else (frame.height,frame.width)
-        size = self.size or (h,w)
+    def __call__(self, frame, aspect=1., turn=None):
+        turn = turn or _turn_of(frame)
+        swapped = turn[0]
+        h,w = _seen(frame, aspect, swapped)
+        size = self.size or (h,max(1, round(w)))
         y,x = _scaled(h, w, size, self.resize)
-        width,height = (y,x) if turns%2 else (x,y)
-        how = 'BILINEAR' if (y,x)==(h,w) else 'AREA'
+        width,height = (y,x) if swapped else (x,y)
+        how = 'BILINEAR' if (width,height)==(frame.width,frame.height) else 'AREA'
         a = self.scaler.reformat(frame, width, height, 'rgb24', interpolation=how, threads=1).to_ndarray()
-        return _fit(np.rot90(a, turns) if turns else a, size)
+        return _fit(_turn(a, turn), size)
 
 # %% ../nbs/10_video.ipynb #d60a6a10
 IMAGES = '.jpg','.jpeg','.png','.webp','.bmp'
@@ -303,71 +509,131 @@ def image_files(
     if not paths: raise VideoError(f"{folder}: is a folder without images ({', '.join(IMAGES)})")
     return sorted(paths, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r'(\d+)', p.name)])
 
+# %% ../nbs/10_video.ipynb #008c66b9
+def _image_aspect(im):
+    "Width of a pixel over its height, as FFmpeg writes it: without a unit"
+    density = im.info.get('aspect') or (im.info.get('jfif_density') if im.info.get('jfif_unit')==0 else None)
+    across,down = density or (1,1)
+    return _aspect(across/down if down else 1)
+
 # %% ../nbs/10_video.ipynb #69e1b936
+def _pixels(im):
+    "An image of Pillow's as (H,W,3) uint8"
+    if im.mode.startswith('I;16'): # Pillow would clip at 255
+        im = Image.fromarray((np.array(im)>>8).astype(np.uint8))
+    return np.array(im.convert('RGB'))
+
 def _open_image(path):
-    "An image as PyAV has it, so that it is scaled like a frame of a video"
+    "An image, upright, as PyAV has it, so that it is scaled like a frame of a video; and the aspect of its pixels"
     check_regular(path)
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as im:
-            if im.width*im.height>MAX_PIXELS: raise ValueError(f"{im.width}×{im.height} pixels")
-            if im.mode.startswith('I;16'): # Pillow would clip at 255
-                im = Image.fromarray((np.array(im)>>8).astype(np.uint8))
-            return av.VideoFrame.from_ndarray(np.array(im.convert('RGB')), format='rgb24')
+            aspect = _image_aspect(im)
+            if im.width*im.height*max(1, aspect, 1/aspect)>MAX_PIXELS:
+                raise ValueError(f"{im.width}×{im.height} pixels")
+            turn = _exif_turn(im)
+            a = np.ascontiguousarray(_turn(_pixels(im), turn))
+            return av.VideoFrame.from_ndarray(a, format='rgb24'),1/aspect if turn[0] else aspect
     except Exception as e: # Pillow's formats raise many kinds
         raise VideoError(f"{path}: cannot be read as an image ({str(e) or type(e).__name__})") from None
 
 # %% ../nbs/10_video.ipynb #205cd963
-def _pick(path, total, n, start, stop):
-    "Indices of the frames wanted, of `total` in the file"
-    if start>=total: raise VideoError(f"{path}: frames from number {start} on are asked for, but it holds {total}")
-    stop = total if stop is None else min(stop, total)
-    return np.arange(start, stop) if n is None else start+sample_indices(stop-start, n)
+def _is_seconds(x): return x is not None and not isinstance(x, Integral)
 
-def _check_frame(video, i, frame):
-    "`frame`, unless it is damaged"
-    if frame.is_corrupt: raise VideoError(f"{video.path}: frame {i} is damaged")
-    return frame
+def _part(path, line, start, stop):
+    "Numbers of the first frame that counts and of the one before which to stop; `start` and `stop` as in `read_frames`"
+    near = .001 # seconds: many containers keep no finer time
+    if not line.known and (_is_seconds(start) or _is_seconds(stop)):
+        raise VideoError(f"{path}: does not say when its frames are shown; "
+                         "give start and stop as whole numbers, which count frames")
+    if _is_seconds(start):
+        if start and start>=line.seconds:
+            raise VideoError(f"{path}: frames from {start} s on are asked for, but it lasts {line.seconds:.3f} s")
+        start = int(np.searchsorted(line.at, start+near, 'right'))-1
+    if start>=len(line):
+        raise VideoError(f"{path}: frames from number {start} on are asked for, but it holds {len(line)}")
+    if _is_seconds(stop): stop = max(1, int(np.searchsorted(line.at, stop-near)))
+    stop = len(line) if stop is None else min(stop, len(line))
+    if stop<=start: raise VideoError(f"{path}: no frame lies between the start and the stop that are asked for")
+    return start,stop
+
+# %% ../nbs/10_video.ipynb #9e81c987
+def _nearest(
+    at, # (T,) seconds, rising
+    n,  # frames wanted
+):
+    "Indices of the frames nearest to `n` moments, evenly from the first frame to the last"
+    return np.searchsorted((at[1:]+at[:-1])/2, np.linspace(at[0], at[-1], n), 'right')
+
+def _strided(path, first, stop, n, stride):
+    "Every `stride`-th frame from `first` on"
+    if n is None: return np.arange(first, stop, stride)
+    last = first+stride*(n-1)
+    if last>=stop:
+        raise VideoError(f"{path}: {n} frames at a stride of {stride} reach to frame {last}, but there are "
+                         f"{stop-first} from {first} on; take fewer, a smaller stride or by='time'")
+    return first+stride*np.arange(n)
+
+def _pick(path, line, n, start, stop, by):
+    "Indices of the frames wanted"
+    first,stop = _part(path, line, start, stop)
+    if not isinstance(by, str): return _strided(path, first, stop, n, by)
+    if n is None: return np.arange(first, stop)
+    at = line.at[first:stop]
+    if by=='number' or _even(at): return first+sample_indices(len(at), n)
+    return first+_nearest(at, n)
 
 # %% ../nbs/10_video.ipynb #6cfb240b
 def _decode_only(video, keep, to_rgb):
     "The frames `keep` of a video in which each packet is a whole frame"
-    return {i: to_rgb(_check_frame(video, i, f)) for i,f in zip(keep, video.decode(keep))}
+    return {i: to_rgb(_check_frame(video, i, f), video.aspect, video.turn) for i,f in zip(keep, video.decode(keep))}
 
 def _decode_from_front(video, keep, to_rgb, to_end):
-    "The frames `keep`, and how many were decoded"
-    got,seen = {},0
-    for frame in video.decode():
-        _check_frame(video, seen, frame)
-        if seen in keep: got[seen] = to_rgb(frame)
-        seen += 1
+    "The frames `keep`, and the times of all that were decoded"
+    got,stamps = {},[]
+    for i,frame in enumerate(video.decode()):
+        _check_frame(video, i, frame)
+        if i in keep: got[i] = to_rgb(frame, video.aspect, video.turn)
+        stamps.append(_stamp(frame))
         if len(got)==len(keep) and not to_end: break
-    return got,seen
+    return got,stamps
 
 # %% ../nbs/10_video.ipynb #b6c54bae
-def _read(video, n, start, stop, to_rgb):
+def _read(video, n, start, stop, by, to_rgb):
     "Which frames are wanted, and a dictionary of them"
-    total = video.total
-    direct = video.intra and video.kept and total==len(video.kept)
+    line = video.timeline()
+    direct = video.intra and video.kept and len(line)==len(video.kept)
     for attempt in 1,2:
-        if not total: break
-        want = _pick(video.path, total, n, start, stop)
+        if not len(line): break
+        want = _pick(video.path, line, n, start, stop, by)
         keep = dict.fromkeys(want.tolist())
-        if direct and attempt==1: got,seen = _decode_only(video, keep, to_rgb),0
+        if direct and attempt==1: got,stamps = _decode_only(video, keep, to_rgb),None
         else:
-            to_end = stop is None or stop>=total
-            got,seen = _decode_from_front(video, keep, to_rgb, to_end)
-            if to_end and seen!=total: got = {} # packets were not frames
+            to_end = not video.sure or stop is None or _part(video.path, line, start, stop)[1]==len(line)
+            got,stamps = _decode_from_front(video, keep, to_rgb, to_end)
+            if to_end and len(stamps)!=len(line): got = {} # packets were not frames
         if len(got)==len(keep): return want,got
-        total = seen or sum(1 for _ in video.decode())
+        line = video.timeline(stamps or [_stamp(f) for f in video.decode()])
     raise VideoError(f"{video.path}: holds no frame that can be decoded")
 
 # %% ../nbs/10_video.ipynb #355ec508
-def _check_reading(resize, start, stop):
-    "A ValueError unless this can be asked of a video"
+def _check_choice(start, stop, by):
+    "A ValueError unless these can be asked of a video"
+    if not (by in ('time','number') if isinstance(by, str) else isinstance(by, Integral) and by>0):
+        raise ValueError(f"read_frames: by has to be 'time', 'number' or a whole number, the stride; not {by!r}")
+    same = _is_seconds(start)==_is_seconds(stop)
+    if not start>=0 or (stop is not None and not stop>(start if same else 0)):
+        raise ValueError(f"read_frames: frames {start} to {stop} are none")
+
+def _check_size(size, resize):
+    "(height, width), or None"
     if resize not in RESIZE:
         raise ValueError(f"read_frames: resize has to be 'squish', 'crop' or 'pad', not {resize!r}")
-    if start<0 or (stop is not None and stop<=start):
-        raise ValueError(f"read_frames: frames {start} to {stop} are none")
+    if size is None: return None
+    both = (size,size) if np.ndim(size)==0 else tuple(size)
+    if len(both)!=2 or not all(isinstance(s, Integral) and s>0 for s in both):
+        raise ValueError(f"read_frames: size has to be one whole number or (height, width), not {size!r}")
+    return both
 
 def _one_size(path, images):
     "A VideoError unless all images have one size"
@@ -379,42 +645,82 @@ def _one_size(path, images):
 def read_frames(
     path,            # a video file (AVI, MP4, WebM, GIF, …) or a folder of images
     n=16,            # how many, evenly; None: all of them
-    size=None,       # (height, width); None: as they are
+    size=None,       # (height, width), or one number for both; None: as they are meant to be seen
     resize='squish', # to `size`: 'squish' as in the paper's programs, 'crop' or 'pad'
-    start=0,         # first frame that counts
-    stop=None,       # frame before which to stop, as in a slice; None: the end
+    start=0,         # first frame that counts; 7.2: what is shown from second 7.2 on
+    stop=None,       # frame before which to stop, as in a slice; 8.6: second 8.6; None: the end
+    by='time',       # evenly by 'time' or by frame 'number'; 2: every second frame from `start` on
 )->np.ndarray:       # (n,H,W,3) uint8, RGB
     "Exactly the frames asked for, evenly over a video from `start` to `stop`; `VideoError` where they cannot be had"
-    _check_reading(resize, start, stop)
-    path,to_rgb = check_whole(path),_ToRGB(size, resize)
+    _check_choice(start, stop, by)
+    path,to_rgb = check_whole(path),_ToRGB(_check_size(size, resize), resize)
     if path.is_dir():
         files = image_files(path)
-        want = _pick(path, len(files), n, start, stop)
-        got = {i: to_rgb(_open_image(files[i])) for i in dict.fromkeys(want.tolist())}
+        want = _pick(path, _Timeline(np.arange(len(files)), known=False), n, start, stop, by)
+        got = {i: to_rgb(*_open_image(files[i])) for i in dict.fromkeys(want.tolist())}
     else:
-        with _opened(path) as video: want,got = _read(video, n, start, stop, to_rgb)
+        with _opened(path) as video: want,got = _read(video, n, start, stop, by, to_rgb)
     _one_size(path, got.values())
     return np.stack([got[i] for i in want.tolist()])
 
 # %% ../nbs/10_video.ipynb #cd6be8d0
-def _probe_folder(path, decode, to_rgb):
+def _probe_folder(path, decode):
     "What a folder of images holds"
     files = image_files(path)
-    images = [to_rgb(_open_image(f)) for f in (files if decode else files[:1])]
+    to_rgb = _ToRGB(None, 'squish')
+    images = [to_rgb(*_open_image(f)) for f in (files if decode else files[:1])]
     h,w = images[0].shape[:2]
-    return dict(frames=len(files), height=h, width=w, fps=0., codec=files[0].suffix[1:].lower())
+    return dict(frames=len(files), height=h, width=w, fps=0., codec=files[0].suffix[1:].lower(),
+                seconds=0., rate='constant', rotation=0, mirrored=False, aspect=1.)
+
+def _pace(fps, line):
+    "Frames a second as a header says, unless the frames are at another pace"
+    if len(line)<2 or not line.known: return fps
+    pace = (len(line)-1)/line.at[-1]
+    return fps if abs(fps-pace)<.05*pace else float(pace)
+
+def _probe_video(video, decode):
+    "What an open video holds"
+    frames = (_check_frame(video, i, f) for i,f in enumerate(video.decode()))
+    first = next(frames, None)
+    if first is None: raise VideoError(f"{video.path}: holds no frame that can be decoded")
+    height,width,_ = _ToRGB(None, 'squish')(first, video.aspect, video.turn).shape
+    rotation,mirrored = _TURNS[video.turn or _turn_of(first)]
+    counted = [_stamp(first), *map(_stamp, frames)] if decode or not video.sure else None
+    line = video.timeline(counted)
+    return dict(frames=len(line), height=height, width=width, fps=_pace(video.fps, line),
+                codec=video.codec.name, seconds=round(line.seconds, 6), rate=line.rate,
+                rotation=rotation, mirrored=mirrored, aspect=video.aspect)
 
 # %% ../nbs/10_video.ipynb #8d6b3a2e
 def probe(
     path,         # a video file or a folder of images
-    decode=False, # True: decode everything, so that `frames` counts frames and not packets
-)->dict:          # frames, height, width, fps (0: unknown), codec
-    "What a video holds; `VideoError` where it cannot be read"
-    path,to_rgb = check_whole(path),_ToRGB(None, 'squish')
-    if path.is_dir(): return _probe_folder(path, decode, to_rgb)
-    with _opened(path) as video:
-        shapes = (to_rgb(_check_frame(video, i, f)).shape for i,f in enumerate(video.decode()))
-        first = next(shapes, None)
-        if first is None: raise VideoError(f"{path}: holds no frame that can be decoded")
-        frames = 1+sum(1 for _ in shapes) if decode else video.total
-        return {**video.about, 'frames':frames, 'height':first[0], 'width':first[1]}
+    decode=False, # True: decode everything, which finds damage
+)->dict:          # frames, height and width as shown, fps and seconds (0: unknown), codec, …
+    """What a video holds; `VideoError` where it cannot be read
+
+    `rate` is 'constant' or 'varies'. `rotation` (degrees clockwise, after mirroring), `mirrored` and `aspect` (width of
+    a pixel over its height) say how stored frames become shown ones. Images in a folder say nothing of time."""
+    path = check_whole(path)
+    if path.is_dir(): return _probe_folder(path, decode)
+    with _opened(path) as video: return _probe_video(video, decode)
+
+# %% ../nbs/10_video.ipynb #aa06a8e4
+def frame_times(
+    path,     # a video file or a folder of images
+    n=16,     # these four as in `read_frames`
+    start=0,
+    stop=None,
+    by='time',
+)->np.ndarray: # (n,) seconds from the first frame of the video; NaN where the file does not say
+    "When the frames that `read_frames` gives are shown"
+    _check_choice(start, stop, by)
+    path = check_whole(path)
+    if path.is_dir():
+        line = _Timeline(np.arange(len(image_files(path))), known=False)
+    else:
+        with _opened(path) as video:
+            line = video.timeline(None if video.sure else [_stamp(f) for f in video.decode()])
+    if not len(line): raise VideoError(f"{path}: holds no frame that can be decoded")
+    want = _pick(path, line, n, start, stop, by)
+    return line.at[want] if line.known else np.full(len(want), np.nan)

@@ -96,7 +96,7 @@ def test_no_file_of_someone_else_is_overwritten(tiny, tmp_path, capsys):
 def test_no_iterations_is_refused(tiny, tmp_path, capsys):
     how = '--checkpoints', str(tiny / 'models'), '--iterations', '0'
     assert main(['explain', str(made(tmp_path / 'a.gif')), *how]) == 1
-    assert 'at least 1 iteration' in capsys.readouterr().err
+    assert '--iterations has to be at least 1, not 0' in capsys.readouterr().err
 
 
 def test_without_networks_it_says_how_to_get_them(tmp_path, capsys):
@@ -205,3 +205,33 @@ def test_one_checkpoint_in_place_of_a_folder(tiny, tmp_path, capsys):
     assert 'C-LSTM saw in a.mp4' in (tmp_path / 'a.html').read_text()
     assert main(['explain', 'a.mp4', '--checkpoints', str(tmp_path / 'a.mp4')]) == 1
     assert 'is not a safetensors file' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words,option',
+    [
+        ('train --data events --epochs 0', '--epochs has to be at least 1, not 0'),
+        ('train --data events --bs 0', '--bs has to be at least 1, not 0'),
+        ('train --data events --frames 0', '--frames'),
+        ('train --data events --size 32 0', '--size has to be at least 1, not 32 0'),
+        ('train --data events --patience 0', '--patience'),
+        ('train --data events --workers -1', '--workers'),
+        ('train --data events --keep-every -5', '--keep-every'),
+        ('train --data events --scenes 0', '--scenes'),
+        ('train --data folder --root . --valid-pct 2', '--valid-pct has to lie between 0 and 1, such as 0.2; not 2.0'),
+        ('train --data folder --root . --valid-pct nan', '--valid-pct'),
+        ('train --data events --valid-pct 0.5', "--valid-pct is for a folder of one's own"),
+        ('evaluate best.safetensors --data events --bs -1', '--bs'),
+        ('explain a.mp4 --iterations 0', '--iterations'),
+        ('explain a.mp4 --start -1', '--start'),
+        ('explain a.mp4 --start 5 --stop 4', '--stop 4.0 is not after --start 5.0'),
+        ('explain a.mp4 --stop nan', '--stop'),
+        ('data check . --frames 0', '--frames'),
+    ],
+)
+def test_numbers_that_cannot_be_are_named(tmp_path, monkeypatch, capsys, words, option):
+    "B22: an error that names the option, before anything is written"
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 1
+    err = capsys.readouterr().err.strip()
+    assert option in err and len(err.split('\n')) == 1 and not list(tmp_path.iterdir())

@@ -1,12 +1,12 @@
 "Galleries of explained clips: what is in them, what memory they take, and what they do in a browser."
 
-import gc, re, weakref
+import gc, html, re, weakref
 
 import numpy as np, pytest
 
 from interpvid.explanation import Explanation
 from interpvid.gallery import gallery_html, gallery_scores, write_gallery
-from interpvid.pages import write_page
+from interpvid.pages import explanation_pairs, write_page
 from test_scrub import NASTY, contrast, flat, opened, shot
 
 T = 8
@@ -88,14 +88,14 @@ def test_scores_are_those_of_the_explanation_and_none_where_there_is_none():
     s = gallery_scores(e)
     assert s == {
         'OS': 0.4,
-        'FS': 0.3,
+        'soft FS': 0.3,
+        'soft RS': 0.3,
+        'FS': 0.2,
         'RS': 0.3,
-        'FS binary': 0.2,
-        'RS binary': 0.3,
         'CS': 0.3,
-        'drop OS − FS': 0.1,
-        'drop OS − RS': 0.1,
-        'difference RS − FS': 0,
+        'drop OS − soft FS': 0.1,
+        'drop OS − soft RS': 0.1,
+        'soft RS − soft FS': 0,
         'drop ratio': 1,
         'mask length': 4,
         'loss': None,
@@ -121,6 +121,45 @@ def test_what_is_left_without_scripts_passes_a_sanitizer():
     "JupyterLab's keeps these elements, and pictures from data addresses"
     h = re.sub(r'<(script|style)[^>]*>.*?</\1>', '', gallery_html(pairs_of()), flags=re.S)
     assert {t for t in re.findall(r'<(\w+)', h)} == {'div', 'details', 'summary', 'span', 'b', 'br', 'img'}
+
+
+SAID = {'I3D': ['No mask lowers this score.', 'One <place> in time.'], 'C-LSTM': []}
+
+
+@pytest.fixture
+def doubtful(monkeypatch):
+    "Every third clip of the I3D has two notes, whatever it is that explanations are doubted for"
+    notes = lambda e: SAID[e.model] if e.scores.get('OS') in (OS[0], OS[3]) else []
+    monkeypatch.setattr(Explanation, 'notes', property(notes))
+
+
+def test_notes_stand_on_the_card_and_on_the_clips_page(doubtful, tmp_path):
+    "D12, B14: null results and empty maps are said where the clip is shown"
+    pairs = pairs_of()
+    h = gallery_html(pairs)
+    assert h.count('class="ivg-note"') == 4
+    assert 'No mask lowers this score.' in h and 'One &lt;place&gt; in time.' in h
+    at = write_gallery(tmp_path / 'g', pairs, 't')
+    assert at.read_text(encoding='utf-8').count('class="ivg-note"') == 4
+    text = [p.read_text(encoding='utf-8') for p in sorted(at.parent.glob('clips/*.html'))]
+    assert [('No mask lowers' in t, 'One &lt;place&gt;' in t) for t in text] == [
+        (i in (0, 3), i in (0, 3)) for i in range(6)
+    ]
+
+
+def test_an_empty_mask_is_called_empty():
+    "D12: a card with a mask that holds no frame"
+    e = explained(0, mask=np.full(T, 0.4, np.float32), start=np.zeros(T, np.float32))
+    assert 'empty mask' in gallery_html([e]) and 'empty mask' not in gallery_html([explained(0)])
+
+
+def test_a_result_of_chance_is_said_on_the_card():
+    "D12: .334/.334/.334 and an empty mask, without a word"
+    scores = dict(OS=0.334, FS=0.334, RS=0.334) | {'FS binary': 0.334, 'RS binary': 0.334}
+    e = explained(0, mask=np.zeros(T, np.float32), start=np.zeros(T, np.float32), scores=scores)
+    assert e.notes and all(html.escape(n) in gallery_html([e]) for n in e.notes)
+    assert all(html.escape(n) in explanation_pairs([('a', [e])]) for n in e.notes)
+    assert 'with notes: I3D' in explanation_pairs([('a', [e])])
 
 
 def refused(*args, error=ValueError, match, **kwargs):
@@ -334,6 +373,25 @@ def test_filters_and_their_count(browser, tmp_path):
         assert p.locator('output').get_attribute('aria-live') == 'polite'
 
 
+def test_clips_with_notes_can_be_picked(browser, tmp_path, doubtful):
+    "D12: a filter for null results and other doubts"
+    with opened(browser, tmp_path, gallery_html(pairs_of(), names=names())) as p:
+        choose(p, 'notes', 'with')
+        assert shown(p) == [0, 3]
+        choose(p, 'notes', 'without')
+        assert shown(p) == [1, 2, 4, 5]
+        choose(p, 'network', '1')
+        assert shown(p) == [0, 1, 2, 3, 4, 5], 'of the network that is shown'
+        choose(p, 'network', '0')
+        choose(p, 'notes', 'with')
+        assert shown(p) == [0, 3] and p.locator('.ivg-note:visible').count() == 4
+        p.locator('summary').first.click()
+        p.wait_for_function('roots().length==1')
+        assert p.locator('.ivg-card').first.get_by_text('No mask lowers this score.').count() >= 1
+    with opened(browser, tmp_path, gallery_html([explained(1, 'C-LSTM')] * 2, names=names(2))) as p:
+        assert not select(p, 'notes').count(), 'no choice where there are none'
+
+
 SEEN = '''roots().map(r => [[...r.querySelectorAll("figcaption")].map(f => f.textContent),
     r.querySelectorAll(".marks").length, [...r.querySelectorAll("th")].map(t => t.textContent)])'''
 
@@ -372,7 +430,7 @@ def test_a_network_alone_keeps_what_is_sorted_by_and_has_its_scrubber(browser, t
 def test_keyboard_alone_is_enough(browser, tmp_path):
     with opened(browser, tmp_path, gallery_html(pairs_of(3), names=names(3))) as p:
         key = p.keyboard.press
-        for name in 'sort by', 'order', 'true class', 'network', 'prediction':
+        for name in 'sort by', 'order', 'true class', 'network', 'prediction', 'notes':
             key('Tab')
             assert p.evaluate('document.activeElement.parentNode.firstChild.textContent') == name
             assert p.evaluate('getComputedStyle(document.activeElement).outlineStyle') == 'solid'
@@ -441,8 +499,8 @@ COLOURS = r'''[...document.querySelectorAll(".ivg :is(b,span,label,select,output
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_text_stands_out(browser, tmp_path, scheme):
-    html = gallery_html(pairs_of(3), names=names(3))
-    with opened(browser, tmp_path, html, scheme=scheme, device_scale_factor=3) as p:
+    page = gallery_html(pairs_of(3), names=names(3))
+    with opened(browser, tmp_path, page, scheme=scheme, device_scale_factor=3) as p:
         choose(p, 'sort by', '0 0')
         back = shot(p, p.locator('html'))[-5, -5]
         assert (back.mean() > 200) == (scheme == 'light')

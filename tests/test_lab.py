@@ -36,6 +36,10 @@ def said(w):
     return dict(r.split('\t')[:2] for r in w.locator('.scores').inner_text().split('\n') if '\t' in r)
 
 
+def note(w):
+    return w.get_by_role('status').inner_text()
+
+
 def answered(nb, w):
     w.locator('.scores:not(.wait)').wait_for(timeout=20_000)
 
@@ -113,8 +117,9 @@ def test_tutorial(lab):
     assert ''.join(re.findall(r'[01](?=\.)', nb.rerun(k))) == painted, 'the next cell reads what was painted'
     by_hand = float(said(w)['loss'])
     w.get_by_role('button', name='Learn').click()
-    wait(nb, lambda: w.get_by_role('button', name='Learn').is_enabled() and marks(w) != painted, 60)
+    wait(nb, lambda: w.get_by_role('button', name='Learn').is_enabled() and "'Learn'" in note(w), 60)
     answered(nb, w)
+    assert float(said(w)['loss']) <= by_hand
     w.get_by_role('button', name='Best window').click()
     wait(
         nb,
@@ -306,6 +311,8 @@ def test_browsing_a_set(lab):
     out = kept.cells[3].outputs[0].data
     assert 'application/vnd.jupyter.widget-view+json' in out
     assert 'data:image/svg+xml' in out['text/html']
+    browsed = kept.cells[1].outputs[0].data
+    assert 'application/vnd.jupyter.widget-view+json' in browsed and 'data:image/svg+xml' in browsed['text/html'], 'D9'
     assert 'widgets' not in kept.metadata
     assert not nb.errors, nb.errors
     nb.close()

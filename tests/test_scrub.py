@@ -10,11 +10,13 @@ from torch import nn
 
 from interpvid import viz
 from interpvid.core import STATS, to_batch
-from interpvid.explanation import Explanation, beside
+from interpvid.explanation import Explanation, beside, explain
+from interpvid.gallery import gallery_html, write_gallery
 from interpvid.masks.learn import learn_masks
 from interpvid.masks.perturb import freeze, reverse
 from interpvid.masks.scores import SCORES
 from interpvid.masks.search import all_masks, search_windows
+from interpvid.pages import explanation_pairs
 from interpvid.viz import jpeg, overlay, parts_html, scrub_html, scrub_js, scrub_parts, scrub_svg
 from interpvid.widgets import Browser, Painter, Scrubber, as_parts, widget_js
 
@@ -1043,7 +1045,7 @@ def bad_of():
     for t in 2, -1:
         yield f'Painter: target {t}', lambda t=t: painter(target=t), 'classes run from 0 to 1'
     yield 'Painter: half a class', lambda: painter(target=0.5), 'class index'
-    yield 'Painter: no such class', lambda: painter(target='z', classes=['x', 'y']), "no class 'z'; there are x, y"
+    yield 'Painter: no such class', lambda: painter(target='z', classes=['x', 'y']), "no class 'z'.*nearest are "
     yield 'Painter: names', lambda: painter(classes=['x']), '1 names for 2 classes'
     yield 'Painter: cam', lambda: painter(cam=np.zeros((2, 8, 8))), 'maps'
     plain = type('Plain', (Net,), dict(stats=None))
@@ -1135,6 +1137,59 @@ def test_explanations_beside_each_other():
     assert spec['caption'] == 'true class: y'
     assert not any(s[0].startswith('B 3') for s in spec['scores'])
     assert strict(as_parts(es[:1]).spec) == strict(as_parts(es[0]).spec) == strict(es[0].scrub().spec)
+
+
+def told(scores):
+    "Scores by name, as they are written"
+    return {k: v if isinstance(v, str) else f'{v:.3f}' for k, v, *_ in scores}
+
+
+def in_text(text):
+    "Scores by name that stand in a line or a page, such as 'OS 0.913 · FS 0.397'"
+    return dict(re.findall(r'(?:^|[\s>·])((?:soft )?(?:OS|FS|RS)) (\d\.\d{3})', text))
+
+
+def places_of(e, model, tmp_path, monkeypatch):
+    "Everywhere that scores stand beside a picture of the mask: where -> scores by name"
+    drawn = []
+    monkeypatch.setattr('interpvid.explanation.draw_columns', lambda *args: drawn.append(args) or flat())
+    e.figure()
+    gallery = write_gallery(tmp_path / 'g', [[e]], 'title').parent
+    p = painter(model, e)
+    yield 'caption', in_text(e.caption)
+    yield 'repr', in_text(repr(e))
+    yield 'figure', in_text(drawn[0][2])
+    yield 'said', told(e.said)
+    yield 'scrubber', told(e.scrub().spec['scores'])
+    yield 'html', in_text(e.html())
+    yield 'widget', told(Scrubber(e).reply['scores'])
+    yield 'browser', told(Browser([e]).scrubber.reply['scores'])
+    both = told(beside([e, e]).spec['scores'])
+    yield 'beside', {k.removeprefix('A 2 '): v for k, v in both.items() if k.startswith('A 2')}
+    yield 'painter', told(p.scrubber.reply['scores'])
+    yield "painter's html", in_text(p.html)
+    yield 'page', in_text(explanation_pairs([('a', [e])]))
+    yield 'card', in_text(re.search('<div class="ivg-net">.*', gallery_html([[e]]))[0])
+    yield 'card in a folder', in_text((gallery / 'index.html').read_text(encoding='utf-8'))
+    (clip,) = gallery.glob('clips/*.html')
+    yield "clip's page", in_text(clip.read_text(encoding='utf-8'))
+    rows = dict(re.findall(r'<td>((?:soft )?[OFR]S)</td>\s*<td>([\d.]+)</td>', clip.read_text(encoding='utf-8')))
+    yield "clip's table", rows
+
+
+def test_the_number_under_a_picture_is_that_pictures(tmp_path, monkeypatch):
+    "B5: FS was .007 in the scrubber and .397 in the painter for the same six squares"
+    model = Net()
+    faint = clip_of() // 16 + 120
+    soft = np.where(np.array([0, 1, 1, 1, 1, 1, 1, 0]), 0.7, 0.3).astype(np.float32)
+    (e,) = explain(model, faint[None], masks=soft, maps=np.zeros((1, T, 8, 8)), classes=['x', 'y'], name='A')
+    binary, learned = ({k: e.scores[k + kind] for k in ('FS', 'RS')} for kind in (' binary', ''))
+    assert abs(binary['FS'] - learned['FS']) > 0.05, 'the two differ, so that one can tell them'
+    want = {'OS': e.scores['OS'], **binary, **{f'soft {k}': v for k, v in learned.items()}}
+    for place, scores in places_of(e, model, tmp_path, monkeypatch):
+        assert {'OS', 'FS', 'RS'} <= set(scores), place
+        for k in set(scores) & set(want):
+            assert abs(float(scores[k]) - want[k]) < 6e-4, (place, k)
 
 
 SHOWN = """
@@ -1338,14 +1393,64 @@ def test_painter_finds_what_learning_and_searching_find(by):
     window = search_windows(Net(), x, p.target, lam1=0.03).mask[0]
     assert not (learned == MASK).all()
     assert not (window == MASK).all()
-    for name, f, want in ('Learn', p.learn, learned), ('Best window', p.best_window, window), ('Reset', p.reset, MASK):
+    for name, f, found in ('Learn', p.learn, learned), ('Best window', p.best_window, window), ('Reset', p.reset, MASK):
+        want = min((p.mask, found), key=lambda m: p.scores_of(m)['loss']) if name != 'Reset' else found
         f() if by == 'call' else push(p, name)
-        assert (p.mask == want).all() and p.scrubber.reply['masks'] == bits(want) and not p.scrubber.reply['note'], (
-            name
-        )
+        assert (p.mask == want).all() and p.scrubber.reply['masks'] == bits(want) and name in p.scrubber.reply['note']
         assert [b.description for b in p.buttons] == ['Learn', 'Best window', 'Reset']
         assert not any(b.disabled for b in p.buttons)
         assert p.bar.layout.visibility == 'hidden'
+
+
+@pytest.mark.parametrize('name', ['Learn', 'Best window'])
+def test_no_button_makes_the_loss_worse(name):
+    "B5: a painted mask better than the learned one stays, and both losses are said"
+    p = painter()
+    loss = lambda m: p.scores_of(m)['loss']
+    masks = all_masks(T)
+    best = min(masks, key=loss)
+    p.mask = best
+    push(p, name)
+    assert (p.mask == best).all()
+    worse = {'Learn': learn_masks(Net(), p.x, p.target, preset='fast').binary[0]}
+    worse['Best window'] = search_windows(Net(), p.x, p.target).mask[0]
+    found, note = loss(worse[name]), p.scrubber.reply['note']
+    if (worse[name] == best).all():
+        assert note == f"'{name}' found the painted mask."
+    else:
+        assert note == (
+            f"'{name}' found no better mask: loss {found:.3f}. The painted one, of {loss(best):.3f}, stays."
+        )
+    assert scores_in(p)['loss'] == f'{loss(best):.3f}', 'the scores beside it are those of the mask that stays'
+    for mask in masks[:: len(masks) // 12]:
+        p.mask = mask
+        push(p, name)
+        assert loss(p.mask) <= loss(mask)
+        assert loss(p.mask) <= found, 'no better, no worse than what was found'
+
+
+def test_a_much_better_mask_than_the_learned_one(monkeypatch):
+    "B5: Painter's *Learn* replaced a painted mask of loss .101 by one of .497"
+    p = painter(mask=MASK)
+    best = min(all_masks(T), key=lambda m: p.scores_of(m)['loss'])
+    found = learn_masks(Net(), p.x, p.target, preset='fast')
+    found.mask = np.full((1, T), 0.499, np.float32)  # soft, it may lower the score; cut at one half, it holds no frame
+    monkeypatch.setattr('interpvid.widgets.learn_masks', lambda *args, **kwargs: found)
+    p.mask = best
+    push(p, 'Learn')
+    assert (p.mask == best).all() and 'no better mask' in p.scrubber.reply['note']
+    assert f'{p.scores_of(np.zeros(T))["loss"]:.3f}' in p.scrubber.reply['note']
+
+
+def test_reset_loses_nothing():
+    p = painter(mask=MASK)
+    p.mask = 1 - MASK
+    push(p, 'Reset')
+    assert (p.mask == MASK).all() and 'once more' in p.scrubber.reply['note']
+    push(p, 'Reset')
+    assert (p.mask == 1 - MASK).all()
+    push(p, 'Reset')
+    assert (p.mask == MASK).all()
 
 
 @pytest.mark.parametrize('wrong,word', [(raises, 'no such layer'), (is_nan, 'not finite')])
@@ -1399,8 +1504,9 @@ def test_stop_stops(name):
     assert f"'{name}' was stopped" in p.scrubber.reply['note']
     assert len(p.scrubber.reply['scores']) == 4
     assert p.model.calls - n < 12
+    p.mask = [0] * T
     push(p, name)
-    assert not p.scrubber.reply['note'] and not (p.mask == MASK).all(), 'and can be started again'
+    assert 'stopped' not in p.scrubber.reply['note'] and p.mask.any(), 'and can be started again'
 
 
 def test_painting_at_the_end_of_learning_leaves_the_network_as_it_was():
@@ -1471,6 +1577,24 @@ def test_browser_with_nothing_to_show_stays_usable():
     b.other.value = 'B'
     assert 'B has no explanation of this clip' in b.note.value
     assert strict(b.scrubber.spec)['title'] == b.explanation.title
+
+
+def test_browser_lists_notes_and_picks_by_them(monkeypatch):
+    "D12: null results are listed as such"
+    notes = lambda e: ['No mask lowers this score.', 'At chance.'][: int(e.scores.get('RS', 0))]
+    monkeypatch.setattr(Explanation, 'notes', property(notes))
+    b = Browser([explanation(i, scores=dict(OS=0.5, FS=0.5, RS=float(i))) for i in range(3)])
+    assert [text for text, _ in b.list.options] == ['1: x', '2: x · 1 note', '3: x · 2 notes']
+    for kind, want in ('with notes', [1, 2]), ('without notes', [0]), ('all', [0, 1, 2]):
+        b.noted.value = kind
+        assert b.chosen() == want
+    b.cls.value, b.noted.value = 'x', 'with notes'
+    b.list.value = 2
+    for sentence in notes(b.explanation):
+        assert sentence in b.scrubber.spec['caption'] and sentence in b.html
+    assert b.noted.layout.display is None
+    monkeypatch.setattr(Explanation, 'notes', property(lambda e: []))
+    assert Browser([explanation()]).noted.layout.display == 'none', 'no choice where there are none'
 
 
 def test_browser_says_which_clip_cannot_be_drawn():

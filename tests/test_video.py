@@ -4,27 +4,46 @@ import os
 import struct
 import subprocess
 import sys
+from fractions import Fraction
 
 import av
 import cv2
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from PIL import Image
-from videos import KINDS, by_av, by_opencv, gif, jpegs, number, numbered, patched, remuxed, trimmed, turned
+from PIL import Image, ImageOps
+from videos import (
+    KINDS,
+    by_av,
+    by_opencv,
+    ffmpeg,
+    gif,
+    jpegs,
+    matrix,
+    number,
+    numbered,
+    patched,
+    remuxed,
+    trimmed,
+    turned,
+    widened,
+    with_hidden_frames,
+)
 
 import interpvid.video as video
-from interpvid.video import VideoError, probe, read_frames, sample_indices, write_video
+from interpvid.data.clips import Item, Items, check_items
+from interpvid.video import VideoError, frame_times, probe, read_frames, sample_indices, write_video
 
 
 @pytest.mark.parametrize('T', [1, 2, 15, 16, 17, 160])
 @pytest.mark.parametrize('kind', KINDS)
 def test_the_right_frames(tmp_path, kind, T):
     f = KINDS[kind](tmp_path / 'x', numbered(T))
-    assert number(read_frames(f, 16)) == sample_indices(T, 16).tolist()
+    by = 'number' if 'uneven' in kind else 'time'
+    assert number(read_frames(f, 16, by=by)) == sample_indices(T, 16).tolist()
     assert number(read_frames(f, None)) == list(range(T))
     if T > 10:
-        assert number(read_frames(f, 3, start=5, stop=12)) == [5, 8, 11]
+        assert number(read_frames(f, 3, start=5, stop=12, by=by)) == [5, 8, 11]
         assert number(read_frames(f, None, start=T - 3, stop=T + 9)) == [T - 3, T - 2, T - 1]
     assert probe(f)['frames'] == probe(f, decode=True)['frames'] == T
     with pytest.raises(VideoError, match=f'holds {T}'):
@@ -44,12 +63,11 @@ def test_large_files_are_read_twice_instead_of_kept(tmp_path, monkeypatch, kind)
 @pytest.mark.parametrize('keep', [video.KEEP, 0])
 @pytest.mark.parametrize('kind,first', [('MP4, H.264', 8), ('MP4, H.264, open groups', 9)])
 def test_packets_that_show_nothing(tmp_path, monkeypatch, kind, first, keep):
-    "Without its first packet a video starts at the next group: 48 packets, but fewer frames"
+    "C7: without its first packet a video starts at the next group: 48 packets, but fewer frames"
     monkeypatch.setattr(video, 'KEEP', keep)
     f = remuxed(KINDS[kind](tmp_path / 'x', numbered(49)), tmp_path / 'y.mkv', {0})
     T = 49 - first
-    assert probe(f)['frames'] == 48
-    assert probe(f, decode=True)['frames'] == T
+    assert probe(f)['frames'] == probe(f, decode=True)['frames'] == T
     assert number(read_frames(f, None)) == list(range(first, 49))
     assert number(read_frames(f, 5)) == (first + sample_indices(T, 5)).tolist()
     assert (
@@ -338,12 +356,17 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / 'words.mp4').write_text('no video at all ' * 99)
     sound(tmp_path / 'sound.wav')
     sound(tmp_path / 'sound.mkv')
+    (tmp_path / 'art').mkdir()
+    Image.fromarray(numbered(1)[0]).save(tmp_path / 'art' / 'cover.png')
+    album = '-map', '0', '-map', '1', '-c:v', 'copy', '-c:a', 'aac', '-disposition:v:0', 'attached_pic'
+    ffmpeg('-i', tmp_path / 'sound.mkv', '-i', tmp_path / 'art' / 'cover.png', *album, tmp_path / 'album.m4a')
     for bad, why in (
         ('empty.avi', 'empty'),
         ('words.mp4', 'cannot be decoded'),
         ('', 'folder'),
         ('sound.mkv', 'no video stream'),
         ('sound.wav', 'none of AVI'),
+        ('album.m4a', 'only a cover picture'),
     ):
         for f in read_frames, probe:
             with pytest.raises(VideoError, match=why):
@@ -433,3 +456,233 @@ def test_an_image_runs_no_other_program(tmp_path):
     (tmp_path / '1.png').write_text('%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n')
     with pytest.raises(VideoError, match='1.png: cannot be read as an image'):
         read_frames(tmp_path)
+
+
+@pytest.mark.parametrize('ending', ['jpg', 'png', 'webp'])
+@pytest.mark.parametrize('number', range(1, 10))
+def test_pictures_are_turned_as_their_exif_says(tmp_path, ending, number):
+    "B8: all eight orientations of EXIF, as Pillow turns them; what is none of them (9) is left as it is"
+    pixels = np.kron(np.arange(24).reshape(4, 6) * 10, np.ones((8, 8))).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = number
+    Image.fromarray(pixels).save(tmp_path / f'1.{ending}', exif=exif, quality=95, lossless=True)
+    upright = np.array(ImageOps.exif_transpose(Image.open(tmp_path / f'1.{ending}')).convert('RGB'))
+    assert upright.shape == ((48, 32, 3) if 5 <= number <= 8 else (32, 48, 3))
+    assert np.abs(read_frames(tmp_path, 1)[0].astype(int) - upright).max() <= 2
+    assert (probe(tmp_path)['height'], probe(tmp_path)['width']) == upright.shape[:2]
+
+
+@pytest.mark.filterwarnings('ignore:Corrupt EXIF')
+def test_damaged_exif_does_no_harm(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(numbered(1)[0]).save(tmp_path / '1.jpg', exif=exif.tobytes()[:14] + b'\xff' * 9)
+    assert read_frames(tmp_path, 1).shape == (1, 48, 64, 3)
+
+
+def test_a_mirrored_video_is_mirrored_back(tmp_path):
+    "B8: the display matrix (-1,0,0,1) swaps left and right; it is not a turn by 180 degrees"
+    white = np.zeros((4, 40, 64, 3), np.uint8)
+    white[:, :20, :32] = 255  # the upper left quarter
+    f = matrix(by_av(tmp_path / 'x.mp4', white, 'libx264'), -1, 0, 0, 1)
+    a = read_frames(f, 1)[0]
+    assert [a[y, x].mean() > 128 for y in (10, 30) for x in (16, 48)] == [False, True, False, False]
+    assert {k: probe(f)[k] for k in ('rotation', 'mirrored')} == {'rotation': 0, 'mirrored': True}
+
+
+def disc(h, w, aspect):
+    "(h,w,3): a disc, as it is stored where a pixel is `aspect` as wide as high"
+    y, x = np.mgrid[:h, :w]
+    inside = (y - (h - 1) / 2) ** 2 + (aspect * (x - (w - 1) / 2)) ** 2 < (0.4 * h) ** 2
+    return np.repeat(inside[..., None] * np.uint8(255), 3, 2)
+
+
+@pytest.mark.parametrize('kind', ['mkv', 'images'])
+@pytest.mark.parametrize('aspect', [Fraction(64, 45), Fraction(3, 4)])
+def test_pixels_that_are_not_square(tmp_path, kind, aspect):
+    "B9: PAL 16:9 (pixels 64:45): a disc is round after `crop`, `pad` and without a size; `squish` squishes as before"
+    h, w = 288, 360
+    stored = disc(h, w, float(aspect))
+    f = wide_pixels(tmp_path / f'x.{kind}', stored, aspect)
+    for size, resize in (None, 'squish'), ((96, 96), 'crop'), ((96, 96), 'pad'):
+        a = read_frames(f, 1, size, resize)[0, ..., 0] > 128
+        assert a.shape == (size or (h, round(w * aspect)))
+        assert abs(int(a.any(0).sum()) - int(a.any(1).sum())) <= 2, (resize, a.any(0).sum(), a.any(1).sum())
+    a = read_frames(f, 1, (96, 96))[0, ..., 0] > 128
+    assert a.any(1).sum() == pytest.approx(0.8 * 96, abs=2)
+    assert a.any(0).sum() == pytest.approx(0.8 * h / aspect / w * 96, abs=2)
+    about = probe(f)
+    assert (about['height'], about['width']) == (h, round(w * aspect))
+    assert about['aspect'] == pytest.approx(float(aspect) if kind == 'mkv' else 1)
+
+
+def wide_pixels(path, stored, aspect):
+    "A video of one frame, or a folder of one image as FFmpeg writes it, that says how wide its pixels are"
+    made = widened(by_av(path.with_suffix('.made.mkv'), stored[None], 'ffv1', 'bgr0'), aspect)
+    if path.suffix == '.mkv':
+        return made
+    path.mkdir()
+    ffmpeg('-i', made, path / '%d.png')
+    return path
+
+
+def test_nearly_square_pixels_are_square(tmp_path):
+    "Encoders round: 4319:4320 is 1:1, and no frame is resampled for it"
+    frames = numbered(3)
+    f = widened(by_av(tmp_path / 'x.mkv', frames, 'ffv1', 'bgr0'), Fraction(4319, 4320))
+    assert np.array_equal(read_frames(f, None), frames)
+
+
+FAST_THEN_SLOW = np.r_[np.arange(60) * 1000 // 60, 1000 + np.arange(18) * 500]  # ms: 60 a second, then 2 a second
+
+
+@pytest.mark.parametrize('ending,codec', [('mp4', 'libx264'), ('webm', 'libvpx-vp9'), ('mkv', 'ffv1')])
+def test_an_uneven_pace_is_sampled_by_time_by_number_or_by_stride(tmp_path, ending, codec):
+    "B10: one second at 60 frames a second, nine at two: by time one frame of eight is from the first second"
+    f = by_av(tmp_path / f'x.{ending}', numbered(78), codec, times=FAST_THEN_SLOW)
+    at = FAST_THEN_SLOW / 1000
+    by_time = number(read_frames(f, 8))
+    assert (at[by_time] < 1).sum() == 1
+    assert np.abs(at[by_time] - np.linspace(0, 9.5, 8)).max() <= 0.25
+    assert number(read_frames(f, 8, by='number')) == sample_indices(78, 8).tolist()
+    assert number(read_frames(f, 8, by=3, start=5)) == list(range(5, 29, 3))
+    assert number(read_frames(f, None, by=10)) == list(range(0, 78, 10))
+    assert frame_times(f, 8) == pytest.approx(at[by_time], abs=0.002)
+    assert probe(f)['rate'] == 'varies'
+    assert probe(f)['seconds'] == pytest.approx(10, abs=0.51)
+
+
+@pytest.mark.parametrize('kind', [k for k in KINDS if 'uneven' not in k])
+def test_an_even_pace_gives_the_same_frames_by_time_and_by_number(tmp_path, kind):
+    "B10: for a constant rate nothing changes"
+    f = KINDS[kind](tmp_path / 'x', numbered(49))
+    want = sample_indices(49, 16).tolist()
+    assert number(read_frames(f, 16, by='time')) == number(read_frames(f, 16, by='number')) == want
+    assert probe(f)['rate'] == 'constant'
+
+
+def test_a_part_in_seconds(tmp_path):
+    "D8: `read_frames(start=7.2, stop=8.6)`"
+    f = by_av(tmp_path / 'x.mp4', numbered(250, 16, 64), 'libx264')  # ten seconds
+    assert number(read_frames(f, None, start=7.2, stop=8.6)) == list(range(180, 215))
+    assert number(read_frames(f, 3, start=7.2, stop=8.6)) == [180, 197, 214]
+    assert number(read_frames(f, None, start=9.9)) == [247, 248, 249]
+    assert number(read_frames(f, None, stop=0.1)) == [0, 1, 2]
+    assert number(read_frames(f, None, start=7.21, stop=7.22)) == [180]  # what is on the screen
+    assert number(read_frames(f, None, start=7.2, stop=183)) == [180, 181, 182]
+    assert number(read_frames(f, None, start=9.0, stop=99.0)) == list(range(225, 250))
+    with pytest.raises(VideoError, match='x.mp4: frames from 10.0 s on are asked for, but it lasts 10.000 s'):
+        read_frames(f, start=10.0)
+    with pytest.raises(ValueError, match='frames 8.6 to 7.2 are none'):
+        read_frames(f, start=8.6, stop=7.2)
+    with pytest.raises(VideoError, match='no frame lies between'):
+        read_frames(f, start=7.2, stop=20)
+    with pytest.raises(VideoError, match='images: does not say when its frames are shown; give start and stop'):
+        read_frames(jpegs(tmp_path / 'images', numbered(9)), start=1.5)
+
+
+def test_one_number_is_a_square(tmp_path):
+    "D8: `size=112`"
+    f = by_av(tmp_path / 'x.mp4', numbered(5), 'libx264')
+    assert np.array_equal(read_frames(f, 3, size=112), read_frames(f, 3, size=(112, 112)))
+    assert read_frames(f, 3, size=np.int64(20)).shape == (3, 20, 20, 3)
+    for size in 0, (112,), (112, 0), (2, 3, 4), 11.2:
+        with pytest.raises((ValueError, TypeError), match='size has to be one whole number or'):
+            read_frames(f, 3, size=size)
+
+
+@pytest.mark.parametrize('by', ['seconds', 0, -2, 1.5, None])
+def test_only_three_ways_to_sample(tmp_path, by):
+    f = by_av(tmp_path / 'x.mp4', numbered(5), 'libx264')
+    with pytest.raises(ValueError, match="by has to be 'time', 'number' or a whole number, the stride; not"):
+        read_frames(f, by=by)
+
+
+def test_a_stride_that_a_video_is_too_short_for(tmp_path):
+    f = by_av(tmp_path / 'x.mp4', numbered(20), 'libx264')
+    assert number(read_frames(f, 10, by=2)) == list(range(0, 20, 2))
+    with pytest.raises(VideoError, match=r"x.mp4: 11 frames at a stride of 2 reach to frame 20, but .* by='time'"):
+        read_frames(f, 11, by=2)
+
+
+def test_how_far_apart_the_frames_of_a_film_are(tmp_path):
+    "Contract of null results: a film of minutes squeezed into few frames can be said"
+    f = by_av(tmp_path / 'x.mkv', numbered(212, 16, 64), 'ffv1', rate=1)
+    assert probe(f)['seconds'] == 212
+    assert np.diff(frame_times(f, 16)).mean() == pytest.approx(211 / 15)
+    assert np.diff(frame_times(f, 5, start=10.0, stop=15.0)).tolist() == [1] * 4
+    assert np.isnan(frame_times(jpegs(tmp_path / 'images', numbered(9)), 4)).all()
+
+
+def over_claims(path, how):
+    "A whole file whose header claims 5000 bytes more"
+    b = path.read_bytes()
+    if how == 'mdat':
+        i = b.rfind(b'mdat')
+        return patched(path, b'mdat', -4, int.from_bytes(b[i - 4 : i], 'big') + 5000, order='big')
+    if how == 'RIFF':
+        return patched(path, b'RIFF', 4, len(b) + 5000)
+    i = b.find(b'\x18\x53\x80\x67') + 4  # Matroska's segment; its size has eight bytes
+    return patched(path, b'\x18\x53\x80\x67', 4, (1 << 56) + len(b) - i - 8 + 5000, size=8, order='big')
+
+
+CLAIMS = {
+    'mp4': ('mdat', 'libx264', {'movflags': 'faststart'}),
+    'avi': ('RIFF', 'mpeg4', {}),
+    'mkv': ('segment', 'libx264', {}),
+}
+
+
+@pytest.mark.parametrize('ending', CLAIMS)
+def test_a_header_that_claims_too_much(tmp_path, ending):
+    "C6: an AVI, MP4 whose `mdat` claims too much, every frame decodes: read, with a warning"
+    how, codec, options = CLAIMS[ending]
+    f = over_claims(by_av(tmp_path / f'x.{ending}', numbered(20), codec, gop=6, container=options), how)
+    with pytest.warns(UserWarning, match='its header claims .* bytes more than there are, but no frame is missing'):
+        assert number(read_frames(f, None)) == list(range(20))
+    with pytest.warns(UserWarning, match='no frame is missing'):
+        assert probe(f)['frames'] == 20
+
+
+@pytest.mark.parametrize('ending', CLAIMS)
+@pytest.mark.parametrize('share', [0.4, 0.7, 0.95])
+def test_what_is_cut_stays_an_error(tmp_path, ending, share):
+    "C6: truly truncated, with or without the index in front"
+    _, codec, options = CLAIMS[ending]
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), dtype=np.uint8)
+    f = by_av(tmp_path / f'x.{ending}', noise, codec, gop=6, container=options)
+    b = f.read_bytes()
+    f.write_bytes(b[: int(share * len(b))])
+    for look in read_frames, probe:
+        with pytest.raises(VideoError, match=f'x.{ending}: is truncated'):
+            look(f)
+
+
+def waves(n, h=96, w=128):
+    "Moving waves below the stripes of `numbered`, which fill the upper sixth"
+    t, y, x = np.ogrid[:n, :h, :w]
+    grey = 128 + 60 * np.sin((x + t) / 7) + 50 * np.sin((y + x / 3 + t / 2) / 5)
+    frames = np.repeat(grey[..., None], 3, 3).astype(np.uint8)
+    frames[:, : h // 6] = numbered(n, h // 6, w)
+    return frames
+
+
+@pytest.mark.parametrize('codec,ending', [('libvpx', 'ivf'), ('libvpx-vp9', 'mkv'), ('libvpx-vp9', 'nut')])
+@pytest.mark.parametrize('keep', [video.KEEP, 0])
+def test_hidden_frames_are_not_counted(tmp_path, monkeypatch, codec, ending, keep):
+    "C7: VP9 with hidden frames in packets of their own: `probe` counts frames, and a start behind the last is refused"
+    monkeypatch.setattr(video, 'KEEP', keep)
+    f = with_hidden_frames(tmp_path, codec, waves(72), ending)
+
+    def told(frames):
+        return number(frames[:, :16])
+
+    with av.open(str(f)) as c:
+        assert sum(1 for p in c.demux(video=0) if p.size) > 72
+    assert probe(f)['frames'] == probe(f, decode=True)['frames'] == 72
+    assert told(read_frames(f, 16)) == told(read_frames(f, 16, by='number')) == sample_indices(72, 16).tolist()
+    assert told(read_frames(f, None)) == list(range(72))
+    items = Items([Item(f, 0, start=72, stop=80), Item(f, 0, start=60, stop=72)], ['a'])
+    assert [(i.start, '72' in why) for i, why in check_items(items, progress=False)] == [(72, True)]
+    with pytest.raises(VideoError, match='holds 72'):
+        read_frames(f, 4, start=72, stop=80)

@@ -1,5 +1,6 @@
 "Videos by real encoders; each frame carries its number as black and white stripes, for a test to read."
 
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -155,14 +156,53 @@ KINDS = {  # name: function of a path without ending and of frames -> the file (
 }
 
 
+def matrix(path, a, b, c, d):
+    "An MP4 or MOV with this display matrix: x is shown at a·x + c·y, y at b·x + d·y"
+    data = bytearray(Path(path).read_bytes())
+    i = data.find(b'tkhd') + 44
+    for k, v in zip((0, 4, 12, 16), (a, b, c, d)):
+        data[i + k : i + k + 4] = (v << 16).to_bytes(4, 'big', signed=True)
+    Path(path).write_bytes(data)
+    return path
+
+
 def turned(path, degrees):
     "An MP4 that says: turn me clockwise by 90, 180 or 270 degrees"
-    b = bytearray(Path(path).read_bytes())
-    i = b.find(b'tkhd') + 44
-    for k, v in zip((0, 4, 12, 16), {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]):
-        b[i + k : i + k + 4] = (v << 16).to_bytes(4, 'big', signed=True)
-    Path(path).write_bytes(b)
-    return path
+    return matrix(path, *{90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees])
+
+
+def ffmpeg(*args, **kwargs):
+    "What FFmpeg's own program prints; the test is skipped where it is not installed"
+    import pytest
+
+    exe = pytest.importorskip('imageio_ffmpeg').get_ffmpeg_exe()
+    command = [exe, '-v', 'error', '-y', *map(str, args)]
+    kwargs = kwargs or {'stdin': subprocess.DEVNULL}
+    r = subprocess.run(command, capture_output=True, timeout=120, **kwargs)
+    assert r.returncode == 0, r.stderr.decode()[-1500:]
+    return r.stdout
+
+
+def with_hidden_frames(folder, codec, frames, ending):
+    "VP8 or VP9 whose hidden frames, from which others are predicted, are in packets of their own"
+    size, whole = f'{frames.shape[2]}x{frames.shape[1]}', folder / 'whole.webm'
+    raw = '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', size, '-r', 25, '-i', '-'
+    options = '-auto-alt-ref', 1, '-lag-in-frames', 16, '-g', 99, '-b:v', '300k', '-passlogfile', folder / 'log'
+    for n in 1, 2:  # the encoder looks ahead only if it has seen all before
+        ffmpeg(*raw, '-c:v', codec, *options, '-pass', n, whole, input=np.ascontiguousarray(frames).tobytes())
+    apart = ('-bsf:v', 'vp9_superframe_split', '-fflags', '-autobsf') if codec == 'libvpx-vp9' else ()
+    ffmpeg('-i', whole, '-c', 'copy', *apart, folder / f'apart.{ending}')
+    return folder / f'apart.{ending}'
+
+
+def widened(path, aspect):
+    "The same video, which says that its pixels are `aspect` as wide as high"
+    with av.open(str(path)) as c:
+        s = c.streams.video[0]
+        shape = Fraction(s.width, s.height) * aspect
+    to = Path(path).with_name(f'wide-{Path(path).name}')
+    ffmpeg('-i', path, '-c', 'copy', '-aspect', f'{shape.numerator}:{shape.denominator}', to)
+    return to
 
 
 def trimmed(path, start):

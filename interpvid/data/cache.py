@@ -32,7 +32,7 @@ try: import fcntl
 except ImportError: fcntl = None # Windows: each process then keeps the bound for itself
 
 # %% ../../nbs/11_data.cache.ipynb #b16cb0d0
-FORM = 2 # of the entries; another number, and none of the earlier ones are found
+FORM = 3 # of the entries; another number, and none of the earlier ones are found
 
 def _stamp(path):
     "Name, size and time of change of a file"

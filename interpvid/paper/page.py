@@ -21,6 +21,7 @@ from markupsafe import Markup
 from ..explanation import beside
 from ..files import writing
 from ..gallery import write_gallery
+from ..masks.scores import SCORES
 from ..pages import explanation_pairs, fill, html_table, write_figure, write_page
 from .claims import PAPER_TABLE1, PAPER_TABLE2
 from .experiment import (
@@ -62,9 +63,9 @@ def figure_sequences(exp)->list: # of (letter, sentence, [an explanation for eac
 
 # %% ../../nbs/95_paper.page.ipynb #b8a57d6a
 def figure_table(exp)->pd.DataFrame: # a row for each sequence and network
-    "What the captions of the figure give: OS, FS and RS; CS and P where the prediction is wrong"
+    "What the captions of the figure give, and the scores of the soft mask; CS and P where the prediction is wrong"
     def row(letter, e):
-        scores = {k: e.scores.get(k) for k in ('OS','FS','RS','FS binary','CS')}
+        scores = {SCORES[k].label: e.scores.get(k) for k in ('OS','FS binary','RS binary','FS','RS','CS')}
         return {'':letter, 'network':e.model, 'predicted':e.classes[e.pred], **scores,
                 'P':e.pred if e.wrong else None, 'mask length':int(e.binary.sum())}
     rows = [row(letter, e) for letter,_,es in figure_sequences(exp) for e in es]

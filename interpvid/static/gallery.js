@@ -1,6 +1,6 @@
 // The toolbar of a gallery. The cards are on the page already, in the order given, and can be read without it; it sorts and filters them,
 // and starts the scrubber of a card that is opened. `data` comes from gallery.gallery_html: names of the networks, of the scores, their digits, and for each card
-// its class and what each network said, {v: values in the order of the scores, right, at: which of the card's networks it is, title, said: how many scores}.
+// its class and what each network said, {v: values in the order of the scores, right, at: which of the card's networks it is, title, caption, said: how many scores, notes: how many}.
 function gallery(host, {models, scores, digits, cards}) {
   const el = (tag, props, ...kids) => { const e = Object.assign(document.createElement(tag), props); e.append(...kids); return e }
   const option = (value, textContent) => el('option', {value, textContent})
@@ -17,13 +17,15 @@ function gallery(host, {models, scores, digits, cards}) {
   const cls = choice('true class', option('', 'all'), ...classes.map((c, k) => option(k, `${c} (${all.filter(o => o.cls === c).length})`)))
   const net = choice('network', option('', 'all'), ...models.map((m, j) => option(j, m)))
   const right = choice('prediction', option('', 'all'), option('right', 'right'), option('wrong', 'wrong'))
+  const noted = choice('notes', option('', 'all'), option('with', 'with notes'), option('without', 'without notes')) // null results and other doubts
   const count = el('output', {ariaLive: 'polite'})
   bar.append(count); host.prepend(bar)
   net.parentNode.hidden = models.length < 2
   right.parentNode.hidden = all.every(c => c.nets.every(n => !n || n.right === null))
   cls.parentNode.hidden = classes.length < 2
+  noted.parentNode.hidden = all.every(c => c.nets.every(n => !n?.notes))
 
-  const paged = !list.querySelector('details'), picks = [net, cls, right, down, by] // who comes back from a clip's page finds the cards as they were
+  const paged = !list.querySelector('details'), picks = [net, cls, right, noted, down, by] // who comes back from a clip's page finds the cards as they were
 
   const chosen = () => net.value === '' ? models.map((_, j) => j) : [+net.value]
   function offer() { // of the networks that are shown; what was chosen stays, of another network if need be
@@ -41,6 +43,7 @@ function gallery(host, {models, scores, digits, cards}) {
   function fits(c) {
     const seen = chosen().map(j => c.nets[j]).filter(n => n)
     if (!seen.length || cls.value !== '' && c.cls !== classes[cls.value]) return false
+    if (noted.value && seen.some(n => n.notes) != (noted.value == 'with')) return false
     return !right.value || (right.value == 'right' ? seen.every(n => n.right) : seen.some(n => n.right === false))
   }
   function compare(a, b) { // what has no value comes last, whichever way
@@ -59,7 +62,7 @@ function gallery(host, {models, scores, digits, cards}) {
     c.shown = net.value
     if (!n || s.rows.length < 2) return c.scrub.show(s)
     const before = c.nets.filter(o => o && o.at < n.at).reduce((sum, o) => sum+o.said, 0)
-    c.scrub.show({...s, title: n.title, cols: s.cols.filter((_, i) => !i || Math.floor((i-1)/2) == n.at), rows: [s.rows[n.at]], scores: s.scores.slice(before, before+n.said)})
+    c.scrub.show({...s, title: n.title, caption: n.caption, cols: s.cols.filter((_, i) => !i || Math.floor((i-1)/2) == n.at), rows: [s.rows[n.at]], scores: s.scores.slice(before, before+n.said)})
   }
   function update(e) {
     if (e?.target == net) offer()

@@ -131,7 +131,7 @@ function scrubber(host, link = {}) {
     })
     const left = el('div', {className: 'left'}, el('div', {className: 'cols'}, ...figures), bar, ...lines, more); left.style.maxWidth = Math.max(240, spec.cols.length*(wide+4)-4)+'px'
     box.replaceChildren(...(spec.title ? [el('b', {textContent: spec.title})] : []), el('div', {className: 'body'}, left, el('table', {className: 'scores'})),
-      ...(spec.caption ? [el('div', {textContent: spec.caption})] : []), el('div', {className: 'say', role: 'status'}))
+      ...(spec.caption ? [el('div', {className: 'caption', textContent: spec.caption})] : []), el('div', {className: 'say', role: 'status'}))
     box.ariaLabel = spec.title || 'clip'
   }
   function show(s, p) { // a reader's settings outlast a new clip
