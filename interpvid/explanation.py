@@ -174,7 +174,7 @@ def beneath(self:Explanation):
     "What stands beneath a scrubber: a wrong prediction, and the notes"
     wrong = (f'predicted: {self.classes[self.pred]} (P {self.pred}); true class: {self.classes[self.label]}'
              if self.wrong else '')
-    return ' · '.join(filter(None, [wrong, *self.notes]))
+    return '\n'.join(filter(None, [wrong, *self.notes]))
 
 # %% ../nbs/60_explanation.ipynb #ee4518a3
 @patch
@@ -234,7 +234,7 @@ def unique_names(
 def _beneath_all(named):
     "What stands beneath several: the true class where one is wrong, and whose notes"
     true = next((f'true class: {e.classes[e.label]}' for e in named.values() if e.wrong), '')
-    return ' · '.join(filter(None, [true, *(f'{n}: {note}' for n,e in named.items() for note in e.notes)]))
+    return '\n'.join(filter(None, [true, *(f'{n}: {note}' for n,e in named.items() for note in e.notes)]))
 
 # %% ../nbs/60_explanation.ipynb #3f8a3534
 def beside(
