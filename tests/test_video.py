@@ -419,7 +419,7 @@ def soon(call, *args):
 @pytest.mark.parametrize('target', ['outside', 'itself', 'pipe'])
 @pytest.mark.parametrize('name', ['x.mp4', 'x.avi', 'x.m3u8', 'x'])
 def test_a_list_of_other_files_is_not_followed(tmp_path, kind, target, name):
-    "Out of the folder, back to itself without end, or to a pipe that nobody writes into"
+    "C1: out of the folder, back to itself without end, or to a pipe that nobody writes into"
     by_av(tmp_path / 'secret.mp4', numbered(9), 'libx264')
     (d := tmp_path / 'data').mkdir()
     os.mkfifo(d / 'pipe.mp4')
@@ -435,6 +435,7 @@ TEXTS = [('notes.nfo', 'a letter\n' * 999), ('x.txt', 'words'), ('x.sdp', 'v=0\n
 
 @pytest.mark.parametrize('name,text', TEXTS)
 def test_a_text_is_no_film_of_its_letters(tmp_path, name, text):
+    "C1: `notes.nfo` is no film of 640×400"
     (tmp_path / name).write_text(text)
     with pytest.raises(VideoError, match=f'{name}: cannot be decoded as a video'):
         read_frames(tmp_path / name)
@@ -442,6 +443,7 @@ def test_a_text_is_no_film_of_its_letters(tmp_path, name, text):
 
 @pytest.mark.parametrize('call', ['read_frames', 'probe'])
 def test_a_pipe_is_not_waited_for(tmp_path, call):
+    "C1, C2: a FIFO as video or as picture"
     os.mkfifo(tmp_path / 'x.mp4')
     (tmp_path / 'images').mkdir()
     os.mkfifo(tmp_path / 'images' / '1.png')
@@ -552,6 +554,14 @@ def test_an_uneven_pace_is_sampled_by_time_by_number_or_by_stride(tmp_path, endi
     assert probe(f)['seconds'] == pytest.approx(10, abs=0.51)
 
 
+def test_a_jump_in_the_clock_is_said(tmp_path):
+    "B10: a last frame minutes later: by time most frames are the same two"
+    f = by_av(tmp_path / 'x.mkv', numbered(20), 'ffv1', times=[*range(0, 760, 40), 600_000])
+    with pytest.warns(UserWarning, match=r"x.mkv: its frames come so unevenly .* are 3 different ones; by='number'"):
+        read_frames(f, 8)
+    assert number(read_frames(f, 8, by='number')) == sample_indices(20, 8).tolist()
+
+
 @pytest.mark.parametrize('kind', [k for k in KINDS if 'uneven' not in k])
 def test_an_even_pace_gives_the_same_frames_by_time_and_by_number(tmp_path, kind):
     "B10: for a constant rate nothing changes"
@@ -612,6 +622,18 @@ def test_how_far_apart_the_frames_of_a_film_are(tmp_path):
     assert np.diff(frame_times(f, 16)).mean() == pytest.approx(211 / 15)
     assert np.diff(frame_times(f, 5, start=10.0, stop=15.0)).tolist() == [1] * 4
     assert np.isnan(frame_times(jpegs(tmp_path / 'images', numbered(9)), 4)).all()
+
+
+def test_cut_behind_the_last_frame(tmp_path):
+    "C6: without its index an AVI has fewer bytes than it says, but no frame is missing; one frame less is an error"
+    f = by_av(tmp_path / 'x.avi', numbered(20), 'mpeg4')
+    b = f.read_bytes()
+    f.write_bytes(b[: b.find(b'idx1')])
+    with pytest.warns(UserWarning, match='no frame is missing'):
+        assert number(read_frames(f, None)) == list(range(20))
+    f.write_bytes(b[: b.find(b'idx1') - 300])
+    with pytest.raises(VideoError, match='x.avi: is truncated'):
+        read_frames(f)
 
 
 def over_claims(path, how):
