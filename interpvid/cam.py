@@ -50,7 +50,8 @@ def undisturbed(
 # %% ../nbs/40_cam.ipynb #9dd6290b
 def _layers(model):
     "Layers by name; names are those of the model inside `wrap`, or of the network that a function calls"
-    return dict(inside(model).named_modules())
+    layers = dict(inside(model).named_modules())
+    return layers|dict(model.named_modules()) if isinstance(model, FunctionModel) else layers
 
 def _outer(model):
     "The network that a function calls, wrapped or not; the model itself if it is no function"
@@ -87,7 +88,7 @@ def find_layer(
 def check_open(model, name, layer)->nn.Module: # the layer
     "A layer that can be looked into, or a ValueError"
     if not isinstance(layer, torch.jit.ScriptModule): return layer
-    raise ValueError(f"the layer {name} of {_model_name(model)} is scripted or traced, and what torch.jit has compiled "
+    raise ValueError(f"the layer {name} of {model_name(model)} is scripted or traced, and what torch.jit has compiled "
                      "cannot be looked into: give the model as it was before. Masks need no layer")
 
 # %% ../nbs/40_cam.ipynb #33035e6b
@@ -184,11 +185,9 @@ def check_no_nan(cut:LayerCut, t:Tensor, what:str):
 # %% ../nbs/40_cam.ipynb #5e5baafe
 def check_ran(cut:LayerCut):
     "The layer ran in the forward pass, and gave tensors"
-    compiled = any(isinstance(m, torch.jit.ScriptModule) for m in cut.model.modules())
     if not cut.acts:
-        why = ("; what torch.jit has compiled cannot be looked into: give the model as it was before" if compiled else
-               f"; take one that runs{cut.instead}")
-        raise ValueError(f"the layer {cut.name} runs not at all in one pass of {cut.model_name}{why}")
+        raise ValueError(f"the layer {cut.name} runs not at all in one pass of {cut.model_name}; take one that runs"
+                         f"{cut.instead}")
     if any(a is None for a in cut.acts):
         raise ValueError(f"the layer's output has to be (B,F,T,H,W); that of {cut.name} holds no tensor of floats "
                          f"({type(cut.outputs[0]).__name__})")
