@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .core import as_clips
-from .device import BatchSplitter, call_model, eval_frozen
-from .models.adapters import Wrapped, first_tensor, known, map_layers, own_grid, with_tensor
-from .targets import as_target, check_target
+from .device import (
+    BatchSplitter, FunctionModel, as_module, call_model, eval_frozen, init_lazy, model_name)
+from .models.adapters import Wrapped, first_tensor, inside, known, map_layers, own_grid, with_tensor
+from .targets import as_target, check_made_for, check_possible, check_target, logits_of, probs_of, try_model
 
 # %% ../nbs/40_cam.ipynb #53ed414d
 def _buffers(model):
@@ -47,18 +48,23 @@ def undisturbed(
                 if b is not None and not torch.equal(b, values): b.detach().copy_(values)
 
 # %% ../nbs/40_cam.ipynb #9dd6290b
-def _model_name(model): return model.name if isinstance(model, Wrapped) else type(model).__name__
-
 def _layers(model):
-    "Layers by name; names are those of the model inside `wrap`"
-    return dict((model.model if isinstance(model, Wrapped) else model).named_modules())
+    "Layers by name; names are those of the model inside `wrap`, or of the network that a function calls"
+    return dict(inside(model).named_modules())
+
+def _outer(model):
+    "The network that a function calls, wrapped or not; the model itself if it is no function"
+    return model.inside[0] if isinstance(model, FunctionModel) and len(model.inside)==1 else model
+
+def _cam_layer(model): return getattr(model, 'cam_layer', None) or getattr(_outer(model), 'cam_layer', None)
 
 def _reader(model):
-    "What reads the layers of a model: `model` itself where it is wrapped"
+    "What reads the layers of a model: the model itself where it is wrapped"
     if isinstance(model, Wrapped): return model
-    d = known(model)
-    how = {} if 'axes' in d else {k: d[k] for k in ('maps','skip','grid') if k in d}
-    return Wrapped(model, layer=getattr(model, 'cam_layer', None), **how)
+    outer = _outer(model)
+    d = vars(outer) if isinstance(outer, Wrapped) else known(outer)
+    told = () if 'axes' in d and d is not vars(outer) else ('maps','by_layer','skip','grid')
+    return Wrapped(model, layer=_cam_layer(model), **{k: d[k] for k in told if k in d})
 
 # %% ../nbs/40_cam.ipynb #f6a9d032
 def find_layer(
@@ -67,13 +73,14 @@ def find_layer(
     x=None,          # clips (B,C,T,H,W), to list the layers in an error; None: it lists the last convolutions
 )->nn.Module:
     "The layer that a heat map is taken from"
+    model = as_module(model)
     named = _layers(model)
     if isinstance(layer, nn.Module):
         if any(m is layer for m in named.values()): return layer
         raise ValueError(f"the layer {type(layer).__name__} is not part of the model")
     if not (layer is None or isinstance(layer, str)):
         raise ValueError(f"layer={layer!r}: a name or a module; `gradcam` also takes a list of them")
-    layer = layer or getattr(model, 'cam_layer', None)
+    layer = layer or _cam_layer(model)
     if layer and layer in named: return named[layer]
     raise ValueError(_no_layer(model, layer, x))
 
@@ -88,7 +95,7 @@ def _layers_with_places(model, x):
         try: return map_layers(model, x)
         except (RuntimeError, ValueError, TypeError, AssertionError) as e:
             if isinstance(model, Wrapped) or not known(model).get('layer'): raise
-            raise ValueError(f"{_model_name(model)} does not take clips (B,C,T,H,W) as they are ({e}); "
+            raise ValueError(f"{model_name(model)} does not take clips (B,C,T,H,W) as they are ({e}); "
                              "wrap(model) knows how, and a layer for Grad-CAM") from e
 
 # %% ../nbs/40_cam.ipynb #8f345a4d
@@ -102,7 +109,7 @@ def _no_layer(model, layer, x):
     listed = ', '.join(f'{name} {shape}' for name,shape in list(found.items())[-12:]) or 'none'
     tokens = any(len(shape)==3 for shape in found.values()) and not getattr(model, 'maps', None)
     told = '. For those with three axes `wrap` has to be told how their tokens lie: maps=, grid=, skip='
-    return (f"{missing} for Grad-CAM in {_model_name(model)}; layers with places are, for one clip, {listed}"
+    return (f"{missing} for Grad-CAM in {model_name(model)}; layers with places are, for one clip, {listed}"
             f"{told if tokens else ''}{_hint(model)}")
 
 # %% ../nbs/40_cam.ipynb #0b1a9315
@@ -116,13 +123,13 @@ class LayerCut:
     outputs:list = field(default_factory=list) # what the layer gave, once for each time that it ran
     acts:list = field(default_factory=list)    # the first tensor of each, where the graph starts; None if there is none
     def __post_init__(self):
-        self.reader,self.model_name = _reader(self.model),_model_name(self.model)
+        self.reader,self.model_name = _reader(self.model),model_name(self.model)
         names = (n for n,m in _layers(self.model).items() if m is self.layer)
         self.name = next(names, '') or type(self.layer).__name__
     @property
     def instead(self):
         "Another layer to take, for error messages"
-        cam_layer = getattr(self.model, 'cam_layer', None)
+        cam_layer = _cam_layer(self.model)
         return f", such as {cam_layer}" if cam_layer and cam_layer!=self.name else ''
     @cached_property
     def order(self):
@@ -213,13 +220,15 @@ def read_layer(
 CAM_SCORES = 'logit','prob','all logits'
 
 def cam_score(
-    scores:Tensor, # (B,K) logits
+    scores:Tensor, # (B,K) logits, or what takes their place: see `logits_of`
     target,        # see `as_target`
     of='logit',    # one of `CAM_SCORES`
+    probs=None,    # (B,K) probabilities; None: the softmax of `scores`
 )->Tensor:         # one number: the sum over the clips, whose gradients do not mix
     "The number that Grad-CAM differentiates"
     if of=='all logits': return scores.sum()
-    return as_target(target, scores if of=='logit' else scores.softmax(1)).sum()
+    if of=='prob': scores = scores.softmax(1) if probs is None else probs
+    return as_target(target, scores).sum()
 
 # %% ../nbs/40_cam.ipynb #d6432baa
 def grads_at(
@@ -277,17 +286,20 @@ def acts_and_grads(
 )->tuple:            # A (B,F,T',H',W'), G of the same shape, target (B,)
     "Activations of a layer, and the gradient of the class score there"
     check_choice('of', of, CAM_SCORES)
-    x = as_clips(x).detach()
+    model,x = as_module(model),as_clips(x).detach()
+    check_made_for(model, x)
+    init_lazy(model, x)
     cut = LayerCut(model, find_layer(model, layer, x), x)
     with undisturbed(model):
-        with cut_at(cut): scores = call_model(model, x.clone() if x.is_inference() else x)
+        with cut_at(cut): scores = try_model(model, x.clone() if x.is_inference() else x)
         check_scores(cut, scores)
         check_ran(cut)
         A = read_layer(cut, cut.acts)
         check_no_nan(cut, A, f'activations of {cut.name}')
-        target = scores.argmax(1) if target is None else check_target(target, *scores.shape, scores.device).clone()
-        check_no_nan(cut, scores.gather(1, target[:,None]), 'scores of the class')
-        g = grads_at(cut, cam_score(scores, target, of))
+        logits,probs = logits_of(model, scores, x),probs_of(model, scores)
+        target = logits.argmax(1) if target is None else check_target(target, *logits.shape, logits.device).clone()
+        check_possible(model, logits, target)
+        g = grads_at(cut, cam_score(logits, target, of, probs))
         G = read_layer(cut, g)
         check_no_nan(cut, G, f'gradients at {cut.name}')
         check_counts(cut, g, G)
@@ -295,7 +307,7 @@ def acts_and_grads(
 
 # %% ../nbs/40_cam.ipynb #2e817732
 def check_layer(
-    model:nn.Module, # (B,C,T,H,W) -> (B,K)
+    model,           # (B,C,T,H,W) -> (B,K): a module or a function
     layer,           # name or module; None: the model's `cam_layer`
     x:Tensor,        # clips (B,C,T,H,W); the first is sent through
     target=None,     # class index; None: the predicted class
@@ -438,7 +450,7 @@ def warn_of_maps(
 
 # %% ../nbs/40_cam.ipynb #a58bdae4
 def gradcam(
-    model:nn.Module,    # (B,C,T,H,W) -> (B,K)
+    model,              # (B,C,T,H,W) -> (B,K): a module, wrapped or not, or a function
     x:Tensor,           # clips (B,C,T,H,W)
     target=None,        # class index or (B,) of them; None: the predicted class
     layer=None,         # name or module, or a list of them; None: the model's `cam_layer`
@@ -457,7 +469,7 @@ def gradcam(
     if not relu and how['normalize']=='stretch':
         raise ValueError("normalize='stretch' moves zero, and relu=False keeps a sign; "
                          "take 'clip', 'frame' or None with it")
-    many = isinstance(layer, (list,tuple))
+    model,many = as_module(model),isinstance(layer, (list,tuple))
     if many and not layer: raise ValueError(f"layer={layer!r}: at least one layer")
     layers = [find_layer(model, l, as_clips(x)) for l in (layer if many else [layer])]
     maps = [layer_maps(model, x, target, l, how, relu, bs) for l in layers]

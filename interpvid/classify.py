@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 
 from .core import to_batch
 from .data.clips import ArrayClips
-from .device import call_model, device_of, eval_frozen
+from .device import as_module, call_model, device_of, eval_frozen
+from .targets import probs_of
 from .video import VideoError
 
 # %% ../nbs/31_classify.ipynb #b2421f37
@@ -59,7 +60,8 @@ def _predict_share(model, batches, stats, backwards):
             batch = [(i,frames) for i,frames in batch if frames is not None]
             if not batch: continue
             x = to_batch(torch.stack([frames for _,frames in batch]), stats, device)
-            probs.append(call_model(model, x.flip(2) if backwards else x).softmax(1).cpu())
+            x = x.flip(2) if backwards else x
+            probs.append(probs_of(model, call_model(model, x), x).cpu())
             indices += [i for i,_ in batch]
     return indices, torch.cat(probs) if probs else None
 
@@ -96,6 +98,7 @@ def predict(
     desc=None,        # name of the progress bar; None: no bar
 )->np.ndarray:        # (N,K) probabilities; NaN for a clip that could not be read
     "Class probabilities of many clips; processes that run it together share the clips, and all get the whole array"
+    model = as_module(model)
     stats = stats_of(model, stats)
     if isinstance(clips, (np.ndarray, torch.Tensor, list)): clips = _unlabelled(np.asarray(clips))
     rank,world = _processes()

@@ -234,6 +234,7 @@ def read_data(
     skip_broken=False, # leave out clips that cannot be read, instead of stopping
     augment=False,   # mirror (with the label), crop and light training clips; something and kth
     seed=0,          # of built-in clips, weights, order and dropout
+    groups:str=None, # a folder: pattern of file names, for clips that stay in one split; None: known names
 ):
     "fastai `DataLoaders` of what the options name"
     from interpvid.training import load_data
@@ -248,6 +249,9 @@ def read_data(
     if dataset.draw: return load_data(data, root, frames, size, n_train=scenes, n_valid=valid, seed=2*seed, bs=bs)
     more = {'augment':True} if augment else {}
     if valid_pct is not None: more['valid_pct'] = valid_pct
+    if groups is not None and 'groups' not in inspect.signature(dataset.dls).parameters:
+        raise ValueError(f"--groups is for folders of one's own; {data} has its own splits")
+    if groups is not None: more['groups'] = groups
     on_error = 'skip' if skip_broken else 'raise'
     return load_data(data, root, frames, size, bs=bs, num_workers=workers, on_error=on_error, **more)
 
@@ -304,7 +308,7 @@ def _explain(a):
 
 def _check(a):
     from interpvid.data.check import check_folder
-    report = check_folder(a.root, a.frames, a.decode)
+    report = check_folder(a.root, a.frames, a.decode, groups=a.groups)
     print(report)
     return 0 if report.ok else 1
 
@@ -410,7 +414,7 @@ def parser()->argparse.ArgumentParser:
         description='Looks over datasets as they are downloaded, a folder with a folder of videos for each class, or a '
                     'CSV file with columns path and label. Exit code 1 if something would stop training.')
     for option in options_of('data.check', 'check_folder'):
-        if option.name in ('root','frames','decode'): add_option(check, option)
+        if option.name in ('root','frames','decode','groups'): add_option(check, option)
     return p
 
 # %% ../nbs/98_cli.ipynb #da11ece7

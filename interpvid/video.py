@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from io import BytesIO
+from itertools import chain
 from numbers import Integral
 from pathlib import Path
 
@@ -227,19 +228,19 @@ def _aspect(
 @patch
 def count(self:_Video, packets):
     "Look at all packets: how many there are, how many frames they show, and when"
-    shown = _SHOWN.get(self.codec.name)
-    self.stamps,self.n_packets,self.smallest,self.leads,self.turn = [],0,8,False,None
+    shown,n,first,stamps,sizes = _SHOWN.get(self.codec.name),0,None,[],[]
     for p in packets:
-        if p.is_corrupt:
-            raise VideoError(f"{self.path}: is truncated or damaged: packet {self.n_packets} is not whole")
-        if not self.n_packets:
-            self.leads = p.is_keyframe
-            self.turn = _jpeg_turn(p) if self.codec.name=='mjpeg' else None
-        self.n_packets += 1
+        if p.is_corrupt: raise VideoError(f"{self.path}: is truncated or damaged: packet {n} is not whole")
+        n += 1
+        first = first or p
         if p.is_discard: continue
-        self.smallest = min(self.smallest, p.size)
-        self.stamps += [(p.pts, p.dts, p.duration)]*(shown(memoryview(p)) if shown else 1)
-    self.total = len(self.stamps)
+        stamp = p.pts,p.dts,p.duration
+        if shown: stamps += [stamp]*shown(memoryview(p))
+        else: stamps.append(stamp)
+        sizes.append(p.size)
+    self.n_packets,self.stamps,self.total,self.smallest = n,stamps,len(stamps),min(sizes, default=0)
+    self.leads = n>0 and first.is_keyframe
+    self.turn = _jpeg_turn(first) if n and self.codec.name=='mjpeg' else None
 
 # %% ../nbs/10_video.ipynb #f722da83
 _ONE_EACH = 'vp8','vp9','av1','libdav1d','gif','apng' # codecs in which counted packets are frames
@@ -384,11 +385,10 @@ class _Timeline:
 def _ticks(stamps, avi=False):
     "Sorted times and the last duration, in ticks, of (pts, dts, duration); (None, None) where they are not known"
     pts,dts,durations = zip(*stamps)
-    jumps = None not in dts and any(b<a for a,b in zip(dts, dts[1:]))
+    jumps = None not in dts and list(dts)!=sorted(dts)
     ticks = next((t for t in ((dts,) if avi else (pts, dts)) if None not in t), None)
     if ticks is None or jumps: return None,None
-    latest = max(range(len(ticks)), key=ticks.__getitem__)
-    return sorted(ticks),durations[latest]
+    return sorted(ticks),durations[ticks.index(max(ticks))]
 
 @patch
 def timeline(self:_Video,
@@ -406,7 +406,7 @@ def timeline(self:_Video,
     pace = at[-1]/(n-1) if n>1 else 1/(self.fps or 1)
     return _Timeline(at, (last or 0)*tick or pace)
 
-def _stamp(frame): return frame.pts,frame.pts,frame.duration
+def _stamps(frames): return [(f.pts, f.pts, f.duration) for f in frames]
 
 # %% ../nbs/10_video.ipynb #020d0d2b
 RESIZE = 'squish','crop','pad'
@@ -594,7 +594,7 @@ def _decode_from_front(video, keep, to_rgb, to_end):
     for i,frame in enumerate(video.decode()):
         _check_frame(video, i, frame)
         if i in keep: got[i] = to_rgb(frame, video.aspect, video.turn)
-        stamps.append(_stamp(frame))
+        stamps += _stamps([frame])
         if len(got)==len(keep) and not to_end: break
     return got,stamps
 
@@ -613,7 +613,7 @@ def _read(video, n, start, stop, by, to_rgb):
             got,stamps = _decode_from_front(video, keep, to_rgb, to_end)
             if to_end and len(stamps)!=len(line): got = {} # packets were not frames
         if len(got)==len(keep): return want,got
-        line = video.timeline(stamps or [_stamp(f) for f in video.decode()])
+        line = video.timeline(stamps or _stamps(video.decode()))
     raise VideoError(f"{video.path}: holds no frame that can be decoded")
 
 # %% ../nbs/10_video.ipynb #355ec508
@@ -686,8 +686,7 @@ def _probe_video(video, decode):
     if first is None: raise VideoError(f"{video.path}: holds no frame that can be decoded")
     height,width,_ = _ToRGB(None, 'squish')(first, video.aspect, video.turn).shape
     rotation,mirrored = _TURNS[video.turn or _turn_of(first)]
-    counted = [_stamp(first), *map(_stamp, frames)] if decode or not video.sure else None
-    line = video.timeline(counted)
+    line = video.timeline(_stamps(chain([first], frames)) if decode or not video.sure else None)
     return dict(frames=len(line), height=height, width=width, fps=_pace(video.fps, line),
                 codec=video.codec.name, seconds=round(line.seconds, 6), rate=line.rate,
                 rotation=rotation, mirrored=mirrored, aspect=video.aspect)
@@ -720,7 +719,7 @@ def frame_times(
         line = _Timeline(np.arange(len(image_files(path))), known=False)
     else:
         with _opened(path) as video:
-            line = video.timeline(None if video.sure else [_stamp(f) for f in video.decode()])
+            line = video.timeline(None if video.sure else _stamps(video.decode()))
     if not len(line): raise VideoError(f"{path}: holds no frame that can be decoded")
     want = _pick(path, line, n, start, stop, by)
     return line.at[want] if line.known else np.full(len(want), np.nan)

@@ -228,7 +228,7 @@ def _same_length(cols):
 def columns(
     cols,      # dict of name -> frames (T,H,W,3) uint8, all of one length
     mask=None, # (T,) drawn beneath, or None
-    title='',  # one line above
+    title='',  # one line above, or a list of them
     px=128,    # the longer side of each frame
     notes=(),  # sentences beneath
 )->np.ndarray: # (T,h,w,3) uint8
@@ -238,7 +238,8 @@ def columns(
     shown = [np.pad(resize(np.asarray(f), px), ((0,0),(0,0),(2,2),(0,0)), constant_values=255) for f in cols.values()]
     body = np.concatenate(shown, 2)
     W = body.shape[2]
-    head = [text_row([title], [W])] if title else []
+    titles = [title] if isinstance(title, str) else title
+    head = [text_row([line], [W]) for line in titles if line]
     head = np.concatenate([*head, text_row(cols, [f.shape[2] for f in shown])])
     rows = [] if mask is None else [np.stack([mask_row(mask, t, W, 20) for t in range(T)])]
     still = lambda image: np.broadcast_to(image, (T,*image.shape))
@@ -343,7 +344,7 @@ def scrub_parts(
     cols,       # dict of name -> frames (T,H,W,3) uint8, all of one shape, or (frames, heat map (T,H,W) in [0,1])
     mask=None,  # (T,) in [0,1], on where above 0.5: a row of marks beneath; or a dict of name -> mask; None: no row
     title='',   # one line above (text, not HTML)
-    caption='', # one line beneath (text, not HTML)
+    caption='', # lines beneath (text, not HTML)
     scores=(),  # (name, number or text, and if wanted what it means), …: the table beside
     px=160,     # the longer side of a frame on screen
     fps=6,      # frames per second when playing, at first
@@ -501,7 +502,7 @@ def parts_html(
     title = f"<b>{E(s['title'])}</b><br>" if s['title'] else ''
     moving = svg_img(scrub_svg(parts), f"{s['title'] or 'clip'}: {', '.join(c['name'] for c in s['cols'])}")
     scores = ' · '.join(f"{n} {v if isinstance(v, str) else f'{v:.3f}'}" for n,v,*_ in s['scores'])
-    lines = ''.join(f'<br>{E(l)}' for l in (scores, s['caption']) if l)
+    lines = ''.join(f'<br>{E(l)}' for l in (scores, *s['caption'].splitlines()) if l)
     start = f'for(const d of document.querySelectorAll("#{ident}"))if(!d.iv){{d.iv=1;scrubber.start(d,{spec})}}'
     code = (f'<script>(()=>{{{scrub_js()}{start}}})()</script>' if script else
             f'<script type="application/json">{spec}</script>')
@@ -512,7 +513,7 @@ def scrub_html(
     cols,       # dict of name -> frames (T,H,W,3) uint8 or (frames, cam), as for `scrub_parts`
     mask=None,  # (T,), or a dict of name -> (T,)
     title='',   # one line above (text, not HTML)
-    caption='', # one line beneath (text, not HTML)
+    caption='', # lines beneath (text, not HTML)
     **kwargs,   # further arguments of `scrub_parts`
 )->str:         # HTML that needs nothing else
     "A slider through the frames of several columns, as one self-contained piece of HTML"

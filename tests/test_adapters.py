@@ -683,7 +683,7 @@ def test_what_comes_along():
     assert wrap(made('clstm')).cam_layer == 'layers.1.lstm'
     with pytest.raises(ValueError, match='wrapped already'):
         wrap(w)
-    with pytest.raises(ValueError, match='wrap takes a module'):
+    with pytest.raises(ValueError, match='a model is a module or a function'):
         wrap('r3d_18')
 
 
@@ -1481,3 +1481,28 @@ def test_another_network_of_the_same_name():
     net.layer4, net.head = nn.Conv3d(3, 8, 3, 1, 1), nn.Linear(8, K)
     assert wrap(net).axes == 'b c t h w'
     assert gradcam(wrap(net), torch.randn(1, 3, 4, 8, 8), layer='layer4').shape == (1, 4, 8, 8)
+
+
+def test_a_function_around_a_network():
+    "D8: a function as a model: its network's layers go by their names, wrapped or not"
+    net, x = made('i3d'), clips('i3d')
+    want = gradcam(net, x, 1)
+
+    def half(v):
+        return net(v) / 2
+
+    torch.testing.assert_close(gradcam(half, x, 1), want, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(gradcam(half, x, 1, net.features.Mixed_5c), want, atol=1e-5, rtol=1e-4)
+    w = wrap(half, classes=list('abcde'))
+    torch.testing.assert_close(gradcam(w, x, 1, 'features.Mixed_5c'), want, atol=1e-5, rtol=1e-4)
+    assert check_layer(half, 'features.Mixed_5c', x) == (8, 2, 2)
+    mae = wrap(made('videomae'))
+    y = clips('videomae')
+    torch.testing.assert_close(gradcam(lambda v: mae(v) * 2, y, 1), gradcam(mae, y, 1), atol=1e-5, rtol=1e-4)
+    turned = type('BTCHW', (nn.Module,), dict(forward=lambda s, v: s.net(v.transpose(1, 2))))()
+    turned.net = Arranged('b t f h w').eval()
+    z = torch.randn(1, 3, 8, 32, 32)
+    got = gradcam(lambda v: turned(v.transpose(1, 2)), z, 1, 'net.turned', **AS_IT_IS)
+    torch.testing.assert_close(got, gradcam(turned.net, z, 1, 'first', **AS_IT_IS), atol=1e-7, rtol=1e-5)
+    with pytest.raises(ValueError, match='a module or a function'):
+        gradcam('r3d_18', x, 1)

@@ -44,7 +44,8 @@ def same(net):
 
 def described(net):
     "With what a Learner hangs on a network"
-    net.classes, net.stats, net.clip_shape = list('abcde'), (0.65, 0.2), (16, 64, 64)
+    names = [*'abcde', *map(str, range(5, net.settings['n_classes']))]
+    net.classes, net.stats, net.clip_shape = names, (0.65, 0.2), (16, 64, 64)
     return net
 
 
@@ -1076,3 +1077,95 @@ def test_a_folder_is_no_checkpoint_and_a_link_to_one_is(tmp_path):
         load_model(tmp_path / 'run')
     (tmp_path / 'link').symlink_to(tmp_path / 'run' / 'best.safetensors')
     assert load_model(tmp_path / 'link', 'cpu').classes == list('abcde')
+
+
+# --- nothing wrong and silent
+
+
+def paper_file(path, K=174, bare=False, prefix='module.'):
+    "As the paper's released program saves: names of piergiaj/pytorch-i3d, `module.` before them, beside the epoch"
+    ref = randomise(RefI3D('piergiaj', K, t=(1, 1, 1, 1, 2), pool=None))
+    state = {prefix + n: t for n, t in ref.state_dict().items()}
+    torch.save(state if bare else dict(epoch=13, arch='I3D', state_dict=state, best_loss=1.9), path)
+    return ref
+
+
+@pytest.mark.parametrize(
+    'kw', [dict(K=5), dict(K=174, bare=True, prefix=''), dict(K=6, bare=True, prefix=''), dict(K=400)], ids=str
+)
+def test_b21_the_papers_own_i3d_gets_no_note_about_its_head(kw, tmp_path):
+    "B21: its head averages over all activations in time: scores are equal with head_t=1, and the note is for 2"
+    ref = paper_file(tmp_path / 'w.pth.tar', **kw)
+    net, other = (I3D(kw['K'], width=W, head_t=h).eval() for h in (1, 2))
+    rep = import_weights(tmp_path / 'w.pth.tar', net)
+    assert rep.notes == ()
+    assert 'head_t' not in repr(rep)
+    assert "paper's released program" in rep.kind and 'piergiaj' in rep.kind
+    x = torch.randn(1, 3, 16, 64, 64)
+    note = import_weights(tmp_path / 'w.pth.tar', other).notes
+    with torch.no_grad():
+        close(net(x), ref(x))
+        assert (other(x) - ref(x)).abs().max() > 1e-3
+    assert len(note) == 1 and note[0].startswith('head_t is 1 in the program that wrote the file, 2 in this network')
+
+
+@pytest.mark.parametrize('style', STYLES)
+@pytest.mark.parametrize('K', [400, 157])
+def test_b21_published_files_keep_the_note(style, K, tmp_path):
+    "B21: piergiaj's and hassony2's own files: dicts of weights, no prefix"
+    torch.save(RefI3D(style, K).state_dict(), tmp_path / 'rgb.pt')
+    rep = import_weights(tmp_path / 'rgb.pt', I3D(K, ORIGINAL_T, width=W))
+    assert [n.split()[:3] for n in rep.notes] == [['head_t', 'is', '2']]
+    assert "paper's" not in rep.kind
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')], ids=str)
+@pytest.mark.parametrize('name', ['logits.weight', 'features.Conv3d_1a_7x7.bn.running_var'])
+def test_b22_weights_that_are_not_finite_are_refused_at_both_ends(name, value, tmp_path):
+    "B22: NaN weights in `load_model`: an error that names file, tensor and remedy; nothing is written either"
+    net, p = described(randomise(I3D(5, width=W))), tmp_path / 'm.safetensors'
+    save_model(net, p)
+    before = p.read_bytes()
+    net.state_dict()[name].view(-1)[0] = value
+    with pytest.raises(ValueError, match='the training has diverged') as e:
+        save_model(net, p)
+    assert name in str(e.value) and str(p) in str(e.value)
+    assert p.read_bytes() == before
+    about = dict(arch='I3D', settings=net.settings, classes=net.classes, stats=net.stats, clip_shape=net.clip_shape)
+    save_file(net.state_dict(), p, {'interpvid': json.dumps(about | dict(info={}))})
+    with pytest.raises(ValueError, match=r'NaN or infinite in .* \(1 of') as e:
+        load_model(p, 'cpu')
+    assert name in str(e.value) and str(p) in str(e.value) and 'lower learning rate' in str(e.value)
+    with pytest.raises(ValueError, match='not finite'):
+        import_weights(p, I3D(5, width=W))
+
+
+@pytest.mark.parametrize(
+    'change,says',
+    [
+        (dict(stats=(0, 0)), 'standard deviation above 0'),
+        (dict(stats=(float('nan'), 1)), 'standard deviation above 0'),
+        (dict(stats=.5), 'mean, standard deviation'),
+        (dict(stats=None), 'mean, standard deviation'),
+        (dict(classes='abcde'), 'list of names'),
+        (dict(classes=[]), 'list of names'),
+        (dict(classes=list('abcd')), '4 names of classes for a network of 5'),
+        (dict(clip_shape=(0, 64, 64)), 'clip_shape'),
+        (dict(clip_shape=(64, 64)), 'clip_shape'),
+        (dict(clip_shape=16), 'clip_shape'),
+    ],
+    ids=str,
+)
+def test_b22_descriptions_that_no_network_can_have(change, says, tmp_path):
+    "B22: stats=(0,0), classes='abcde' and the like: refused when saved and when loaded"
+    net, p = described(randomise(I3D(5, width=W))), tmp_path / 'm.safetensors'
+    about = dict(arch='I3D', settings=net.settings, classes=net.classes, stats=net.stats, clip_shape=net.clip_shape)
+    save_file(net.state_dict(), p, {'interpvid': json.dumps(about | dict(info={}) | change)})
+    with pytest.raises(ValueError, match=says) as e:
+        load_model(p, 'cpu')
+    assert str(p) in str(e.value)
+    for k, v in change.items():
+        setattr(net, k, v)
+    with pytest.raises(ValueError, match=says):
+        save_model(net, tmp_path / 'other.safetensors')
+    assert not (tmp_path / 'other.safetensors').exists()

@@ -4,7 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from interpvid.device import BatchSplitter, call_model, eval_frozen, fast, reference_ops
+from interpvid.device import (
+    BatchSplitter,
+    Forecast,
+    as_module,
+    call_model,
+    duration_text,
+    eval_frozen,
+    fast,
+    init_lazy,
+    modules_in,
+    reference_ops,
+)
 from interpvid.models.i3d import I3D
 
 
@@ -141,8 +152,62 @@ def test_scores_are_float32_also_from_half_precision():
 
 
 def test_an_output_that_is_no_tensor_is_named():
-    with pytest.raises(TypeError, match='function returns dict, not a tensor.*wrap'):
+    with pytest.raises(TypeError, match='<lambda> returns dict, not a tensor.*wrap'):
         call_model(lambda x: dict(logits=x), torch.rand(1, 3, 4, 6, 6))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_gets_clips_of_its_own_type(dtype):
+    "D10: half-precision and float64 models given frames; clips of another type than the model"
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 2 * 4 * 4, 5))
+    x = torch.rand(2, 3, 4, 6, 6)
+    want = call_model(net, x)
+    for clips in x, x.double(), x.half():
+        got = call_model(net, clips)
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got, want, atol=1e-2, rtol=0)
+    net.to(dtype)
+    clips = x.clone().requires_grad_()
+    got = call_model(net, clips)
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got, want, atol=2e-2, rtol=0)
+    got.sum().backward()
+    assert clips.grad.dtype == torch.float32
+    assert clips.grad.any()
+
+
+def test_buffers_say_the_type_where_there_are_no_weights():
+    net = nn.Module()
+    net.register_buffer('n', torch.tensor(3))
+    net.register_buffer('mean', torch.zeros(3, 1, 1, 1, dtype=torch.float64))
+    net.forward = lambda x: (x - net.mean).mean((2, 3, 4)) if x.dtype == torch.float64 else 1 / 0
+    assert call_model(net, torch.rand(1, 3, 4, 6, 6)).dtype == torch.float32
+
+
+def test_one_number_for_each_clip_is_a_column():
+    x = torch.rand(2, 3, 4, 6, 6)
+    want = x.mean((1, 2, 3, 4))[:, None]
+    mean = lambda x: x.mean((1, 2, 3, 4))
+    for f in mean, lambda x: mean(x)[:, None], lambda x: mean(x).squeeze():
+        assert torch.equal(call_model(f, x), want)
+        assert torch.equal(call_model(f, x[:1]), f(x[:1]).view(1, 1))
+
+
+@pytest.mark.parametrize(
+    'f,why',
+    [
+        (lambda x: x.mean((2, 3, 4)).argmax(1), 'whole numbers .torch.int64.*before argmax'),
+        (lambda x: x.mean((2, 3, 4)) > 0, 'whole numbers .torch.bool'),
+        (lambda x: x.mean((3, 4)), r'scores have to be .*here \(2,K\), and it returns \(2, 3, 4\).*wrap'),
+        (lambda x: x.mean(), r'here \(2,K\), and it returns \(\)'),
+        (lambda x: x.mean((0, 2, 3, 4)), r'returns \(3,\)'),
+        (lambda x: x.new_zeros(2, 0), r'returns \(2, 0\)'),
+    ],
+)
+def test_outputs_that_are_no_scores(f, why):
+    with pytest.raises(ValueError, match=why):
+        call_model(f, torch.rand(2, 3, 4, 6, 6))
 
 
 def test_the_scores_are_those_of_the_network():
@@ -257,3 +322,114 @@ def test_other_errors_go_through():
 def test_numbers_of_clips_that_are_none(n):
     with pytest.raises(ValueError, match=f'whole number from 1, not {n}'):
         BatchSplitter(n)
+
+
+# --- functions as models, lazy models
+
+
+def dropped():
+    return nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(432, 3)).train()
+
+
+def test_networks_inside_of_functions_are_found():
+    import functools
+
+    net = dropped()
+
+    class Holder:
+        def __init__(self):
+            self.net = net
+
+        def __call__(self, x):
+            return self.net(x)
+
+        def method(self, x):
+            return self.net(x)
+
+    inner = lambda x: net(x)
+    ways = [
+        inner,
+        lambda x: inner(x),
+        functools.partial(lambda net, x: net(x), net),
+        Holder(),
+        Holder().method,
+        net.forward,
+    ]
+    x = torch.rand(2, 3, 4, 6, 6)
+    with eval_frozen(net):
+        want = net(x)
+    for f in ways:
+        assert modules_in(f) == [net]
+        model = as_module(f)
+        with eval_frozen(model):
+            assert torch.equal(call_model(model, x), want)
+        assert net.training
+        assert net[2].weight.requires_grad
+
+
+def test_what_a_function_says_of_itself():
+    f = lambda x: x.mean((2, 3, 4))
+    f.stats, f.scores = (0.5, 0.2), 'logits'
+    model = as_module(f)
+    assert (model.stats, model.scores) == ((0.5, 0.2), 'logits')
+    assert as_module(model) is model
+
+
+@pytest.mark.parametrize('bad', [None, 'r3d_18', 3, nn.Linear])
+def test_what_is_no_model(bad):
+    with pytest.raises(ValueError, match='a model is a module or a function of clips'):
+        as_module(bad)
+
+
+def test_lazy_networks_are_made_once():
+    net = nn.Sequential(nn.LazyConv3d(4, 3), nn.LazyBatchNorm3d(), nn.Flatten(), nn.LazyLinear(3)).train()
+    init_lazy(net, torch.rand(2, 3, 4, 6, 6))
+    before = [p.clone() for p in net.parameters()]
+    assert net.training
+    assert int(net[1].num_batches_tracked) == 0
+    init_lazy(net, torch.rand(2, 3, 4, 6, 6))
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters()))
+
+
+# --- how long it will take
+
+
+@pytest.mark.parametrize(
+    'seconds,text',
+    [
+        (0.2, 'about 1 second'),
+        (89, 'about 89 seconds'),
+        (91, 'about 2 minutes'),
+        (3600, 'about 60 minutes'),
+        (7200, 'about 2 hours'),
+        (86400 * 2, 'about 2 days'),
+    ],
+)
+def test_times_in_words(seconds, text):
+    assert duration_text(seconds) == text
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    "A clock that is set by hand"
+    now = [100.0]
+    monkeypatch.setattr('interpvid.device.time.perf_counter', lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    'steps,total,said',
+    [
+        ([3, 1, 1, 1], 200, ['about 3 minutes for 10 clips']),  # the first step warms up
+        ([10], 30, ['about 5 minutes for 10 clips']),  # long enough to be believed
+        ([0.1] * 5, 100, []),
+        ([1, 1], None, []),
+    ],
+)
+def test_long_work_is_announced_once(clock, steps, total, said):
+    lines = []
+    told = Forecast(total, '10 clips', log=lines.append)
+    for s in steps:
+        clock[0] += s
+        told()
+    assert lines == said

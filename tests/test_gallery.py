@@ -387,7 +387,8 @@ def test_clips_with_notes_can_be_picked(browser, tmp_path, doubtful):
         assert shown(p) == [0, 3] and p.locator('.ivg-note:visible').count() == 4
         p.locator('summary').first.click()
         p.wait_for_function('roots().length==1')
-        assert p.locator('.ivg-card').first.get_by_text('No mask lowers this score.').count() >= 1
+        assert p.locator('.ivg-note:visible').count() == 2, 'of the card that is closed'
+        assert p.locator('.ivg-card').first.get_by_text('No mask lowers this score.').count() == 2, 'the scrubber has it'
     with opened(browser, tmp_path, gallery_html([explained(1, 'C-LSTM')] * 2, names=names(2))) as p:
         assert not select(p, 'notes').count(), 'no choice where there are none'
 

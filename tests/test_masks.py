@@ -15,6 +15,7 @@ from interpvid.masks.perturb import black, blur, freeze, freeze_after, mean_fram
 from interpvid.masks.search import MaskScores, all_masks, search_masks, search_windows, window_pairs, windows
 from interpvid.masks.loss import mask_loss, tv_norm
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS
+from interpvid.targets import check_model
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,13 @@ class Tiny(nn.Module):
 
     def forward(self, x):
         return self.fc(self.drop(self.conv(x).tanh().mean((3, 4)).flatten(1)))
+
+
+def passes_of(net):
+    "A list that grows by the number of clips of each pass"
+    n = []
+    net.register_forward_pre_hook(lambda m, i: n.append(len(i[0])))
+    return n
 
 
 def tiny(*args, **kw):
@@ -920,10 +928,16 @@ def test_evaluations_are_those_that_were_made():
     net, n = tiny(), []
     net.register_forward_pre_hook(lambda m, i: n.append(len(i[0])))
     x = clips(3)
+    check_model(net, x[:1])  # which is the first thing that is done
+    first = sum(n)
+    assert first <= 4
     for preset in MASK_PRESETS:
         n.clear()
         got = learn_masks(net, x, preset=preset, iterations=4)
-        forwards = sum(n)
+        forwards = sum(n) - first
+        n.clear()
+        learn_masks(net, x, preset=preset, iterations=4, check=False)
+        assert sum(n) == forwards
         assert forwards == (got.evaluations - 2 * got.steps).sum(), preset
 
 
@@ -947,30 +961,40 @@ class Deaf(nn.Module):
         return self.w + 0 * x.mean((1, 2, 3, 4))[:, None]
 
 
+class Constant(Deaf):
+    "Has no way to its input at all"
+
+    def forward(self, x):
+        return self.w.expand(len(x), -1)
+
+
+@pytest.mark.parametrize('net', [Deaf, Constant])
 @pytest.mark.parametrize('preset', MASK_PRESETS)
-def test_a_network_that_does_not_look(preset):
-    with pytest.warns(UserWarning, match='no mask changed the score of 3 of 3 clips; their masks are meaningless'):
-        got = learn_masks(Deaf(), clips(3), preset=preset, iterations=5)
-    assert (got.drop == 0).all()
-    assert got.insensitive.all()
+def test_a_network_that_does_not_look(preset, net):
+    "B2: its kind: the scores are the same whatever the clip: an error, before any step, for a search as well"
+    net = net()
+    n = passes_of(net)
+    for call in learn_masks, search_windows:
+        with pytest.raises(ValueError, match='do not depend on the clip'):
+            call(net, clips(3), **(dict(preset=preset) if call is learn_masks else {}))
+    assert sum(n) <= 24
+
+
+@pytest.mark.parametrize('preset', MASK_PRESETS)
+def test_clips_that_no_mask_changes(preset):
+    "A clip that stands still: its mask means nothing, which is said once, whichever clips it comes with"
+    net, x = tiny(), clips(3)
+    x[0], x[2] = x[0, :, :1], x[2, :, :1]
+    with pytest.warns(UserWarning, match='no mask changed the score of 2 of 3 clips; their masks are meaningless') as said:
+        got = learn_masks(net, x, preset=preset, iterations=5, lr=0.1, half=False)
+    assert len([w for w in said if 'no mask changed' in str(w.message)]) == 1
+    assert got.insensitive.tolist() == [True, False, True]
+    assert [bool(n) for n in got.notes][::2] == [True, True]
     assert np.isfinite(got.mask).all()
     assert np.isfinite(got.curve['loss']).all()
-    assert len(search_windows(Deaf(), clips(3)).mask) == 3
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        learn_masks(tiny(), clips(3), preset=preset, iterations=2)
-
-
-def test_a_network_without_a_way_to_its_input():
-    class Constant(Deaf):
-        def forward(self, x):
-            return self.w.expand(len(x), -1)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        got = learn_masks(Constant(), clips(2), iterations=2)
-    assert (got.drop == 0).all()
-    assert got.insensitive.all()
+        learn_masks(net, x[1:2], preset='fast', iterations=2, half=False)
 
 
 @pytest.mark.parametrize(
@@ -1060,7 +1084,7 @@ def test_networks_are_put_back(call):
     assert np.array_equal(a.mask, b.mask)  # without its dropout
     for at in 1, 2, n // 2, n:
         net.calls, net.at = 0, at
-        with pytest.raises(RuntimeError, match='stumbled'):
+        with pytest.raises((RuntimeError, ValueError), match='stumbled'):  # the first pass is a check, which says more
             call(net, x)
         assert same(state_of(net), before)
         assert torch.is_grad_enabled()
@@ -1346,3 +1370,302 @@ def test_search_of_all_masks_of_a_clip(built_in, enumerated):
     f = search_masks(EventOracle(c[None], e), c[None], every_mask(16), 1)
     assert f.loss['loss'][0] == pytest.approx(L, abs=1e-5)
     assert f.evaluations[0] == 1 + 2**15 + 4
+
+
+# --- nothing wrong and silent
+
+
+class Cut(Tiny):
+    "Scores that no gradient can reach: `how` cuts the way"
+
+    how = 'bytes'
+
+    def forward(self, x):
+        if self.how == 'bytes':
+            return super().forward((x * 40 + 128).clamp(0, 255).byte().float())
+        if self.how == 'detached':
+            return super().forward(x.detach())
+        with torch.no_grad():
+            return super().forward(x)
+
+
+@pytest.mark.parametrize('preset', MASK_PRESETS)
+@pytest.mark.parametrize('how', ['bytes', 'detached', 'no_grad'])
+def test_b2_scores_that_do_not_depend_on_the_mask_are_an_error_before_the_work(how, preset):
+    "B2: bytes inside, or a frozen backbone: an error before any start or step; a search needs no gradient"
+    net = Cut().eval()
+    net.how = how
+    n = passes_of(net)
+    with pytest.raises(ValueError, match='gradient'):
+        learn_masks(net, clips(3), preset=preset, **PLAIN)
+    assert sum(n) <= 12
+    want = search_windows(tiny(), clips(3), **PLAIN)
+    if how != 'bytes':
+        np.testing.assert_allclose(search_windows(net, clips(3), **PLAIN).losses, want.losses, atol=1e-6)
+
+
+def test_b2_a_hard_reversal_is_refused_before_the_start_is_searched():
+    "B2: of its kind: the perturbation has no gradient"
+    net = tiny()
+    n = passes_of(net)
+    with pytest.raises(ValueError, match='reverse have no gradient in the mask'):
+        learn_masks(net, clips(1), perturb=reverse, start='window')
+    assert not n
+    with pytest.raises(ValueError, match='keeps the size'):
+        learn_masks(net, clips(1), perturb=lambda x, m: freeze(x, m)[:, :, :4])
+
+
+def full_by_hand(net, x, target, share=0.9):
+    "The released PyTorch program's central start when it learns a reversal: what it compares with is the frozen clip"
+    T = x.shape[2]
+
+    def score(y):
+        with torch.no_grad():
+            return float(net(y).softmax(1)[0, target])
+
+    plain, frozen = score(x), score(x[:, :, :1].expand_as(x))
+    w = torch.ones(T)
+    for i in range(1, T // 2):
+        w = torch.zeros(T)
+        w[i : T - i] = 1
+        order = [*range(i), *reversed(range(i, T - i)), *range(T - i, T)]
+        if (plain - score(x[:, :, order])) / (plain - frozen) < share:
+            break
+    return w
+
+
+def test_b20_reversed_windows_are_compared_with_the_frozen_clip_in_the_pytorch_preset_alone():
+    "B20: as the released program, and nowhere else"
+    net, x = tiny(9), clips(40, 9)
+    turned = partial(reverse, blend=True)
+    kw = dict(perturb=turned, iterations=1, lr=0, **PLAIN)
+    starts = {p: learn_masks(net, x, preset=p, **kw).start for p in ('paper', 'released-pytorch')}
+    with torch.no_grad():
+        pred = net(x).argmax(1)
+    want = [full_by_hand(net, c[None], t) for c, t in zip(x, pred)]
+    assert np.array_equal(starts['released-pytorch'], torch.stack(want))
+    own, _ = central_window(net, x, pred, turned, **PLAIN)
+    assert np.array_equal(starts['paper'], own)
+    assert (starts['paper'] != starts['released-pytorch']).any(1).sum() >= 5
+    frozen = {p: learn_masks(net, x, preset=p, iterations=1, lr=0, **PLAIN).start for p in starts}
+    assert np.array_equal(*frozen.values())  # for freezing the two are the same
+    assert [p for p, s in MASK_PRESETS.items() if s['frozen_full']] == ['released-pytorch']
+
+
+@pytest.mark.parametrize(
+    'kw,why',
+    [
+        (dict(lr=float('nan')), 'learning rate.*got nan'),
+        (dict(lr=-0.1), 'learning rate.*got -0.1'),
+        (dict(lr=float('inf')), 'learning rate.*got inf'),
+        (dict(lr='fast'), "learning rate.*got 'fast'"),
+        (dict(iterations=2.5), 'whole numbers'),
+        (dict(iterations=float('nan')), 'whole numbers'),
+        (dict(iterations=-3), 'at least 1'),
+        (dict(iterations='10'), 'whole numbers'),
+        (dict(lam1=float('nan')), 'lam1'),
+        (dict(lam1=-1), 'lam1'),
+        (dict(lam2=float('inf')), 'lam2'),
+        (dict(lam2=None), 'lam2'),
+        (dict(beta=float('nan')), 'beta'),
+        (dict(beta=0.5), 'beta'),
+        (dict(keep_best='soft'), 'keep_best'),
+        (dict(candidates=np.full(8, 2)), r'\[0,1\]'),
+        (dict(candidates=np.zeros(7)), 'do not fit'),
+    ],
+    ids=str,
+)
+def test_b22_settings_of_learning_that_are_no_numbers(kw, why):
+    "B22: NaN, negative and infinite settings are errors, before any pass"
+    net = tiny()
+    n = passes_of(net)
+    with pytest.raises(ValueError, match=why):
+        learn_masks(net, clips(1), **kw)
+    assert not n
+
+
+@pytest.mark.parametrize(
+    'kw,why',
+    [
+        (dict(lam1=float('nan')), 'lam1'),
+        (dict(lam2=-0.1), 'lam2'),
+        (dict(beta=float('nan')), 'beta'),
+        (dict(recheck=1.5), 'recheck'),
+        (dict(recheck=float('nan')), 'recheck'),
+    ],
+    ids=str,
+)
+def test_b22_settings_of_a_search_that_are_no_numbers(kw, why):
+    "B22: the same for a search"
+    with pytest.raises(ValueError, match=why):
+        search_windows(tiny(), clips(1), **kw)
+
+
+@pytest.mark.parametrize('labels', [[0.5, 1], [True, False], ['left', 'right'], [None, 1], [1 + 0j, 0]], ids=str)
+def test_b22_labels_are_whole_numbers(labels):
+    "B22: labels of floats, and whatever else is no class index"
+    with pytest.raises(ValueError, match='labels of 2 clips have to be as many class indices'):
+        learn_masks(tiny(), [(clips(2), labels)], 'label', iterations=1)
+    with pytest.raises(ValueError, match='class index'):
+        learn_masks(tiny(), clips(2), labels, iterations=1)
+
+
+class Known(nn.Module):
+    "Says yes (0.9) unless a window covers every frame from `a` up to `b`; clips count up from frame to frame"
+
+    def __init__(self, events):
+        super().__init__()
+        self.events, self.w = events, nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        step = (x[:, 0, 1:] - x[:, 0, :-1]).mean((2, 3)) * self.w  # 1 where the clip goes on, else 0
+        which = x[:, 1, 0].mean((1, 2)).round().long().tolist()  # the clip's number stands in its second channel
+        seen = torch.stack([s[a - 1 : b - 1].clamp(0, 1).amax() for s, (a, b) in zip(step, map(self.events.get, which))])
+        p = 0.05 + 0.85 * seen
+        return torch.stack([(1 - p).log(), p.log()], 1)
+
+
+def counting(T, numbers):
+    x = torch.zeros(len(numbers), 2, T, 2, 2)
+    x[:, 0] = torch.arange(T)[None, :, None, None]
+    x[:, 1] = torch.tensor(numbers)[:, None, None, None]
+    return x
+
+
+def events_of(T, n, seed=0):
+    "Windows (a,b) that are worth masking, none of them near frame 0 or the end"
+    r = np.random.default_rng(seed)
+    lengths = r.integers(2, 60, n)
+    return {i: (int(a), int(a + l)) for i, l in enumerate(lengths) for a in [r.integers(4, T - l - 4)]}
+
+
+def test_c5_from_coarse_to_fine_is_exact_where_the_optimum_is_known():
+    "C5: 256 frames: the event itself, in a fraction of the passes that all windows would take"
+    events = events_of(256, 6)
+    x = counting(256, list(events))
+    found = search_windows(Known(events), x, 1, **PLAIN)
+    for i, (a, b) in events.items():
+        assert np.flatnonzero(found.mask[i]).tolist() == list(range(a, b))
+    assert found.losses.shape == (6, len(found.tried))
+    assert np.isinf(found.losses).any()
+    np.testing.assert_allclose(found.losses.min(1), found.loss['loss'])
+    assert found.evaluations.max() < 256 * 257 / 2 / 20
+    assert not found.failed.any()
+
+
+def test_c5_equal_to_the_exact_search_where_that_is_feasible():
+    "C5: 72 frames: the same windows and losses by trying all"
+    events = {0: (10, 14), 1: (30, 55), 2: (61, 68)}
+    x = counting(72, list(events))
+    exact = search_windows(Known(events), x, 1, exact=True, **PLAIN)
+    finely = search_windows(Known(events), x, 1, **PLAIN)
+    assert len(exact.tried) == 72 * 73 / 2
+    assert np.array_equal(exact.mask, finely.mask)
+    for k in exact.loss:
+        np.testing.assert_allclose(exact.loss[k], finely.loss[k], atol=1e-6)
+
+
+def test_c5_exact_up_to_64_frames():
+    "C5: nothing changes for clips of the paper's length"
+    events = {0: (10, 14)}
+    got = search_windows(Known(events), counting(64, [0]), 1, **PLAIN)
+    assert len(got.tried) == 64 * 65 / 2
+    assert len(search_windows(Known(events), counting(65, [0]), 1, **PLAIN).tried) < 700
+
+
+def test_c5_pairs_from_coarse_to_fine():
+    "C5: all pairs of 80 frames would be 1 663 740; two events far apart are found"
+
+    class Both(Known):
+        def forward(self, x):
+            step = (x[:, 0, 1:] - x[:, 0, :-1]).mean((2, 3)) * self.w
+            seen = torch.cat([step[:, 9:15], step[:, 49:60]], 1).clamp(0, 1).amax(1)  # into frames 10..15, 50..60
+            p = 0.05 + 0.85 * seen
+            return torch.stack([(1 - p).log(), p.log()], 1)
+
+    found = search_windows(Both({}), counting(80, [0]), 1, pairs=True, **PLAIN)
+    assert np.flatnonzero(found.mask[0]).tolist() == [*range(10, 16), *range(50, 61)]
+    with pytest.raises(ValueError, match='1,663,740 pairs of windows, too many'):
+        window_pairs(80)
+
+
+@pytest.mark.parametrize('T', [2, 3, 17, 33, 65])
+def test_c5_any_number_of_frames(T):
+    "C5: from coarse to fine never ends worse than the coarse windows that it begins with, whatever the network"
+    net, x = tiny(T), clips(2, T, 4)
+    finely = search_windows(net, x, exact=False, **PLAIN)
+    step = 2 ** max(0, (-(-T // 16) - 1).bit_length())
+    coarse = search_masks(net, x, windows(T, step), **PLAIN)
+    assert (finely.loss['loss'] <= coarse.loss['loss'] + 1e-6).all()
+    if T <= 17:
+        exact = search_windows(net, x, exact=True, **PLAIN)
+        assert (finely.loss['loss'] >= exact.loss['loss'] - 1e-6).all()
+
+
+class Contrary(nn.Module):
+    "The stiller the clip, the surer: a mask can only raise the score"
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        still = -(x[:, :, 1:] - x[:, :, :-1]).abs().mean((1, 2, 3, 4)) * self.gain
+        return torch.stack([torch.zeros_like(still), still + 1], 1)
+
+
+def test_a_search_that_failed_is_said():
+    "A mask under which the score is higher than before: `failed`, a sentence for each clip, one warning"
+    net, x = Contrary(), clips(3)
+    with pytest.warns(UserWarning, match=r'mask search failed for 3 of 3 clips \(index 0, 1, 2\)') as said:
+        got = learn_masks(net, x, 1, preset='paper', iterations=2, **PLAIN)
+    assert len([w for w in said if 'failed' in str(w.message)]) == 1
+    assert got.failed.all()
+    assert not got.insensitive.any()
+    assert all('is above that of the clip as it is' in n and "preset='fast'" in n for n in got.notes)
+    assert f'{got.loss["score"][1]:.3f}' in got.notes[1]
+    assert 'is above that of the clip' in got._repr_html_()
+    found = search_windows(net, x, 1, **PLAIN)  # which settles on frame 0, that no freezing changes
+    assert not found.failed.any() and not found.insensitive.any()
+    assert all('takes nothing of the score away' in n for n in found.notes)
+    with pytest.warns(UserWarning, match='none of the masks that were tried'):
+        assert search_masks(net, x, windows(8, 4), 1, **PLAIN).failed.all()
+    still = search_windows(tiny(), x[:, :, :1].expand_as(x).contiguous(), **PLAIN)
+    assert still.insensitive.all() and all('no mask changed' in n for n in still.notes)
+
+
+def test_a_mask_far_above_the_best_window_is_said():
+    "Known where windows were tried before learning; elsewhere by `distance`"
+    net, x = EventOracle(clips(1), np.arange(8) // 3 == 1), clips(1)
+    got = learn_masks(net, x, 1, start='window', iterations=1, lr=0, **PLAIN)
+    assert not got.failed.any()
+    assert got.notes == ['']
+    with pytest.warns(UserWarning, match='far above that of the best window'):
+        lost = learn_masks(net, x, 1, start='window', iterations=3, lr=9.0, lam1=0.2, **PLAIN)
+    assert lost.failed.all()
+    assert lost.loss['loss'][0] > lost.best_window[0] + 0.1
+    assert learn_masks(net, x, 1, iterations=1, **PLAIN).best_window is None
+
+
+@pytest.mark.parametrize('preset', ['paper', 'released-pytorch', 'fast'])
+def test_learning_never_returns_a_worse_mask_than_one_that_is_given(preset):
+    "B5: Painter's Learn: by the loss of the mask as it is shown, cut at one half"
+    net, x = tiny(), clips(4)
+    best = search_windows(net, x, **PLAIN)
+    kw = dict(preset=preset, iterations=3, keep_best='binary', **PLAIN)
+    got = learn_masks(net, x, candidates=best.mask, **kw)
+    assert set(np.unique(got.mask)) <= {0, 1}
+    assert (got.loss['loss'] <= best.loss['loss'] + 1e-6).all()
+    with torch.no_grad():
+        s = net(freeze(x, got.mask)).softmax(1)[range(4), got.target]
+    np.testing.assert_allclose(got.loss['score'], s, atol=1e-6)
+    for given in best.mask[0], best.binary, torch.from_numpy(best.mask):
+        assert learn_masks(net, x, candidates=given, **kw).mask.shape == (4, 8)
+    stream = learn_masks(net, (c for c in x), candidates=best.mask, bs=3, **kw)
+    assert np.array_equal(stream.mask, got.mask)
+    soft = learn_masks(net, x, candidates=0.3 * best.mask, preset=preset, iterations=3, **PLAIN)
+    L = mask_loss(torch.from_numpy(0.3 * best.mask), torch.tensor([score_by_hand(net, x[i : i + 1], torch.from_numpy(0.3 * best.mask[i]), t) for i, t in enumerate(best.target)]))['loss']
+    assert (soft.loss['loss'] <= L.numpy() + 1e-6).all()
+    assert soft.settings['keep_best'] is True
+    worse = learn_masks(net, x, preset=preset, iterations=3, keep_best=False, **PLAIN)
+    assert worse.settings['keep_best'] is False

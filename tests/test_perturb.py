@@ -322,3 +322,25 @@ def test_freeze_gives_the_authors_frozen_clips(reference):
             assert err <= 7, (f.name, model, err)
             assert err < none / 2, (f.name, model, err, none)
     assert tried == 30
+
+
+@pytest.mark.parametrize(
+    'change,why',
+    [
+        (partial(black, stats=(0, 0)), 'standard deviation above 0'),
+        (partial(black, stats=(0.5, float('nan'))), 'standard deviation above 0'),
+        (partial(black, stats=0.5), 'mean, standard deviation'),
+        (partial(blur, sigma=0), 'sigma=0'),
+        (partial(blur, sigma=float('nan')), 'sigma=nan'),
+        (partial(reverse, threshold=1), 'threshold=1'),
+        (partial(reverse, threshold=float('nan')), 'threshold=nan'),
+        (partial(shuffle, threshold=-0.1), 'threshold=-0.1'),
+        (partial(freeze, mask=[0.5, float('nan'), 0, 0]), 'NaN'),
+    ],
+    ids=str,
+)
+def test_b22_settings_of_perturbations_that_make_no_clip(change, why):
+    "B22: stats=(0,0) and the like: an error, not a clip of NaN or one that is left as it is"
+    kw = {} if 'mask' in change.keywords else dict(mask=[0.0, 1, 1, 0])
+    with pytest.raises(ValueError, match=why):
+        change(clip(1, 4), **kw)

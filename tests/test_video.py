@@ -614,6 +614,18 @@ def test_how_far_apart_the_frames_of_a_film_are(tmp_path):
     assert np.isnan(frame_times(jpegs(tmp_path / 'images', numbered(9)), 4)).all()
 
 
+def test_cut_behind_the_last_frame(tmp_path):
+    "C6: without its index an AVI has fewer bytes than it says, but no frame is missing; one frame less is an error"
+    f = by_av(tmp_path / 'x.avi', numbered(20), 'mpeg4')
+    b = f.read_bytes()
+    f.write_bytes(b[: b.find(b'idx1')])
+    with pytest.warns(UserWarning, match='no frame is missing'):
+        assert number(read_frames(f, None)) == list(range(20))
+    f.write_bytes(b[: b.find(b'idx1') - 300])
+    with pytest.raises(VideoError, match='x.avi: is truncated'):
+        read_frames(f)
+
+
 def over_claims(path, how):
     "A whole file whose header claims 5000 bytes more"
     b = path.read_bytes()

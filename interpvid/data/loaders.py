@@ -31,10 +31,12 @@ with warnings.catch_warnings(): # importing fastai warns about torch.jit
     from fastai.torch_core import TensorBase
     from fasttransform import DisplayedTransform
 
-from ..core import STATS, to_batch, to_frames
+from ..core import STATS, mean_and_std, to_batch, to_frames
 from .cache import FrameCache
 from .clips import (
-    ArrayClips, Clips, FileClips, Item, Items, check_items, first_few, folder_items, leave_out, n_cores)
+    ArrayClips, Clips, FileClips, Item, Items, check_items, first_few, folder_items, leave_out, n_cores, reach_of,
+    same_files, sampling_of)
+from .lists import split_of
 from ..device import best_device
 from ..video import VideoError
 from ..viz import film_strip, picture, stack, text_row
@@ -43,7 +45,9 @@ from ..viz import film_strip, picture, stack, text_row
 class ClipNorm(DisplayedTransform):
     "Bytes (B,T,H,W,3) to a normalised batch (B,C,T,H,W)"
     order = 99
-    def __init__(self, stats=STATS): self.stats = stats
+    def __init__(self, stats=STATS):
+        mean_and_std(stats) # raises where nothing can be normalised by them
+        self.stats = stats
     def encodes(self, x:Tensor): return to_batch(x, self.stats, x.device) if x.dtype==torch.uint8 else x
 
 # %% ../../nbs/11_data.loaders.ipynb #9be60148
@@ -277,6 +281,13 @@ def _loader(clips, training, device, after_item, after_batch, num_workers, bs, *
     return dl
 
 # %% ../../nbs/11_data.loaders.ipynb #62a6d6fc
+def _check_loading(bs, num_workers):
+    "A ValueError unless batches can be made so"
+    if not isinstance(bs, int|np.integer) or bs<1: raise ValueError(f"a batch holds at least 1 clip, not bs={bs!r}")
+    if not isinstance(num_workers, int|np.integer) or num_workers<0:
+        raise ValueError(f"num_workers is 0 (none beside this process) or more, not {num_workers!r}")
+
+# %% ../../nbs/11_data.loaders.ipynb #d32fc33e
 def clip_dls(
     train,          # `Clips`
     valid,          # `Clips` of the same classes
@@ -292,6 +303,7 @@ def clip_dls(
     if train.classes!=valid.classes:
         raise ValueError(f"clip_dls: training and validation clips have different classes: "
                          f"{train.classes} and {valid.classes}")
+    _check_loading(bs, num_workers)
     device = torch.device(device or best_device())
     kwargs = {'pin_memory':device.type=='cuda', 'bs':bs, 'num_workers':num_workers, **kwargs}
     after_batch = [*(batch_tfms or []), ClipNorm(stats)]
@@ -301,9 +313,9 @@ def clip_dls(
     return dls
 
 # %% ../../nbs/11_data.loaders.ipynb #09e4607c
-def _readable(items, cache, on_error, progress):
+def _readable(items, cache, on_error, progress, reach):
     "Items whose files can be read, and (name, reason) of the others"
-    bad = check_items(items, cache, progress=progress)
+    bad = check_items(items, cache, progress=progress, reach=reach)
     left_out = leave_out([(i.name, why) for i,why in bad], f'of {len(items)} clips', on_error)
     gone = {i for i,_ in bad}
     return items.like(i for i in items if i not in gone),left_out
@@ -323,18 +335,21 @@ def _say_if_full(cache, clips, n, size):
     print(f"the cache holds {held} of the {needed} that these clips take; the rest is decoded in each epoch "
           "(cache=FrameCache(folder, max_bytes) allows more)")
 
-def _warn_if_empty(items, train, valid):
-    "Warn where a split has no clips"
+def _warn_if_empty(items, train, valid, others):
+    "Warn where a split has no clips; `others`: clips of other splits"
     if not items.only(train): warnings.warn(f"no clips to train on: there are none in split {train!r}")
-    if not items.only(valid):
-        warnings.warn(f"no clips to validate on: there are none in split {valid!r}. In a folder they lie in valid/, "
-                      "beside train/; of the folder train/ itself, or of one without splits, a share would validate")
+    if items.only(valid) or any('nothing is kept to validate' in note for note in items.notes): return
+    there = (f". valid={others[0].split!r} would validate on the {len(others)} clips of that split, and so would "
+             "calling it validation in the folder or the list") if others else (
+        ". In a folder they lie in valid/, beside train/; of the folder train/ itself, or of one without splits, "
+        "a share would validate")
+    warnings.warn(f"no clips to validate on: there are none in split {valid!r}{there}")
 
 # %% ../../nbs/11_data.loaders.ipynb #1496a468
 def video_dls(
     items,           # `Items` with clips in the splits `train` and `valid`
     n=16,            # frames of each clip
-    size=(224,224),  # (height, width)
+    size=(224,224),  # (height, width), or one number for both
     resize='squish', # or 'crop', 'pad': see `read_frames`
     bs=8,            # clips per batch
     stats=(.5,.5),   # bytes become [-1,1], as the published I3D weights expect
@@ -345,39 +360,60 @@ def video_dls(
     on_error='raise',# or 'skip': leave out files that cannot be read, and say which
     num_workers=None,# None: one a core, at most 16
     progress=True,   # show a progress bar while files are looked over
+    by=None,         # 'time', 'number' or a stride: see `read_frames`; None: its default
+    start=0,         # of whole files, the frame (int) or second (float) from which on to sample
+    stop=None,       # and the one before which to stop; None: the end
     **kwargs,        # for `clip_dls`: `item_tfms`, `batch_tfms`, `device`, …
 )->DataLoaders:
     "fastai `DataLoaders` of videos in files; `dls.left_out` tells what is not in them and why"
-    left_out = list(items.left_out)
-    items = Items((i for i in items if i.split in (train,valid)), items.classes)
+    how,train,valid,left_out = sampling_of(n, size, resize, by),split_of(train),split_of(valid),list(items.left_out)
+    others = [i for i in items if i.split not in (train,valid)]
+    items = Items((i for i in items if i.split in (train,valid)), items.classes, notes=items.notes).between(start, stop)
     if cache is True: cache = FrameCache()
     elif cache is not None and not isinstance(cache, FrameCache): cache = FrameCache(cache)
     if check:
-        items,unreadable = _readable(items, cache, on_error, progress)
+        items,unreadable = _readable(items, cache, on_error, progress, reach_of(how))
         left_out += unreadable
     if not items:
         raise ValueError(f"video_dls: no clips are left in the splits {train!r} and {valid!r}; "
                          f"{len(left_out)} were left out: {left_out[:3]}")
-    _warn_if_empty(items, train, valid)
+    _warn_if_empty(items, train, valid, others)
     if left_out and on_error=='skip': _say_left_out(left_out)
-    _say_if_full(cache, len(items), n, size)
-    sets = [FileClips(items.only(s), n, size, resize, cache) for s in (train,valid)]
+    _say_if_full(cache, len(items), n, how['size'])
+    sets = [FileClips(items.only(s), **how, cache=cache) for s in (train,valid)]
     workers = min(16, n_cores()) if num_workers is None else num_workers
     dls = clip_dls(*sets, bs=bs, stats=stats, num_workers=workers, **kwargs)
     dls.left_out,dls.cache = left_out,cache
     return dls
 
+# %% ../../nbs/11_data.loaders.ipynb #36ee1363
+def _warn_of_copies(dls):
+    "Warn where a file of training has the same bytes as one of validation"
+    names = {i.path: i.name for ds in (dls.train_ds, dls.valid_ds) for i in ds.items}
+    train,valid = ({i.path for i in ds.items} for ds in (dls.train_ds, dls.valid_ds))
+    both = [same for same in same_files(names) if train&set(same) and valid&set(same)]
+    if not both: return
+    first = ' = '.join(names[p] for p in both[0][:3])
+    others = f', and {len(both)-1} other files' if len(both)>1 else ''
+    warnings.warn(f"copies of a file, byte for byte, are in training and in validation ({first}{others}): "
+                  "accuracy on them is too good; `interpvid data check` lists them")
+
 # %% ../../nbs/11_data.loaders.ipynb #5ab872c3
 def folder_dls(
-    root,             # a folder with a folder for each class, or a CSV file: see `folder_items`
-    valid_pct=.2,     # share that is for validation, where there are no splits
+    root,             # a folder with a folder for each class, or a list: see `folder_items`
+    valid_pct=.2,     # share of each class for validation, in [0,1), where there are no splits
     seed=0,           # of that choice
     on_error='raise', # or 'skip': leave out what cannot be used, and say so
-    csv=None,         # the CSV file's name, if `root` is a folder
+    csv=None,         # the list's name, if `root` is a folder; or names of several
+    groups=None,      # clips that stay together: see `folder_items`
+    progress=True,    # show progress bars
     **kwargs,         # for `video_dls`
 )->DataLoaders:
     "fastai `DataLoaders` of clips of your own"
-    return video_dls(folder_items(root, valid_pct, seed, on_error, csv), on_error=on_error, **kwargs)
+    items = folder_items(root, valid_pct, seed, on_error, csv, groups, progress)
+    dls = video_dls(items, on_error=on_error, progress=progress, **kwargs)
+    _warn_of_copies(dls)
+    return dls
 
 # %% ../../nbs/11_data.loaders.ipynb #1d7b05fa
 from ..registry import Dataset, register

@@ -6,8 +6,8 @@ Docs: https://interpvid.github.io/interpvid/masks.perturb.html.md"""
 
 # %% auto #0
 __all__ = ['HALF_FROZEN', 'check_floats', 'as_mask', 'freeze_matrix', 'mix_frames', 'freeze', 'reverse_index', 'take_frames',
-           'order_matrix', 'move_to', 'reverse', 'freeze_after', 'freeze_after_matrix', 'mean_frame', 'blur',
-           'shuffle_index', 'shuffle', 'black', 'freeze_index', 'freeze_after_index', 'MaskRange']
+           'order_matrix', 'move_to', 'check_threshold', 'reverse', 'freeze_after', 'freeze_after_matrix', 'mean_frame',
+           'blur', 'shuffle_index', 'shuffle', 'black', 'freeze_index', 'freeze_after_index', 'MaskRange']
 
 # %% ../../nbs/50_masks.perturb.ipynb #c7521657
 import math
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import STATS
+from ..core import STATS, mean_and_std
 
 # %% ../../nbs/50_masks.perturb.ipynb #457f924e
 def check_floats(
@@ -110,6 +110,13 @@ def move_to(
     "x' = (1-m) x + m R x: each frame moves towards its row of `R` as far as its mask says"
     return mix_frames(x, torch.diag_embed(1-m)+m[:,:,None]*R)
 
+# %% ../../nbs/50_masks.perturb.ipynb #e44687fe
+def check_threshold(
+    threshold, # of a mask in [0,1]
+):
+    "Raise a ValueError for a threshold above which no mask value lies, or all do"
+    if not 0<=threshold<1: raise ValueError(f"threshold={threshold}; masks lie in [0,1]: from 0 on and below 1")
+
 # %% ../../nbs/50_masks.perturb.ipynb #7ccdb020
 def _as_it_came(mask, m): # bfloat16 would move a value across the threshold
     return torch.as_tensor(mask, device=m.device).float().expand(m.shape)
@@ -121,6 +128,7 @@ def reverse(
     blend=False,  # False: a hard swap (paper); True: frames mixed with their partners (released programs)
 )->Tensor:        # perturbed clips (B,C,T,H,W)
     "Play each run of masked frames backwards, in its place (paper, 3.1)"
+    check_threshold(threshold)
     m = as_mask(mask, x)
     i = reverse_index(_as_it_came(mask, m), threshold)
     if not blend: return take_frames(x, i)
@@ -156,6 +164,7 @@ def blur(
     sigma=2., # standard deviation of the Gaussian, in frames
 )->Tensor:    # perturbed clips (B,C,T,H,W)
     "Smear frames over time where the mask is on"
+    if not 0<sigma<math.inf: raise ValueError(f"blur: sigma={sigma}; a finite number of frames above 0")
     t = torch.arange(x.shape[2], device=x.device, dtype=x.dtype)
     return move_to(x, as_mask(mask, x), (-(t[:,None]-t)**2/(2*sigma**2)).softmax(1))
 
@@ -186,6 +195,7 @@ def shuffle(
     seed=0,       # of the order
 )->Tensor:        # perturbed clips (B,C,T,H,W)
     "Put the masked frames into another order; each as far as its mask says"
+    check_threshold(threshold)
     m = as_mask(mask, x)
     return move_to(x, m, order_matrix(shuffle_index(_as_it_came(mask, m), threshold, seed)))
 
@@ -196,7 +206,7 @@ def black(
     stats=STATS,  # (mean, standard deviation) that the clips were normalised by: black is where (0-mean)/std is
 )->Tensor:        # perturbed clips (B,C,T,H,W)
     "Turn frames dark where the mask is on"
-    mean,std = (torch.as_tensor(s, dtype=x.dtype, device=x.device).view(-1,1,1,1) for s in stats)
+    mean,std = (s.to(x.dtype).view(-1,1,1,1) for s in mean_and_std(stats, x.device))
     return torch.lerp(x, -mean/std, as_mask(mask, x)[:,None,:,None,None])
 
 # %% ../../nbs/50_masks.perturb.ipynb #2611e861

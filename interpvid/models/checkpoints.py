@@ -15,7 +15,7 @@ import re
 import warnings
 import zipfile
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable
 
@@ -26,6 +26,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..core import mean_and_std
 from ..device import best_device, fast_layout
 from ..files import writing
 from .clstm import CLSTM
@@ -52,6 +53,27 @@ def _checksum(
         sha.update(t.reshape(-1).view(torch.uint8).numpy())
     return sha.hexdigest()
 
+# %% ../../nbs/25_models.checkpoints.ipynb #cb45dc5a
+def _is_shape(v): return len(v)==3 and all(isinstance(n, int) and n>0 for n in v)
+
+def _are_names(v): return isinstance(v, (list,tuple)) and len(v)>0 and all(isinstance(n, (str,int)) for n in v)
+
+def _check_description(
+    where:str,  # the file, or what is done with the network
+    about:dict, # what `_describe` gives, or a file says
+):
+    "Raise a ValueError for classes, statistics or a size of clips that no network can have"
+    classes = about['classes']
+    if classes is not None and not _are_names(classes):
+        raise ValueError(f"{where}: classes have to be a list of names, or None, got {classes!r}")
+    n = about['settings'].get('n_classes') if isinstance(about['settings'], dict) else None
+    if None not in (n, classes) and n!=len(classes):
+        raise ValueError(f"{where}: {len(classes)} names of classes for a network of {n}")
+    try: mean_and_std(about['stats'])
+    except ValueError as e: raise ValueError(f"{where}: {e}") from None
+    if not isinstance(about['clip_shape'], (list,tuple)) or not _is_shape(about['clip_shape']):
+        raise ValueError(f"{where}: clip_shape has to be (T,H,W), whole numbers from 1, got {about['clip_shape']!r}")
+
 # %% ../../nbs/25_models.checkpoints.ipynb #d55afb76
 def _describe(model, info):
     "What others need to know of a network"
@@ -63,14 +85,33 @@ def _describe(model, info):
                 clip_shape=model.clip_shape, info=info)
 
 # %% ../../nbs/25_models.checkpoints.ipynb #da49b56b
+def _not_finite(t):
+    "How many values of a tensor are NaN or infinite"
+    return int((~torch.isfinite(t)).sum()) if t.is_floating_point() or t.is_complex() else 0
+
+def _check_finite_state(
+    where:str,  # the file, or what is done with the network
+    state:dict, # name -> tensor
+):
+    "Raise a ValueError that names the first tensors with values that are not finite"
+    bad = [f'{n} ({k} of {t.numel()})' for n,t in state.items() if (k := _not_finite(t))]
+    if not bad: return
+    more = f' and {len(bad)-3} more' if len(bad)>3 else ''
+    raise ValueError(f"{where}: weights are NaN or infinite in {', '.join(bad[:3])}{more}: the training has diverged. "
+                     "Train again with a lower learning rate, or take a checkpoint from before")
+
+# %% ../../nbs/25_models.checkpoints.ipynb #80e9ab07
 def save_model(
     model,  # an `I3D` or `CLSTM`, as a Learner made it
     path,   # ends in .safetensors
     **info, # anything else worth keeping, such as the seed
 ):
     "Save a trained network with all that is needed to use it"
-    about = json.dumps(_describe(model, info))
+    about = _describe(model, info)
+    _check_description('save_model', about)
+    about = json.dumps(about)
     state = {k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()}
+    _check_finite_state(f'save_model to {path}', state)
     metadata = {'interpvid': about, 'sha256': _checksum(about, state)}
     with writing(path) as tmp:
         # not `save_file`: it makes a temporary file of its own, which stays when the process is killed
@@ -115,6 +156,7 @@ def _read_description(path, text):
                          f"`save_model` writes {', '.join(_DESCRIPTION)}")
     if about['arch'] not in list(_known_archs()):
         raise ValueError(f"{path}: holds a {about['arch']}; this version knows {', '.join(_known_archs())}")
+    _check_description(str(path), about)
     return about
 
 # %% ../../nbs/25_models.checkpoints.ipynb #425341d2
@@ -144,6 +186,7 @@ def load_model(
         raise ValueError(f"{path}: is not a safetensors file, or is damaged or cut short ({e}). "
                          "Copy it again from where it came from, or train the network again") from None
     about = _read_description(path, metadata.get('interpvid'))
+    _check_finite_state(str(path), state)
     model = _make_network(path, about['arch'], about['settings'])
     try: model.load_state_dict(state)
     except RuntimeError as e: raise ValueError(f"{path}: its tensors do not fit the network it names: {e}") from None
@@ -329,6 +372,18 @@ _KINDS = [
     _Kind('CLSTM', "C-LSTM, names as in the paper's released TensorFlow program", r'(.*/)?conv_lst_?m2d',
           _keras_places, _from_keras, dict(gate='hard', padding='valid', order='pool-norm')),
 ]
+
+# %% ../../nbs/25_models.checkpoints.ipynb #4470f135
+_PAPER_I3D = replace(_KINDS[2], words="I3D of the paper's released program, names as in piergiaj/pytorch-i3d",
+                     like=dict(head_t=1))
+
+def _of_the_paper(
+    beside, # names beside the weights
+    state,  # names without prefixes -> tensors
+)->bool:
+    "Whether a file with piergiaj's names was written by the paper's released program"
+    head = state.get('logits.conv3d.bias')
+    return {'epoch','arch','best_loss'}<=set(beside) or head is not None and len(head) in (174,6)
 
 # %% ../../nbs/25_models.checkpoints.ipynb #1b7c7660
 _MATTERS = dict(
@@ -543,7 +598,9 @@ def import_weights(
     raw,left_out = _read(path)
     names = {short: n for n,short in _strip_prefixes(raw).items()} # short name -> name in the file
     state = {short: raw[n] for short,n in names.items()}
-    m = _match(_recognise(path, state, model), state, model)
+    kind = _recognise(path, state, model)
+    if kind is _KINDS[2] and _of_the_paper(left_out, state): kind = _PAPER_I3D
+    m = _match(kind, state, model)
     _leave_classifier(m)
     _allow_missing(m)
     _check_fit(path, m)
