@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from frame import bench
 from interpvid.core import to_batch
 from interpvid.data.cache import FrameCache
-from interpvid.data.clips import Item, Items, FileClips
+from interpvid.data.clips import Item, Items, FileClips, folder_items
 from interpvid.data.loaders import clip_dls
 from interpvid.data.synthetic import make_clips
 from interpvid.video import sample_indices
@@ -155,3 +155,35 @@ def _():
 def _():
     items = _videos()
     return _cached(items), _plain(FFmpeg(items))
+
+
+def _names(n):
+    "A folder of `n` empty files with the names of UCF-101 in one class, and a list of them; listing opens none"
+    root = HOME / str(n)
+    (root / 'a').mkdir(parents=True, exist_ok=True)
+    names = [f'a/v_a_g{k % 25:02d}_c{k:06d}.avi' for k in range(n)]
+    for name in names:
+        (root / name).touch()
+    (root / 'list.csv').write_text('path,label\n' + ''.join(f'{name},c{k % 100}\n' for k, name in enumerate(names)))
+    return root
+
+
+MANY, FEWER = 100_000, 10_000
+# listing ten times as many may take at most 12 times as long
+TEN_TIMES = dict(against='a tenth of them, ten times', at_least=round(10 / 12, 2), runs=5, times=10)
+
+
+def _lists(path):
+    "Listing `MANY` files against listing `FEWER`"
+    many, fewer = _names(MANY) / path, _names(FEWER) / path
+    return lambda: folder_items(many, progress=False), lambda: folder_items(fewer, progress=False)
+
+
+@bench(f'folder_items, {MANY:,} files in a folder', **TEN_TIMES)
+def _():
+    return _lists('')
+
+
+@bench(f'folder_items, {MANY:,} files in a list', **TEN_TIMES)
+def _():
+    return _lists('list.csv')

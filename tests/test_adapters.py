@@ -47,7 +47,9 @@ from interpvid.cam import (
     scaled,
     upsample,
 )
+from interpvid.explanation import explain
 from interpvid.masks.learn import learn_masks
+from interpvid.masks.search import search_windows
 from interpvid.models.adapters import first_tensor, map_layers, with_tensor, wrap
 from interpvid.models.clstm import CLSTM
 from interpvid.models.i3d import I3D
@@ -683,7 +685,7 @@ def test_what_comes_along():
     assert wrap(made('clstm')).cam_layer == 'layers.1.lstm'
     with pytest.raises(ValueError, match='wrapped already'):
         wrap(w)
-    with pytest.raises(ValueError, match='wrap takes a module'):
+    with pytest.raises(ValueError, match='a model is a module or a function'):
         wrap('r3d_18')
 
 
@@ -1481,3 +1483,44 @@ def test_another_network_of_the_same_name():
     net.layer4, net.head = nn.Conv3d(3, 8, 3, 1, 1), nn.Linear(8, K)
     assert wrap(net).axes == 'b c t h w'
     assert gradcam(wrap(net), torch.randn(1, 3, 4, 8, 8), layer='layer4').shape == (1, 4, 8, 8)
+
+
+def test_a_function_around_a_network():
+    "D8: a function as a model: its network's layers go by their names, wrapped or not"
+    net, x = made('i3d'), clips('i3d')
+    want = gradcam(net, x, 1)
+
+    def half(v):
+        return net(v) / 2
+
+    torch.testing.assert_close(gradcam(half, x, 1), want, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(gradcam(half, x, 1, net.features.Mixed_5c), want, atol=1e-5, rtol=1e-4)
+    w = wrap(half, classes=list('abcde'))
+    torch.testing.assert_close(gradcam(w, x, 1, 'features.Mixed_5c'), want, atol=1e-5, rtol=1e-4)
+    assert check_layer(half, 'features.Mixed_5c', x) == (8, 2, 2)
+    mae = wrap(made('videomae'))
+    y = clips('videomae')
+    torch.testing.assert_close(gradcam(lambda v: mae(v) * 2, y, 1), gradcam(mae, y, 1), atol=1e-5, rtol=1e-4)
+    turned = type('BTCHW', (nn.Module,), dict(forward=lambda s, v: s.net(v.transpose(1, 2))))()
+    turned.net = Arranged('b t f h w').eval()
+    z = torch.randn(1, 3, 8, 32, 32)
+    got = gradcam(lambda v: turned(v.transpose(1, 2)), z, 1, 'net.turned', **AS_IT_IS)
+    torch.testing.assert_close(got, gradcam(turned.net, z, 1, 'first', **AS_IT_IS), atol=1e-7, rtol=1e-5)
+    with pytest.raises(ValueError, match='a module or a function'):
+        gradcam('r3d_18', x, 1)
+
+
+def test_a_clip_of_another_length_than_the_model_was_made_for():
+    "B7: TimeSformer stretches its places in time without a word: both lengths are said, and how to do it on purpose"
+    w = wrap(made('timesformer'))
+    x = torch.randn(1, 3, 8, 32, 32)
+    with torch.no_grad():
+        assert w(x).shape == (1, K)  # the model itself does not mind
+    for call in gradcam, learn_masks, search_windows, explain:
+        with pytest.raises(ValueError, match=r'made for clips of 4 frames.*8 frames.*clip_shape'):
+            call(w, x)
+    w.clip_shape = None
+    assert gradcam(w, x).shape == (1, 8, 32, 32)
+    r = wrap(made('r3d_18'), clip_shape=(16, 48, 48))
+    with pytest.raises(ValueError, match=r'made for clips of 16 frames of 48×48, these have 8 frames of 48×48'):
+        check_layer(r, None, clips('r3d_18'))

@@ -1,7 +1,9 @@
 "Datasets in folders: layouts, oddities, bad lists, and epochs over broken files."
 
+import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,10 @@ import torch
 from interpvid.cli import main
 from interpvid.data.cache import FrameCache
 from interpvid.data.check import check_folder
+from interpvid.data.augment import ClipCrop, ClipLight, ClipMirror, mirror_labels
 from interpvid.data.clips import (
     ArrayClips,
+    Clips,
     FileClips,
     Item,
     Items,
@@ -24,7 +28,8 @@ from interpvid.data.clips import (
     folder_items,
     inside,
 )
-from interpvid.data.loaders import clip_dls, folder_dls
+from interpvid.data.lists import groups_of, share_out
+from interpvid.data.loaders import clip_dls, folder_dls, video_dls
 from interpvid.data.kth import KTH_SPLITS, kth_dls, kth_items, kth_sequences, kth_status
 from interpvid.data.ssv2 import (
     SSV2_CLASSES,
@@ -36,9 +41,10 @@ from interpvid.data.ssv2 import (
     ssv2_status,
 )
 from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips
-from interpvid.video import read_frames, sample_indices
+from interpvid.video import probe, read_frames, sample_indices
 from videos import by_av, jpegs, number, numbered
 
+BY_TIME = pytest.mark.skipif('by' not in inspect.signature(read_frames).parameters, reason='frames by number alone')
 QUIET = dict(cache=None, num_workers=0, progress=False)
 
 
@@ -625,7 +631,11 @@ def test_training_goes_on_at_full_size_over_broken_videos(own):
 
 @pytest.mark.parametrize(
     'row,why',
-    [('cat/0.webm,a,,-5,', 'are none'), ('cat/0.webm,a,,10,5', 'are none'), ('cat/0.webm,a,,x,5', 'invalid literal')],
+    [
+        ('cat/0.webm,a,,-5,', 'are none'),
+        ('cat/0.webm,a,,10,5', 'are none'),
+        ('cat/0.webm,a,,x,5', 'not the number of a frame'),
+    ],
 )
 def test_csv_ranges_that_are_none(own, row, why):
     (own / 'l.csv').write_text('path,label,split,start,stop\n' + row + '\n')
@@ -873,3 +883,543 @@ def test_kth_status(tmp_path, clip, monkeypatch):
     assert not status.enough
     assert 'stand in for them (subject 1, 2)' in status.missing
     assert {i.group for i in status.items} == {'person01', 'person02'}
+
+
+# lists, groups and splits
+
+
+def empty(root, *names):
+    "Empty files: listing opens none"
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def split_by_group(items):
+    "group -> the splits that its clips are in"
+    found = {}
+    for i in items:
+        found.setdefault(i.group, set()).add(i.split)
+    return found
+
+
+UCF_CLASSES = 'Archery', 'Bowling', 'Diving'
+UCF = [f'{c}/v_{c}_g{g:02d}_c{k:02d}.avi' for c in UCF_CLASSES for g in range(1, 11) for k in (1, 2, 3)]
+
+
+def test_groups_of_ucf101_stay_in_one_split(tmp_path):
+    "B15: `folder_dls` on UCF-101's layout had the same group in training and validation"
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        items = folder_items(empty(tmp_path, *UCF))
+    assert len(items) == 90
+    assert split_by_group(items).keys() == {f'g{g:02d}' for g in range(1, 11)}
+    assert all(len(s) == 1 for s in split_by_group(items).values())
+    assert items.counts().to_numpy().tolist() == [[24, 6]] * 3
+    other = folder_items(tmp_path, seed=1)
+    assert [i.split for i in other] != [i.split for i in items]
+    assert folder_items(tmp_path, groups=False)[0].group == ''
+
+
+@pytest.mark.parametrize(
+    'name,group',
+    [
+        ('v_Archery_g01_c02.avi', 'g01'),
+        ('g20_handshaking_55.mp4', 'g20'),
+        ('person01_boxing_d1_uncomp.avi', 'person01'),
+        ('S001C002P003R002A013_rgb.avi', 'P003'),
+        ('April_09_brush_hair_u_nm_np1_ba_goo_0.avi', 'April_09_brush_hair'),
+        ('0wR5jVB-WPk_000417_000427.mp4', '0wR5jVB-WPk'),
+        ('subject-7 jump.mov', 'subject-7'),
+        ('IMG_0012.mp4', ''),
+        ('walking_07.mp4', ''),
+        ('G0012345.mp4', ''),
+        ('VID_20240102_101112.mp4', ''),
+        ('dogs1234.mp4', ''),
+    ],
+)
+def test_groups_that_names_say(name, group):
+    "B15: names of datasets that people have; names of cameras say nothing"
+    other = name[:-5] + ('8' if name[-5] == '9' else '9') + name[-4:] if not group else name.replace('.', '_.')
+    assert groups_of([name, name if group else other]) == [group] * 2
+
+
+def test_a_pattern_of_ones_own(tmp_path):
+    "B15: a pattern, or a function, says which clips belong together"
+    names = [f'{c}/{who} {k}.mov' for c in ('jump', 'run') for who in ('anna', 'ben', 'eva', 'tom') for k in (1, 2)]
+    root = empty(tmp_path, *names)
+    for groups in r'/(\w+) \d', lambda name: Path(name).name.split()[0]:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            items = folder_items(root, valid_pct=0.25, groups=groups)
+        assert split_by_group(items).keys() == {'anna', 'ben', 'eva', 'tom'}
+        assert items.counts().to_numpy().tolist() == [[6, 2]] * 2
+    with pytest.raises(ValueError, match='matches none of the names, such as .jump/anna 1.mov'):
+        folder_items(root, groups=r'g\d+')
+    with pytest.raises(ValueError, match='not a regular expression'):
+        folder_items(root, groups='(')
+    with pytest.warns(UserWarning, match='no group for 4 of 16 clips'):
+        folder_items(root, groups='(anna|ben|tom)')
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ['jump/anna 1.mov', 'jump/anna 2.mov', 'jump/ben 1.mov', 'jump/ben 2.mov'],
+        ['jump/holiday_part1.mp4', 'jump/holiday_part2.mp4', 'run/x.mp4', 'run/y.mp4'],
+        ['jump/film-cut-01.mp4', 'jump/film-cut-02.mp4', 'jump/a.mp4'],
+    ],
+)
+def test_cuts_of_one_film_without_a_group_are_said(tmp_path, names):
+    "B15: a warning where files look like cuts of one film, but no group is known"
+    with pytest.warns(UserWarning, match='look like cuts of one film .*groups=') as caught:
+        folder_items(empty(tmp_path, *names))
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        folder_items(tmp_path, groups=False)
+
+
+PHONES = 'IMG_{:04d}.mp4', 'VID_20240101_12{:04d}.mp4', 'run_{}.mp4', '{}.mp4', 'clip{}.mp4', 'PXL_{}.mp4'
+
+
+@pytest.mark.parametrize('name', PHONES)
+def test_mere_numbers_do_not_look_like_cuts(tmp_path, name):
+    "B15: no false alarm on the names of phones"
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        folder_items(empty(tmp_path, *(f'{c}/{name.format(k)}' for c in ('run', 'sit') for k in range(8))))
+
+
+def test_folders_of_videos_in_a_class_are_groups(tmp_path):
+    "Layout of UCF-11: basketball/v_shooting_01/v_shooting_01_01.avi"
+    names = [f'{c}/film {g}/{k}.avi' for c in 'ab' for g in range(4) for k in range(2)]
+    items = folder_items(empty(tmp_path / 'd', *names), valid_pct=0.25)
+    assert split_by_group(items).keys() == {f'film {g}' for g in range(4)}
+    assert all(len(s) == 1 for s in split_by_group(items).values())
+    empty(tmp_path / 'e', 'films/a/1.mp4', 'films/b/2.mp4', 'lists/train.txt')
+    with pytest.raises(ValueError, match=r"holds one folder with videos, 'films'.*'a'; if these are the classes, take"):
+        folder_items(tmp_path / 'e')
+
+
+# sharing out
+
+
+def test_each_class_gets_its_share_of_unequal_groups():
+    "Groups × classes, as unequal as they come: no group is torn, and no class goes without where it has two groups"
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        k, g = rng.integers(1, 5), rng.integers(2, 9)
+        labels, groups = [], []
+        for group in range(g):
+            for label in rng.choice(k, rng.integers(1, k + 1), replace=False):
+                n = int(rng.integers(1, 12))
+                labels += [f'class {label}'] * n
+                groups += [f'g{group}'] * n
+        valid = share_out(labels, groups, [str(i) for i in range(len(labels))], 0.2, seed=int(rng.integers(99)))
+        of = {}
+        for label, group, v in zip(labels, groups, valid):
+            of.setdefault(group, set()).add(v)
+        assert all(len(s) == 1 for s in of.values())
+        for label in set(labels):
+            assert not all(v for l, v in zip(labels, valid) if l == label)  # something is left to train on
+
+
+def test_groups_of_one_class_each_are_shared_within_it():
+    labels = [c for c in 'ab' for _ in range(20)]
+    groups = [f'{c}{i // 2}' for c in 'ab' for i in range(20)]
+    valid = share_out(labels, groups, [str(i) for i in range(40)], 0.2)
+    assert [valid[:20].sum(), valid[20:].sum()] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    'names,said',
+    [
+        (['a/g01_1.mp4', 'a/g01_2.mp4', 'b/g01_3.mp4'], 'nothing is kept to validate on: all clips are of one group'),
+        (['a/1.mp4', 'a/2.mp4', 'b/3.mp4'], 'no clips of b to validate on .1 of 2 classes.'),
+        (['a/1.mp4', 'b/3.mp4'], 'nothing is kept to validate on: no class has two clips'),
+        (['train/a/1.mp4', 'train/b/2.mp4', 'valid/a/3.mp4'], 'no clips of b to validate on'),
+        (['train/a/1.mp4', 'valid/a/2.mp4', 'valid/b/3.mp4'], 'no clips of b to train on'),
+        (['a/1.mp4', 'a/2.mp4', 'b/notes.txt'], 'no clips at all of b'),
+        (['train/a/x_g01_c1.mp4', 'valid/a/x_g01_c2.mp4'], r'clips of one group \(g01\) are in training as well as'),
+        ([f'a/g{g}_{k}.mp4' for g, n in ((1, 2), (2, 9)) for k in range(n)] + ['b/1.mp4', 'b/2.mp4'], None),
+    ],
+)
+def test_what_a_split_lacks_is_said(tmp_path, names, said):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        items = folder_items(empty(tmp_path, *names))
+    if said:
+        assert any(re.search(said, note) for note in items.notes), items.notes
+        assert [str(w.message).split(': ', 1)[1] for w in caught] == items.notes
+
+
+def test_a_group_follows_the_split_that_a_list_gives_a_part_of_it(tmp_path):
+    empty(tmp_path, *(f'{i}.mp4' for i in range(4)))
+    (tmp_path / 'l.csv').write_text(
+        'path,label,split,group\n0.mp4,a,valid,x\n1.mp4,a,,x\n2.mp4,a,train,y\n3.mp4,a,,y\n'
+    )
+    assert [i.split for i in folder_items(tmp_path / 'l.csv')] == ['validation', 'validation', 'train', 'train']
+
+
+def test_parts_of_one_file_stay_together(tmp_path):
+    "B16: also under two ways to write its path, and through a link"
+    empty(tmp_path, 'a.mp4', 'b.mp4', 'c.mp4', 'sub/x')
+    (tmp_path / 'link.mp4').symlink_to(tmp_path / 'a.mp4')
+    rows = ['a.mp4,0,9', 'sub/../a.mp4,9,20', 'link.mp4,20,30', 'b.mp4,0,9', 'b.mp4,9,20', 'c.mp4,0,9', 'c.mp4,9,20']
+    (tmp_path / 'l.csv').write_text('path,start,stop,label\n' + ''.join(f'{r},{"k"}\n' for r in rows))
+    for seed in range(6):
+        items = folder_items(tmp_path / 'l.csv', valid_pct=0.4, seed=seed)
+        assert {i.split for i in items} == {'train', 'validation'}
+        assert all(len({i.split for i in items[k]}) == 1 for k in (slice(0, 3), slice(3, 5), slice(5, 7)))
+    (tmp_path / 'l.csv').write_text('path,label,split,start,stop\na.mp4,k,train,0,9\nsub/../a.mp4,k,valid,9,20\n')
+    with pytest.warns(UserWarning, match=r'parts of one file \(a.mp4\) are in training as well as in validation'):
+        folder_items(tmp_path / 'l.csv')
+
+
+@pytest.mark.parametrize('again', ['sub/../a.mp4', './a.mp4', 'sub//../a.mp4', 'link.mp4', 'folder/a.mp4', 'ABS'])
+def test_a_file_is_listed_once_however_its_path_is_written(tmp_path, again):
+    "B16: the same file as `a.mp4` and `sub/../a.mp4` in a CSV was in training and validation"
+    empty(tmp_path, 'a.mp4', 'sub/x')
+    (tmp_path / 'link.mp4').symlink_to('a.mp4')
+    (tmp_path / 'folder').symlink_to(tmp_path)
+    again = str(tmp_path / 'a.mp4') if again == 'ABS' else again
+    (tmp_path / 'l.csv').write_text(f'path,label,split\na.mp4,k,train\n{again},k,valid\n')
+    with pytest.raises(ValueError, match='line 3: .*listed twice .also in line 2'):
+        folder_items(tmp_path / 'l.csv')
+
+
+def test_nothing_leads_out_of_the_folder_by_any_writing(tmp_path):
+    empty(tmp_path / 'out', 'x.mp4')
+    root = empty(tmp_path / 'in', 'a.mp4', 'cat/b.mp4')
+    (root / 'away').symlink_to(tmp_path / 'out')
+    (root / 'x.mp4').symlink_to(tmp_path / 'out' / 'x.mp4')
+    out = str(tmp_path / 'out' / 'x.mp4')
+    bad = ['../out/x.mp4', 'cat/../../out/x.mp4', 'away/x.mp4', 'x.mp4', '..\\out\\x.mp4', out, 'cat/..', '..']
+    (root / 'l.csv').write_text('path,label\na.mp4,k\n' + ''.join(f'{b},k\n' for b in bad))
+    items = folder_items(root / 'l.csv', on_error='skip')
+    assert [i.name for i in items if i.name != 'cat/..'] == ['a.mp4']
+    assert sum('leads out of' in why for _, why in items.left_out) >= 6
+
+
+# lists as people write them
+
+
+def lists_of_ucf(root):
+    "The videos and the official lists of UCF-101, in miniature"
+    videos = empty(root / 'UCF-101', *UCF)
+    lists = root / 'ucfTrainTestlist'
+    lists.mkdir()
+    number = {'Archery': 1, 'Bowling': 2, 'Diving': 3}
+    test = [n for n in UCF if re.search('_g0[123]_', n)]
+    (lists / 'classInd.txt').write_text(''.join(f'{k} {c}\r\n' for c, k in number.items()))
+    (lists / 'testlist01.txt').write_text(''.join(f'{n}\r\n' for n in test))
+    (lists / 'trainlist01.txt').write_text(''.join(f'{n} {number[n.split("/")[0]]}\r\n' for n in UCF if n not in test))
+    return videos, lists
+
+
+def test_the_official_lists_of_ucf101(tmp_path):
+    "B15: `trainlist01.txt` and `testlist01.txt`"
+    videos, lists = lists_of_ucf(tmp_path)
+    both = [lists / 'trainlist01.txt', lists / 'testlist01.txt']
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        items = folder_items(videos, csv=both)
+    assert items.classes == ['Archery', 'Bowling', 'Diving']
+    assert items.counts().to_numpy().tolist() == [[21, 9]] * 3
+    assert items.counts().columns.tolist() == ['train', 'test']
+    assert all(items.classes[i.label] == i.name.split('/')[0] for i in items)
+    assert {i.group for i in items.only('test')} == {'g01', 'g02', 'g03'}
+    (lists / 'classInd.txt').unlink()  # then the folders say what the numbers mean
+    assert [i.label for i in folder_items(videos, csv=both)] == [i.label for i in items]
+    only = folder_items(videos, csv=lists / 'trainlist01.txt')  # one list is shared out
+    assert set(only.counts().columns) == {'train', 'validation'}
+    (lists / 'classInd.txt').write_text('1 Archery\n2 Bowling\n')
+    with pytest.raises(ValueError, match='label 3 is not in classInd.txt'):
+        folder_items(videos, csv=both)
+    with pytest.raises(ValueError, match="holds one folder with videos, 'UCF-101'.*take .*UCF-101"):
+        folder_items(tmp_path)
+    with pytest.raises(FileNotFoundError, match='trainlist09.txt: no such list'):
+        folder_items(videos, csv='trainlist09.txt')
+
+
+def test_a_test_split_alone_is_said_with_what_to_do(tmp_path, clip):
+    "B15: official lists have no validation part; `valid='test'` takes the other"
+    for name in 'train/a/1', 'train/b/2', 'test/a/3', 'test/b/4':
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / f'{name}.webm').write_bytes(clip.read_bytes() + name.encode())
+    with pytest.warns(UserWarning, match="valid='test' would validate on the 2 clips"):
+        folder_dls(tmp_path, size=32, **QUIET)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert len(folder_dls(tmp_path, size=32, valid='test', **QUIET).valid_ds) == 2
+
+
+LISTS = {
+    'commas': 'path,label\ncat/0.mp4,cat\ndog/1 2.mp4,dog\n',
+    'commas without header': 'cat/0.mp4,cat\ndog/1 2.mp4,dog\n',
+    'semicolons': 'path;label\ncat/0.mp4;cat\ndog/1 2.mp4;dog\n',
+    'semicolons without header': 'cat/0.mp4;cat\ndog/1 2.mp4;dog\n',
+    'tabs': 'label\tpath\ncat\tcat/0.mp4\ndog\tdog/1 2.mp4\n',
+    'tabs without header': 'cat/0.mp4\tcat\ndog/1 2.mp4\tdog\n',
+    'white space': 'cat/0.mp4 cat\ndog/1 2.mp4   dog\n',
+    'header in capitals, by Excel': '\ufeffPath;Label\r\ncat/0.mp4;cat\r\n"dog/1 2.mp4";"dog"\r\n',
+    'quoted': '"path","label"\n"cat/0.mp4","cat"\n"dog/1 2.mp4","dog"\n',
+    'empty lines': '\n\npath,label\n\ncat/0.mp4,cat\n,\n\ndog/1 2.mp4,dog\n\n',
+    'backslashes of Windows': 'path,label\ncat\\0.mp4,cat\ndog\\1 2.mp4,dog\n',
+    'paths alone': 'cat/0.mp4\ndog/1 2.mp4\n',
+    'numbers': 'cat/0.mp4 0\ndog/1 2.mp4 1\n',
+    'numbers in a table': 'path,label\ncat/0.mp4,3\ndog/1 2.mp4,12\n',
+}
+
+
+@pytest.mark.parametrize('form', LISTS)
+def test_lists_as_people_write_them(tmp_path, form):
+    "B15: 'path label' lists, `;` and tab separated tables, with and without header"
+    empty(tmp_path, 'cat/0.mp4', 'dog/1 2.mp4')
+    (tmp_path / 'list.txt').write_text(LISTS[form], encoding='utf-8', newline='')
+    items = folder_items(tmp_path / 'list.txt', valid_pct=0)
+    assert items.classes == ['cat', 'dog']
+    assert [(i.path.name, i.label) for i in items] == [('0.mp4', 0), ('1 2.mp4', 1)]
+
+
+@pytest.mark.parametrize(
+    'text,why',
+    [
+        ('a.mp4 300 2\n', 'has 3 columns and no header'),
+        ('a.mp4,300,2\n', 'has 3 columns and no header; say in a first line'),
+        ('path,label\na.mp4,k,train\n', 'line 2: has 3 cells, but there are 2 columns'),
+        ('path,label\na.mp4,"k\n', 'cannot be read as a table'),
+        ('', 'is empty'),
+        ('video,class\na.mp4,k\n', "no column 'path' and no column 'label'; it has 'video', 'class'"),
+        ('path,label,start\na.mp4,k,soon\n', "line 2: start 'soon' is not the number of a frame, nor seconds"),
+        ('path,label,start,stop\na.mp4,k,7.5,7.2\n', 'line 2: seconds 7.5 to 7.2 are none'),
+        ('path,label\na.mp4,Walk\na.mp4,walk\n', "'Walk' and 'walk' differ only by capitals"),
+        ('path,label,split\na.mp4,k,someday\n', "split 'someday' is not"),
+    ],
+)
+def test_lists_that_are_wrong_say_where(tmp_path, text, why):
+    empty(tmp_path, 'a.mp4')
+    (tmp_path / 'list.csv').write_text(text)
+    with pytest.raises(ValueError, match=f'(?s)list.csv.*{why}'):
+        folder_items(tmp_path / 'list.csv')
+
+
+def test_a_list_that_is_no_utf8_is_said(tmp_path):
+    empty(tmp_path, 'a.mp4')
+    (tmp_path / 'list.csv').write_bytes('path,label\na.mp4,Käse\n'.encode('latin-1'))
+    with pytest.raises(ValueError, match='list.csv: cannot be read as text .*save it as UTF-8'):
+        folder_items(tmp_path / 'list.csv')
+
+
+@BY_TIME
+def test_seconds_in_a_list(tmp_path, clip):
+    "D8: `start` and `stop` in seconds, where a number has a decimal point"
+    shutil.copy(clip, tmp_path / 'a.webm')
+    (tmp_path / 'l.csv').write_text('path,label,start,stop\na.webm,k,0.0,0.5\na.webm,k,5,9\n')
+    items = folder_items(tmp_path / 'l.csv', valid_pct=0)
+    assert [(i.start, i.stop) for i in items] == [(0.0, 0.5), (5, 9)]
+    fps = probe(clip)['fps']
+    first = number(FileClips(items, 3, None).read(0))
+    assert first[-1] < 0.5 * fps + 1
+    (tmp_path / 'l.csv').write_text('path,label,start\na.webm,k,900.5\n')
+    with pytest.raises(ValueError, match='seconds 900.5 to the end are asked for'):
+        folder_dls(tmp_path / 'l.csv', size=32, valid_pct=0, **QUIET)
+
+
+# folders as people have them
+
+
+def test_names_in_two_forms_of_unicode_are_one_class(tmp_path):
+    composed, apart = 'caf\u00e9', 'cafe\u0301'
+    if len({composed, apart} & {p.name for p in empty(tmp_path, f'{composed}/1.mp4', f'{apart}/2.mp4').iterdir()}) < 2:
+        pytest.skip('this file system has one form of Unicode')
+    items = folder_items(tmp_path)
+    assert items.classes == [composed]
+    assert len(items) == 2
+    lines = f'path,label\n{composed}/2.mp4,{apart}\n{apart}/1.mp4,{composed}\n'
+    (tmp_path / 'l.csv').write_text(lines, encoding='utf-8')
+    shutil.move(tmp_path / apart / '2.mp4', tmp_path / composed / '2.mp4')
+    (tmp_path / apart).rmdir()
+    items = folder_items(tmp_path / 'l.csv')  # the list writes both otherwise than the folder
+    assert (items.classes, len(items)) == ([composed], 2)
+
+
+def test_classes_that_differ_by_capitals_are_an_error(tmp_path):
+    root = empty(tmp_path, 'train/Walking/1.mp4', 'valid/walking/2.mp4')
+    with pytest.raises(ValueError, match="'Walking' and 'walking' differ only by capitals"):
+        folder_items(root)
+
+
+def test_what_is_no_clip_is_left_out_and_said(tmp_path):
+    "Hidden files alone are passed over in silence"
+    hidden, others = ['a/._1.mp4', 'a/.DS_Store', '__MACOSX/a/1.mp4'], ['a/notes.txt', 'a/more/README', 'stray.mp4']
+    root = empty(tmp_path, 'a/1.mp4', 'a/2.mp4', 'b/3.mp4', 'b/4.mp4', 'b/deep/er/5.mp4', *hidden, *others)
+    (root / 'b' / 'gone.mp4').symlink_to(tmp_path / 'nowhere')
+    (root / 'b' / 'loop').symlink_to(root / 'b')
+    (root / 'b' / 'up').symlink_to(root)
+    (root / 'b' / 'itself').symlink_to(root / 'b' / 'itself')
+    items = folder_items(root)
+    assert [i.name for i in items] == ['a/1.mp4', 'a/2.mp4', 'b/3.mp4', 'b/4.mp4']
+    assert dict(items.left_out) == {
+        'stray.mp4': 'lies beside the folders of classes',
+        'a/more': 'a folder without videos and without images',
+        'a/notes.txt': 'not a video by its ending',
+        'b/deep': 'a folder without videos and without images',
+        'b/gone.mp4': 'a link that leads nowhere',
+        'b/itself': 'not a video by its ending',
+        'b/loop': 'a link to a folder that holds it',
+        'b/up': 'a link to a folder that holds it',
+    }
+    assert '8 left out' in repr(items)
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+    root = empty(tmp_path, 'a/1.mp4', 'a/2.mp4', 'b/3.mp4', 'b/in/4.mp4')
+    scandir = os.scandir
+
+    def closed(path):
+        if Path(path).name in ('a', 'in'):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', closed)
+    with pytest.raises(ValueError, match=r'a: cannot be opened \(Permission denied\)'):
+        folder_items(root)
+    with pytest.warns(UserWarning, match='no clips at all of a'):
+        items = folder_items(root, on_error='skip')
+    assert [i.name for i in items] == ['b/3.mp4']
+    assert {n for n, _ in items.left_out} == {'a', 'b/in'}
+
+
+def test_copies_in_both_splits_are_said(tmp_path, clip):
+    "The same bytes under another name: in training and validation, or in two classes"
+    files = {'train/a/1': b'1', 'train/b/2': b'2', 'valid/a/other': b'1', 'valid/b/4': b'4', 'train/b/5': b'2'}
+    for name, more in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f'{name}.webm').write_bytes(clip.read_bytes() + more)
+    with pytest.warns(
+        UserWarning, match='copies of a file, byte for byte, are in training and in validation'
+    ) as caught:
+        folder_dls(tmp_path, size=32, **QUIET)
+    assert 'train/a/1.webm = valid/a/other.webm' in str(caught[0].message)
+    shutil.copy(tmp_path / 'train' / 'a' / '1.webm', tmp_path / 'train' / 'b' / 'wrong.webm')
+    said = str(check_folder(tmp_path, progress=False))
+    assert 'copies of a file are in two splits' in said
+    assert 'copies of a file are in two classes' in said
+
+
+def test_a_path_with_a_tilde(tmp_path, clip, monkeypatch):
+    "D8: `~` is the home folder, in a text or a Path"
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for c in 'ab':
+        (tmp_path / 'clips' / c).mkdir(parents=True)
+        shutil.copy(clip, tmp_path / 'clips' / c / '1.webm')
+    (tmp_path / 'clips' / 'l.csv').write_text('path,label\na/1.webm,a\n')
+    for root in '~/clips', Path('~/clips'):
+        assert len(folder_items(root, valid_pct=0)) == 2
+        assert len(folder_items(root, csv='~/clips/l.csv', valid_pct=0)) == 1
+        assert check_folder(root, progress=False).root == str(tmp_path / 'clips')
+    ssv2(tmp_path / 's', clip, [('1', CLOSE)], [('2', CLOSE)])
+    assert len(ssv2_items('~/s')) == 2
+    (tmp_path / 'clips' / '00sequences.txt').write_text('person01_boxing_d1 frames 1-9\n')
+    shutil.copy(clip, tmp_path / 'clips' / 'person01_boxing_d1_uncomp.avi')
+    assert len(kth_items('~/clips')) == 1
+
+
+# values that are none
+
+
+@pytest.mark.parametrize('pct', [2, 20, -0.1, 1, float('nan'), '0.2', None, True])
+def test_a_share_that_is_none(tmp_path, pct):
+    "B22: `valid_pct=2`"
+    with pytest.raises(ValueError, match='valid_pct is a share from 0 to below 1'):
+        folder_items(empty(tmp_path, 'a/1.mp4'), valid_pct=pct)
+
+
+FRAMES = np.zeros((2, 4, 8, 8, 3), np.uint8)
+WRONG = {
+    'labels=[.5, 1]': (lambda: ArrayClips(FRAMES, [0.5, 1], ['a', 'b']), 'whole numbers'),
+    'labels of a base': (lambda: Clips([0.5, 1], ['a', 'b']), 'whole numbers'),
+    'labels that are text': (lambda: Clips(['a', 'b'], ['a', 'b']), 'whole numbers'),
+    "classes='abcde'": (lambda: ArrayClips(FRAMES, [0, 1], 'abcde'), 'list of names'),
+    "classes='ab', no labels": (lambda: ArrayClips(FRAMES, classes='ab'), 'list of names'),
+    'classes as a dict': (lambda: ArrayClips(FRAMES, [0, 1], {0: 'a', 1: 'b'}), 'not a dict'),
+    'a class twice': (lambda: ArrayClips(FRAMES, [0, 1], ['a', 'a']), "'a' is there more than once"),
+    'too few names': (lambda: ArrayClips(FRAMES, [0, 1], ['a', 'b'], names=['x']), 'names have to be 2'),
+    'too many groups': (lambda: ArrayClips(FRAMES, [0, 1], ['a', 'b'], groups=[0, 1, 2]), 'groups have to be 2'),
+    'stats=(0,0)': (lambda: clip_dls(ArrayClips(FRAMES), ArrayClips(FRAMES), stats=(0, 0)), 'above 0'),
+    'bs=0': (lambda: clip_dls(ArrayClips(FRAMES), ArrayClips(FRAMES), bs=0), 'at least 1 clip'),
+    'num_workers=-1': (lambda: clip_dls(ArrayClips(FRAMES), ArrayClips(FRAMES), num_workers=-1), 'num_workers'),
+    'n=0': (lambda: FileClips(Items([]), 0), 'at least 1 frame'),
+    'size=0': (lambda: FileClips(Items([]), 4, 0), 'size has to be'),
+    'size of three': (lambda: FileClips(Items([]), 4, (1, 2, 3)), 'size has to be'),
+    "resize='crpo'": (lambda: FileClips(Items([]), 4, 8, 'crpo'), 'resize has to be'),
+    "by='frame'": (lambda: FileClips(Items([]), 4, 8, by='frame'), "by has to be 'time'"),
+    'mirror classes=text': (lambda: mirror_labels('left'), 'list of names'),
+    'mirror p=2': (lambda: ClipMirror(['a'], p=2), 'probability'),
+    'crop scale': (lambda: ClipCrop(scale=(0, 1)), r'\(0,1\]'),
+    'light': (lambda: ClipLight(2), 'from 0'),
+    'cache of less than nothing': (lambda: FrameCache('x', max_bytes=-1), 'max_bytes'),
+    'make_clips T=0': (lambda: make_clips(1, T=0), '0 frames'),
+    'make_clips people': (lambda: make_clips(1, kind='kth', people=[26]), 'some of 1 to 25'),
+    'split that is none': (lambda: video_dls(Items([]), train='trian'), "'trian' is not"),
+    'ssv2 classes': (lambda: ssv2_dls('.', classes=[174]), '0 to 173'),
+    'share in share_out': (lambda: share_out(['a'], [''], ['x'], 1.5), 'valid_pct'),
+}
+
+
+@pytest.mark.parametrize('what', WRONG)
+def test_values_that_are_none(what):
+    "B22: accepted, or silently another value, before"
+    do, why = WRONG[what]
+    with pytest.raises(ValueError, match=why):
+        do()
+
+
+@BY_TIME
+def test_sampling_is_handed_on(own):
+    "Contract of `read_frames`: `by`, `start`, `stop`, and one number as size"
+    how = dict(n=4, by=3, start=2, valid_pct=0, **QUIET)
+    with pytest.warns(UserWarning, match='no clips to validate on'):
+        dls = folder_dls(own, size=32, **how)
+    assert dls.train_ds.sampling == dict(n=4, size=(32, 32), resize='squish', by=3)
+    assert np.array_equal(dls.train_ds.read(0), read_frames(dls.train_ds.items[0].path, 4, (32, 32), by=3, start=2))
+    with pytest.raises(ValueError, match='18 frames are too few for a stride that goes over 28'):
+        folder_dls(own, size=32, **{**how, 'by': 9})
+
+
+# as many files as there may be
+
+
+def calls(f):
+    "How many functions are called, in Python and in C, while `f` runs"
+    n = [0]
+
+    def count(frame, event, arg):
+        n[0] += event in ('call', 'c_call')
+
+    sys.setprofile(count)
+    try:
+        f()
+    finally:
+        sys.setprofile(None)
+    return n[0]
+
+
+@pytest.mark.parametrize('form', ['folder', 'groups in names', 'list'])
+def test_listing_takes_work_in_proportion_to_the_files(tmp_path, form):
+    "C4: a class of 30 000 videos took over 200 s, since each was looked for among all others"
+    work = {}
+    groups = None if form == 'groups in names' else False
+    for n in 200, 2000:
+        root = tmp_path / str(n)
+        name = 'v_a_g{:02d}_c{:05d}.mp4' if form == 'groups in names' else '{1:05d}.mp4'
+        names = [f'a/{name.format(k % 25, k)}' for k in range(n)]
+        empty(root, *names)
+        if form == 'list':
+            (root / 'l.csv').write_text('path,label\n' + ''.join(f'{m},c{k % 50}\n' for k, m in enumerate(names)))
+        where = root / 'l.csv' if form == 'list' else root
+        work[n] = calls(lambda: folder_items(where, groups=groups, progress=False))
+    assert work[2000] <= 12 * work[200], work

@@ -19,6 +19,8 @@ with warnings.catch_warnings(): # importing fastai warns about torch.jit
     warnings.simplefilter('ignore', FutureWarning)
     from fasttransform import ItemTransform
 
+from .lists import check_classes
+
 # %% ../../nbs/12_data.augment.ipynb #221152fe
 _SIDE = re.compile(r'(?<![A-Za-z])([Ll]eft|[Rr]ight)(?=wards?\b|[^a-z]|$)')
 _OTHER = {'left':'right', 'right':'left', 'Left':'Right', 'Right':'Left'}
@@ -27,7 +29,7 @@ def mirror_labels(
     classes, # (K,) names
 )->np.ndarray: # (K,) int: the label of a mirrored clip; -1: there is none
     "The label that a clip of each class has in the mirror, by the words 'left' and 'right'"
-    index = {c: i for i,c in enumerate(classes)}
+    index = {c: i for i,c in enumerate(check_classes(classes))}
     return np.array([index.get(_SIDE.sub(lambda m: _OTHER[m[0]], c), -1) for c in classes])
 
 # %% ../../nbs/12_data.augment.ipynb #7d4a7325
@@ -40,6 +42,7 @@ class ClipMirror(ItemTransform):
         among=None,# labels that may come out; None: all
     ):
         super().__init__()
+        if not 0<=p<=1: raise ValueError(f"ClipMirror: p is a probability, in [0,1], not {p!r}")
         labels = mirror_labels(classes)
         if among is not None: labels[~np.isin(labels, list(among))] = -1
         self.labels,self.p = torch.as_tensor(labels),p
@@ -64,6 +67,10 @@ class ClipCrop(ItemTransform):
         ratio=(.8,1.25), # width to height, in comparison with the clip's
     ):
         super().__init__()
+        if not 0<scale[0]<=scale[1]<=1:
+            raise ValueError(f"ClipCrop: scale is (least, most) area, in (0,1], not {scale}")
+        if not 0<ratio[0]<=ratio[1]:
+            raise ValueError(f"ClipCrop: ratio is (least, most) width to height, not {ratio}")
         self.scale,self.ratio = scale,ratio
     def encodes(self, xy):
         x,y = xy
@@ -79,6 +86,7 @@ class ClipLight(ItemTransform):
         much=.2, # each factor is within 1±much
     ):
         super().__init__()
+        if not 0<=much<=1: raise ValueError(f"ClipLight: much is from 0 (nothing) to 1, not {much!r}")
         self.jitter = v2.ColorJitter(much, much, much)
     def encodes(self, xy):
         x,y = xy

@@ -44,7 +44,7 @@ def clip_key(
     **sampling, # the arguments of `read_frames`
 )->str:         # 32 hexadecimal digits
     "A name for the frames that `read_frames` would give"
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.abspath(Path(path).expanduser()))
     files = [_stamp(p) for p in (image_files(path) if path.is_dir() else [path])]
     about = dict(path=str(path), files=files, decoder=f'PyAV {av.__version__}', form=FORM, **sampling)
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=int).encode()).hexdigest()[:32]
@@ -99,6 +99,8 @@ class FrameCache:
         folder=None,    # None: `cache_folder()`
         max_bytes=None, # None: 50 GB, but at most four fifths of the free space
     ):
+        if max_bytes is not None and not max_bytes>=0:
+            raise ValueError(f"max_bytes is a number of bytes, not {max_bytes}")
         self.folder = Path(folder).expanduser() if folder is not None else cache_folder()
         self.opened = time.time_ns()
         self.unused = []  # entries from before, the longest unused first: these make room
@@ -277,6 +279,7 @@ def put(self:FrameCache, key, frames)->bool:
 # %% ../../nbs/11_data.cache.ipynb #ac8df4fc
 def _fits(frames, n=16, size=None, **_):
     "Whether frames have the shape that was asked for"
+    if isinstance(size, int): size = size,size
     return frames is not None and len(frames)==(n or len(frames)) and (size is None or frames.shape[1:3]==tuple(size))
 
 @patch

@@ -1,4 +1,4 @@
-"""What a folder of clips holds: per class and split, and what is missing, unreadable, too short or a duplicate.
+"""What a folder of clips holds: per class and split, how it was filmed, and what is missing, unreadable, too short or a duplicate.
 
 Docs: https://interpvid.github.io/interpvid/data.check.html.md"""
 
@@ -8,28 +8,28 @@ Docs: https://interpvid.github.io/interpvid/data.check.html.md"""
 __all__ = ['LAYOUTS', 'layout_of', 'Report', 'check_folder']
 
 # %% ../../nbs/16_data.check.ipynb #c406b772
-import hashlib
+import warnings
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 from fastcore.basics import patch
-from tqdm.auto import tqdm
 
-from .clips import folder_items, look_over
+from .clips import first_few, folder_items, lacks_part, look_over, same_files, seconds_of
 from .kth import kth_files, kth_items
 from .ssv2 import ssv2_items, ssv2_list
 from ..video import VideoError, probe
 
 # %% ../../nbs/16_data.check.ipynb #4bdeca3d
 LAYOUTS = {'ssv2':'Something-something-V2', 'kth':'KTH actions',
-           'folder':'a folder for each class', 'csv':'a CSV of paths and labels'}
+           'folder':'a folder for each class', 'csv':'a list of paths and labels'}
 
 def layout_of(
     root, # a folder, or a CSV file
 )->str:   # a key of `LAYOUTS`
     "How the clips of a folder are laid out"
-    root = Path(root)
+    root = Path(root).expanduser()
     if root.is_file(): return 'csv'
     if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
     if any(ssv2_list(root, which) for which in ('labels','train','validation','test')): return 'ssv2'
@@ -49,12 +49,43 @@ class Report:
     unreadable:list = field(default_factory=list) # (name, reason)
     short:list = field(default_factory=list)      # (name, reason): fewer frames than asked for, or than listed
     duplicates:list = field(default_factory=list) # tuples of names of files with the same bytes
+    notes:list = field(default_factory=list)      # sentences on what would make a result worth less
+    videos:pd.DataFrame = None                    # what `probe` says of each file that can be read
+    groups:int = 0                                # of how many groups the clips are; 0: not known
 
     @property
     def ok(self)->bool:
         "Whether training could begin: short or double clips, other files and missing files of KTH do not hinder it"
         useless = [why for _,why in self.left_out if why!='not a video by its ending']
         return not (useless or self.unreadable or self.layout!='kth' and self.missing)
+
+# %% ../../nbs/16_data.check.ipynb #4209ed20
+def _tally(values, n=4):
+    "The most frequent values, and how often each is there"
+    counts = Counter(values).most_common()
+    if len(counts)==1: return str(counts[0][0])
+    return ', '.join(f'{v} ({k})' for v,k in counts[:n])+(f', and {len(counts)-n} others' if len(counts)>n else '')
+
+def _seconds(s): return f'{s:.1f}' if s<10 else f'{s:.0f}'
+
+def _turns(videos):
+    "How the files say that they are to be turned"
+    def turn(r, m): return ' and '.join(['mirrored']*bool(m)+[f'turned by {r:.0f}°']*bool(r)) or 'upright'
+    said = [turn(*rm) for rm in zip(videos.rotation, videos.mirrored)]
+    return _tally(said) if set(said)!={'upright'} else ''
+
+# %% ../../nbs/16_data.check.ipynb #8b2f03d9
+def _filmed(videos):
+    "(title, text) of the sizes, orientations, rates and lengths of the videos of a `Report`"
+    timed = videos[videos.seconds>0]
+    rates = [f'{fps:.4g}' if rate=='constant' else 'varies' for fps,rate in zip(timed.fps, timed.rate)]
+    shortest,median,longest = (_seconds(timed.seconds.quantile(q)) for q in (0,.5,1)) if len(timed) else ('',)*3
+    span = f'{shortest} to {longest}, median {median}' if shortest!=longest else shortest
+    rows = [('size, as shown', _tally(f'{w}×{h}' for w,h in zip(videos.width, videos.height))),
+            ('orientation', _turns(videos)),
+            ('pixels, width to height', _tally(f'{a:.4g}' for a in videos.aspect)*bool((videos.aspect!=1).any())),
+            ('frames per second', _tally(rates) if rates else ''), ('seconds', span)]
+    return [(title, text) for title,text in rows if text]
 
 # %% ../../nbs/16_data.check.ipynb #3d7d506b
 def _examples(title, found, n=5):
@@ -70,12 +101,17 @@ def __repr__(self:Report):
     table = self.counts.assign(all=self.counts.sum(axis=1)) if len(self.counts.columns)>1 else self.counts
     pairs = lambda found: [f'{name}: {why}' for name,why in found]
     short = f'short (fewer than {self.frames} frames, or than listed; they repeat the nearest)'
+    filmed = _filmed(self.videos) if self.videos is not None and len(self.videos) else []
+    if self.groups: filmed.append(('groups', f'{self.groups}; those of one group stay in one split'))
+    width = max((len(title) for title,_ in filmed), default=0)
     trouble = [*_examples('missing', self.missing),
                *_examples('cannot be used', pairs(self.left_out)),
                *_examples('unreadable', pairs(self.unreadable)),
                *_examples(short, pairs(self.short)),
-               *_examples('duplicates (the same bytes)', [' = '.join(names) for names in self.duplicates])]
+               *_examples('duplicates (the same bytes)', [' = '.join(names) for names in self.duplicates]),
+               *_examples('worth a look', self.notes, 20)]
     return '\n'.join([f"{self.root}: {LAYOUTS[self.layout]}, {n} clips", '', *([table.to_string(), ''] if n else []),
+                      *(f'{title:<{width}}  {text}' for title,text in filmed), *(['']*bool(filmed)),
                       *(trouble or ['nothing is missing, unreadable, too short or a duplicate'])])
 
 # %% ../../nbs/16_data.check.ipynb #d1936782
@@ -86,35 +122,66 @@ def _ssv2_items(root):
     items.left_out += [(f'{s}.json', 'this list is not there') for s in ('train','validation') if s not in there]
     return items
 
-def _items(root, layout):
+def _items(root, layout, groups, progress):
     "Clips of a folder in a layout"
     if layout=='ssv2': return _ssv2_items(root)
-    return kth_items(root) if layout=='kth' else folder_items(root, on_error='skip')
+    if layout=='kth': return kth_items(root)
+    with warnings.catch_warnings(): # the report says the same
+        warnings.simplefilter('ignore', UserWarning)
+        return folder_items(root, on_error='skip', groups=groups, progress=progress)
 
 # %% ../../nbs/16_data.check.ipynb #4d475d0b
-def _shortfall(item, held, wanted, file):
+def _shortfall(item, about, wanted, file):
     "(kind, reason) if a clip has fewer frames than its list says or than are wanted; (None, '') if not"
+    if isinstance(item.start, float) or isinstance(item.stop, float):
+        why = lacks_part(item, about)
+        return ('left_out' if why else None),why
+    held = about['frames']
     if item.start>=held: return 'left_out',f'starts at frame {item.start+1}, but {file} holds {held}'
     if (item.stop or 0)>held:
         return 'short',f'frames {item.start+1} to {item.stop} are listed, but {file} holds {held}'
     n = (item.stop or held)-item.start
     return ('short',f'{n} frames') if n<wanted else (None,'')
 
-# %% ../../nbs/16_data.check.ipynb #7b5f8bac
-def _same_bytes(paths, progress):
-    "Groups of files with the same content"
-    sizes,groups = {},{}
-    for p in paths:
-        if p.is_file(): sizes.setdefault(p.stat().st_size, []).append(p)
-    candidates = [p for same in sizes.values() if len(same)>1 for p in same]
-    for p in tqdm(candidates, desc='comparing files of one size', disable=not progress, leave=False):
-        with open(p, 'rb') as f: groups.setdefault(hashlib.file_digest(f, 'sha256').hexdigest(), []).append(p)
-    return [g for g in groups.values() if len(g)>1]
-
-def _frames_in(path, decode):
-    "How many frames a file holds, or why it cannot be read"
-    try: return probe(path, decode)['frames']
+# %% ../../nbs/16_data.check.ipynb #3ed447bd
+def _about(path, decode):
+    "What a file holds, or why it cannot be read"
+    try: return probe(path, decode)
     except (VideoError, OSError) as e: return str(e).removeprefix(f'{path}: ')
+
+def _table(held, name):
+    "A row for each file: what `probe` says of it"
+    usual = dict(seconds=0., rate='constant', rotation=0, mirrored=False, aspect=1.)
+    rows = [{**usual, **about, 'seconds':seconds_of(about)} for about in held.values()]
+    return pd.DataFrame(rows, index=pd.Index([name(p) for p in held], name='file'))
+
+# %% ../../nbs/16_data.check.ipynb #7b5f8bac
+def _on_time(videos, frames):
+    "Sentences on rates that vary, and on films that are long for so few frames"
+    varies,gap = videos.index[videos.rate!='constant'],videos.seconds/max(1, frames-1)
+    notes = [f"the frame rate varies in {len(varies)} of {len(videos)} videos ({first_few(varies)}): their frames are "
+             "taken evenly in time (by='number' takes them evenly by number)"] if len(varies) else []
+    if gap.max()>1:
+        length,apart = _seconds(videos.seconds.max()),_seconds(gap.max())
+        notes.append(f"{(gap>1).sum()} videos are long for {frames} frames: in {gap.idxmax()} ({length} s) they are "
+                     f"{apart} s apart, and what happens in between is not seen; shorter parts (columns start and stop "
+                     "of a list) or more frames show it")
+    return notes
+
+def _on_copies(copies, items, name):
+    "Sentences on files that are there again in another split or class; `copies`: lists of paths of the same bytes"
+    splits,classes,notes = {},{},[]
+    for i in items:
+        splits.setdefault(i.path, set()).add(i.split)
+        classes.setdefault(i.path, set()).add(i.label)
+    for what,of in ('splits',splits),('classes',classes):
+        twice = [same for same in copies if len(set().union(*(of[p] for p in same)))>1]
+        worth = 'accuracy on them is too good' if what=='splits' else 'at most one label can be right'
+        if twice:
+            first = ' = '.join(map(name, twice[0][:3]))
+            others = f', and {len(twice)-1} other files' if len(twice)>1 else ''
+            notes.append(f"copies of a file are in two {what} ({first}{others}): {worth}")
+    return notes
 
 # %% ../../nbs/16_data.check.ipynb #0cf27a54
 def check_folder(
@@ -123,26 +190,36 @@ def check_folder(
     decode=False, # decode everything, which finds damage in the middle of a file
     workers=None, # threads; None: one a core
     progress=True,# show progress bars
+    groups:str=None, # clips that stay together: a pattern of their names, see `groups_of`; None: known names
 )->Report:
     "What a folder holds, and what is wrong with it"
+    root = Path(root).expanduser()
     layout = layout_of(root)
-    items = _items(root, layout)
-    top = Path(root) if Path(root).is_dir() else Path(root).parent
+    items = _items(root, layout, groups, progress)
+    top = root if root.is_dir() else root.parent
     def name(path): return str(path.relative_to(top)) if path.is_relative_to(top) else str(path)
 
     report = Report(str(root), layout, items.counts(), frames or (32 if layout=='kth' else 16))
     report.missing = list(getattr(items, 'missing', []))
     for entry,why in items.left_out:
-        if why.startswith('no such video'): report.missing.append(entry)
+        if why.startswith('no such video') or why.endswith('no such file'): report.missing.append(entry)
         else: report.left_out.append((entry, why))
 
     files = list(dict.fromkeys(i.path for i in items))
-    held = dict(zip(files, look_over(lambda p: _frames_in(p, decode), files, workers, progress)))
+    held = dict(zip(files, look_over(lambda p: _about(p, decode), files, workers, progress)))
     report.unreadable = [(name(p), why) for p,why in held.items() if isinstance(why, str)]
-    readable = [p for p in files if not isinstance(held[p], str)]
-    report.duplicates = [tuple(map(name, group)) for group in _same_bytes(readable, progress)]
-    for i in items:
-        if isinstance(held[i.path], str): continue
-        kind,why = _shortfall(i, held[i.path], report.frames, name(i.path))
-        if kind: getattr(report, kind).append((i.name, why))
+    _judge(report, items, {p: about for p,about in held.items() if not isinstance(about, str)}, name, progress)
     return report
+
+# %% ../../nbs/16_data.check.ipynb #da71e7db
+def _judge(report, items, held, name, progress):
+    "Put into a report what follows from the files that can be read; `held`: path -> what `probe` says"
+    copies = same_files(held, progress)
+    report.duplicates = [tuple(map(name, same)) for same in copies]
+    report.videos,groups = _table(held, name),{i.group for i in items if i.group}
+    report.groups = len(groups) if len(groups)<len(items) else 0
+    for i in items:
+        kind,why = _shortfall(i, held[i.path], report.frames, name(i.path)) if i.path in held else (None,'')
+        if kind: getattr(report, kind).append((i.name, why))
+    on_time = _on_time(report.videos, report.frames) if held else []
+    report.notes = [*items.notes, *on_time, *_on_copies(copies, items, name)]

@@ -60,7 +60,7 @@ def kth_sequences(
     path, # of 00sequences.txt
 )->list:  # of `KTHSequence`s
     "What the dataset's list says: 2391 sequences in 599 files"
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; the list of sequences comes with the dataset, "
                                 "beside the videos")
@@ -93,7 +93,7 @@ def kth_files(
     strict=True, # refuse links that lead out of it
 )->dict: # name without _uncomp and ending -> path
     "The KTH files in a folder and in the folders in it"
-    root,found = Path(root),{}
+    root,found = Path(root).expanduser(),{}
     for folder in [root, *sorted(p for p in root.iterdir() if p.is_dir())]:
         if folder.is_symlink() and strict: inside(root, folder.relative_to(root))
         for e in os.scandir(folder):
@@ -135,7 +135,7 @@ def kth_items(
     sequences=None, # path of 00sequences.txt, if it is not in `root`
 )->KTHItems:
     "The sequences of KTH whose files are there"
-    root = Path(root)
+    root = Path(root).expanduser()
     if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
     _check_splits(split, splits)
     known,found = kth_sequences(sequences or root/'00sequences.txt'),kth_files(root)

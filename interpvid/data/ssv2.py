@@ -44,7 +44,7 @@ def ssv2_list(
     "The path of one of the dataset's lists; None if it is not there"
     for folder in '','labels','label','annotations':
         for name in _NAMES[which]:
-            path = Path(root)/folder/name
+            path = Path(root).expanduser()/folder/name
             if path.is_file(): return path
 
 # %% ../../nbs/13_data.ssv2.ipynb #11fa11ba
@@ -116,7 +116,7 @@ def _listing(folder):
 # %% ../../nbs/13_data.ssv2.ipynb #b015723e
 def _videos(root, videos):
     "The folder that holds most clips, and its listing"
-    tried = [Path(videos)] if videos else [root/name for name in FOLDERS]
+    tried = [Path(videos).expanduser()] if videos else [root/name for name in FOLDERS]
     there = [p for p in tried if p.is_dir() and (videos or inside(root, p.relative_to(root)))]
     folder,found = max(((p, _listing(p)) for p in there), key=lambda x: len(x[1]), default=(None,{}))
     if not found:
@@ -165,7 +165,7 @@ def ssv2_items(
     videos=None,      # the folder of the clips, if it is not in `root`
 )->Items:
     "The clips of Something-something-V2 that are listed and there"
-    root = Path(root)
+    root = Path(root).expanduser()
     if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
     splits = _splits(split)
     _check_labels(root)
@@ -220,6 +220,8 @@ def ssv2_dls(
     from interpvid.data.augment import clip_augment # these two load fastai
     from interpvid.data.loaders import video_dls
     splits = kwargs.get('train', 'train'),kwargs.get('valid', 'validation')
+    if classes is not None and not set(classes)<=set(range(len(SSV2_CLASSES))):
+        raise ValueError(f"ssv2_dls: classes are indices from 0 to {len(SSV2_CLASSES)-1}, not {list(classes)}")
     items = ssv2_items(root, splits, on_error, videos)
     if classes is not None: items = items.like(i for i in items if i.label in set(classes))
     if augment: kwargs['item_tfms'] = [*clip_augment(SSV2_CLASSES, classes), *(kwargs.get('item_tfms') or [])]

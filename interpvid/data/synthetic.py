@@ -399,13 +399,15 @@ def _draw(job):
 def _check_request(n, seed, kind, T, size, people):
     "Can these clips be drawn?"
     if n<1: raise ValueError(f"make_clips: {n} scenes asked for; at least 1")
+    if T<1: raise ValueError(f"make_clips: clips of {T} frames asked for; at least 1")
     if seed<0: raise ValueError(f"make_clips: the seed has to be 0 or more, not {seed}")
     if kind=='something' and size[0]!=size[1]:
         raise ValueError(f"make_clips: clips of kind 'something' are square, not {size[0]}×{size[1]}")
     if min(size)<MIN_SIZE:
         raise ValueError(f"make_clips: {size[0]}×{size[1]} pixels are too few; at least {MIN_SIZE}×{MIN_SIZE}")
     if kind=='something': _check_room(T, size[0])
-    if not len(people): raise ValueError("make_clips: `people` is empty; give some of 1 to 25")
+    if not len(people) or not set(people)<=set(SUBJECTS):
+        raise ValueError(f"make_clips: people are some of 1 to 25, not {list(people)}")
 
 # %% ../../nbs/12_data.synthetic.ipynb #26beb495
 def _class_indices(only, classes):
@@ -442,7 +444,7 @@ def make_clips(
     if kind not in KINDS:
         raise ValueError(f"make_clips: kind {kind!r} is not known; there are {' and '.join(map(repr, KINDS))}")
     classes,T_,size_ = KINDS[kind]
-    T,size = T or T_, size_ if size is None else (size,size) if np.ndim(size)==0 else tuple(size)
+    T,size = T_ if T is None else T, size_ if size is None else (size,size) if np.ndim(size)==0 else tuple(size)
     _check_request(n, seed, kind, T, size, people)
     which = _class_indices(only, classes)
     jobs = [(kind, seed, i, which if siblings else [which[i%len(which)]], T, size, list(people)) for i in range(n)]
@@ -466,6 +468,7 @@ def synthetic_dls(
     "fastai `DataLoaders` of built-in clips"
     from interpvid.data.loaders import clip_dls
     if n is not None: kwargs['T'] = n
+    if bs<1: raise ValueError(f"synthetic_dls: a batch holds at least 1 clip, not bs={bs!r}")
     train_people,valid_people = [dict(people=range(1,17)),dict(people=range(17,26))] if kind=='kth' else [{},{}]
     train = make_clips(n_train, seed, siblings=True, kind=kind, **train_people, **kwargs)
     valid = make_clips(n_valid, seed+1, kind=kind, **valid_people, **kwargs)
