@@ -193,6 +193,7 @@ def check_folder(
     groups:str=None, # clips that stay together: a pattern of their names, see `groups_of`; None: known names
 )->Report:
     "What a folder holds, and what is wrong with it"
+    if frames is not None and frames<1: raise ValueError(f"a clip has at least 1 frame, not frames={frames}")
     root = Path(root).expanduser()
     layout = layout_of(root)
     items = _items(root, layout, groups, progress)
