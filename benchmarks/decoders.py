@@ -89,7 +89,7 @@ def by_torchcodec(mode):
 
 
 def ours(p, n, size=None):
-    return read_frames(p, n, size)
+    return read_frames(p, n, size, by='number')
 
 
 def decoders():

@@ -9,7 +9,7 @@ __all__ = ['ALIKE', 'LEAST', 'DISPLAY', 'USUAL_SHAPE', 'Explanation', 'as_stored
            'save_explanations', 'read_explanation', 'load_explanations', 'read_clips', 'check_channels',
            'frames_to_clips', 'normalised', 'frames_to_show', 'clip_of', 'class_names', 'as_labels', 'Request',
            'check_preset', 'mask_settings_of', 'range_of', 'check_masks', 'named_for', 'make_request', 'check_maps',
-           'mask_notes', 'highest', 'Found', 'read_as', 'explain']
+           'notes_of_maps', 'mask_notes', 'highest', 'Found', 'read_as', 'explain']
 
 # %% ../nbs/60_explanation.ipynb #a066989f
 import inspect, json, os, zlib
@@ -23,14 +23,15 @@ import numpy as np, torch
 from fastcore.all import patch
 from torch import Tensor, nn
 
-from .cam import as_maps, cam_settings, find_layer, gradcam
+from .cam import as_maps, cam_settings, check_layer, gradcam, map_notes
 from .core import as_clips, mean_and_std, to_batch, to_frames
-from .device import BatchSplitter, device_of
+from .device import BatchSplitter, as_module, device_of
 from .files import writing
 from .masks.learn import MASK_PRESETS, check_start, learn_masks, mask_settings
 from .masks.loss import check_maskable, class_probs, mask_loss, pick_target
 from .masks.perturb import MaskRange, as_mask, freeze, reverse
 from .masks.scores import KEPT, SCORES, class_index, mask_scores, named_target, pictured
+from .targets import check_model, stated_scores
 from .video import probe, read_frames
 from .viz import ScrubParts, as_rgb, overlay, parts_html, scrub_parts
 from .viz import columns as draw_columns
@@ -159,7 +160,7 @@ def columns(self:Explanation):
 @patch
 def figure(self:Explanation, px=128):
     "(T,h,w,3) uint8: the columns side by side"
-    return draw_columns(self.columns, self.mask, f'{self.title}   {self.caption}', px, self.notes)
+    return draw_columns(self.columns, self.mask, [self.title, self.caption], px, self.notes)
 
 # %% ../nbs/60_explanation.ipynb #edb69b7a
 DISPLAY = None # `Explanation` -> MIME bundle (dict) that a notebook shows; None: HTML. `interpvid.widgets` can set it
@@ -518,6 +519,7 @@ def make_request(model, x, target, labels, truth, stats, preset, masks, bs, clas
     x,stats = normalised(model, x, stats)
     check_masks(x, masks, start)
     if truth is not None and len(truth)!=len(x): raise ValueError(f"explain: {len(truth)} truth for {len(x)} clips")
+    check_model(model, x[:1], gradient=masks is None)
     classes = class_names(model, classes, class_probs(model, x[:1], BatchSplitter(1)).shape[1])
     labels = as_labels(labels, len(x), classes)
     target = named_for(target, labels, classes, len(x))
@@ -528,12 +530,14 @@ def check_maps(
     model, layer, cam, x, # see `explain`
 )->dict: # what Grad-CAM depends on
     "Settings of Grad-CAM that `explain` can show, or a ValueError"
+    if isinstance(layer, (list,tuple)):
+        raise ValueError("explain draws one map, so it takes one layer; `gradcam` takes a list of them")
     how = cam_settings(**{k: v for k,v in cam.items() if k not in ('relu','bs')})
-    find_layer(model, layer, x[:1])
     if None in (how['space'],how['time']) or not cam.get('relu', True):
         raise ValueError("explain shows maps at the size of the clip, not negative; for others take `gradcam`")
+    places = check_layer(model, layer, x)
     name = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
-    return {'layer':name, **how}
+    return {'layer':name, 'places':list(places), **how}
 
 # %% ../nbs/60_explanation.ipynb #9d9ecdd5
 @patch
@@ -550,6 +554,17 @@ def maps_of(self:Request,
         heat = as_maps(maps(self.model, self.original, self.target) if callable(maps) else maps, self.x)
     return as_stored(heat),how
 
+# %% ../nbs/60_explanation.ipynb #62d42ddd
+def notes_of_maps(
+    heat, # (B,T,H,W)
+    how,  # see `check_maps`
+)->list:  # of lists of sentences
+    "What there is to note of each map of Grad-CAM"
+    if 'places' not in how: return [[]]*len(heat)
+    where = f"Grad-CAM at {how['layer']}, which has {'×'.join(map(str, how['places']))} places; another may say more"
+    said = lambda note: f'{note[0].upper()}{note[1:]} ({where}).'
+    return [[said(note) for note in map_notes(h, how['places'])] for h in heat]
+
 # %% ../nbs/60_explanation.ipynb #7bd87684
 @patch
 def masks_of(self:Request,
@@ -564,9 +579,9 @@ def masks_of(self:Request,
     return m.cpu().numpy(),start.cpu().numpy(),mask_settings_of(masks),mask_notes(masks, len(self.x))
 
 def mask_notes(masks, B)->list:
-    "What a `MaskResult` notes of each of B clips, as lists"
-    notes = getattr(masks, 'notes', None) or [[]]*B
-    return [[n] if isinstance(n, str) and n else list(n or []) for n in notes]
+    "What a `MaskResult` notes of each of B clips, as lists of sentences"
+    notes = getattr(masks, 'notes', None) or ['']*B
+    return [[f'{n[0].upper()}{n[1:]}.'] if n else [] for n in notes]
 
 # %% ../nbs/60_explanation.ipynb #52f7a843
 def _values(columns, i):
@@ -574,10 +589,9 @@ def _values(columns, i):
     values = {k: float(v[i]) for k,v in columns.items()}
     return {k: v for k,v in values.items() if not np.isnan(v)}
 
-def highest(probs:Tensor)->list:
-    "The highest probability of each clip; None where the rows do not sum to 1, so that chance is not known"
-    whole = (probs.sum(1)-1).abs()<.01
-    return [float(p) if w else None for p,w in zip(probs.amax(1), whole)]
+def highest(probs:Tensor)->float: # None where they do not sum to 1, so that chance is not known
+    "The highest probability of (K,)"
+    return float(probs.max()) if abs(float(probs.sum())-1)<.01 else None
 
 # %% ../nbs/60_explanation.ipynb #c938e5e7
 @dataclass
@@ -589,14 +603,20 @@ class Found:
     scores:object    # see `mask_scores`
     settings:dict    # of 'mask' and 'cam'
     notes:list       # of masks, a list for each clip
+    map_notes:list   # of maps, the same
 
 @patch
 def settings_of(self:Request, settings, i)->dict:
     "How clip `i` was explained"
     stats = {} if self.stats is None else {'stats':[np.asarray(s).tolist() for s in self.stats]}
-    told = getattr(self.model, 'scores', None)
+    told = stated_scores(self.model)
     told = {} if told is None else {'scores':told if isinstance(told, str) else getattr(told, '__name__', 'a function')}
     return {**settings, **stats, **told, **({'frames':self.files[i]} if self.files else {})}
+
+@patch
+def facts_of(self:Request, found, i)->dict:
+    "What the notes of clip `i` are made of"
+    return dict(top=highest(self.probs[i]), mask=found.notes[i], map=found.map_notes[i], channels=self.x.shape[1])
 
 # %% ../nbs/60_explanation.ipynb #2151a58e
 @patch
@@ -608,13 +628,13 @@ def pack(self:Request,
     how = found.settings['mask']
     weights = {k: how[k] for k in ('lam1','lam2','beta') if k in how}
     loss = mask_loss(torch.from_numpy(found.mask), torch.tensor(found.scores['FS'].to_numpy()), **weights)
-    frames,top = frames_to_show(self.x, self.stats),highest(self.probs)
+    frames = frames_to_show(self.x, self.stats)
     return [Explanation(
         frames=frames[i], mask=found.mask[i], start=found.start[i], cam=found.heat[i],
         target=int(self.target[i]), pred=int(found.scores['pred'][i]), label=self.labels[i] if self.labels else None,
         scores=_values(found.scores[list(KEPT)], i), loss=_values(loss, i), classes=self.classes, model=name,
         settings=self.settings_of(found.settings, i), truth=dict(self.truth[i]) if self.truth else {},
-        facts=dict(top=top[i], mask=found.notes[i], channels=self.x.shape[1])) for i in range(len(self.x))]
+        facts=self.facts_of(found, i)) for i in range(len(self.x))]
 
 # %% ../nbs/60_explanation.ipynb #b937f516
 @contextmanager
@@ -659,7 +679,7 @@ def explain(
     "Grad-CAM, a learned freeze mask, its reversal, and their scores"
     check_preset(preset, masks, kwargs)
     BatchSplitter(bs)
-    cam = cam or {}
+    model,cam = as_module(model),cam or {}
     learning = dict(preset=preset, desc=desc, **kwargs) if masks is None else {}
     with read_as(model, scores):
         job = make_request(model, x, target, labels, truth, stats, preset, masks, bs, classes, kwargs.get('start'))
@@ -668,5 +688,6 @@ def explain(
         mask,start,how,notes = job.masks_of(masks, **learning)
         scored = mask_scores(model, job.x, mask, job.target, job.true, reverse=reverse, mask_range=job.mask_range,
                              probs=job.probs, bs=bs)
-        found = Found(mask, start, heat, scored, dict(mask=how, cam=drawn), notes)
+        found = Found(mask, start, heat, scored, dict(mask=how, cam=drawn), notes,
+                      notes_of_maps(heat, drawn))
         return job.pack(found, name or getattr(model, 'name', type(model).__name__))

@@ -581,7 +581,11 @@ def _pick(path, line, n, start, stop, by):
     if n is None: return np.arange(first, stop)
     at = line.at[first:stop]
     if by=='number' or _even(at): return first+sample_indices(len(at), n)
-    return first+_nearest(at, n)
+    chosen = _nearest(at, n)
+    if len(set(chosen))<min(n, len(at))/2:
+        warnings.warn(f"{path}: its frames come so unevenly that, by time, the {n} frames taken are {len(set(chosen))} "
+                      "different ones; by='number' takes others", stacklevel=4)
+    return first+chosen
 
 # %% ../nbs/10_video.ipynb #6cfb240b
 def _decode_only(video, keep, to_rgb):
@@ -695,11 +699,8 @@ def _probe_video(video, decode):
 def probe(
     path,         # a video file or a folder of images
     decode=False, # True: decode everything, which finds damage
-)->dict:          # frames, height and width as shown, fps and seconds (0: unknown), codec, …
-    """What a video holds; `VideoError` where it cannot be read
-
-    `rate` is 'constant' or 'varies'. `rotation` (degrees clockwise, after mirroring), `mirrored` and `aspect` (width of
-    a pixel over its height) say how stored frames become shown ones. Images in a folder say nothing of time."""
+)->dict:          # frames, height, width, fps, codec, seconds, rate, rotation, mirrored, aspect
+    "What a video holds; `VideoError` where it cannot be read"
     path = check_whole(path)
     if path.is_dir(): return _probe_folder(path, decode)
     with _opened(path) as video: return _probe_video(video, decode)

@@ -228,7 +228,7 @@ def _same_length(cols):
 def columns(
     cols,      # dict of name -> frames (T,H,W,3) uint8, all of one length
     mask=None, # (T,) drawn beneath, or None
-    title='',  # one line above
+    title='',  # one line above, or a list of them
     px=128,    # the longer side of each frame
     notes=(),  # sentences beneath
 )->np.ndarray: # (T,h,w,3) uint8
@@ -238,7 +238,8 @@ def columns(
     shown = [np.pad(resize(np.asarray(f), px), ((0,0),(0,0),(2,2),(0,0)), constant_values=255) for f in cols.values()]
     body = np.concatenate(shown, 2)
     W = body.shape[2]
-    head = [text_row([title], [W])] if title else []
+    titles = [title] if isinstance(title, str) else title
+    head = [text_row([line], [W]) for line in titles if line]
     head = np.concatenate([*head, text_row(cols, [f.shape[2] for f in shown])])
     rows = [] if mask is None else [np.stack([mask_row(mask, t, W, 20) for t in range(T)])]
     still = lambda image: np.broadcast_to(image, (T,*image.shape))

@@ -32,15 +32,16 @@ from torch import Tensor, nn
 from . import explanation as explanations
 from .cam import gradcam
 from .classify import stats_of
-from .core import as_clips, to_batch
-from .device import BatchSplitter, device_of, eval_frozen
-from .explanation import Explanation, beside, clip_of, frames_to_show
+from .core import as_clips
+from .device import BatchSplitter, as_module, device_of, eval_frozen
+from .explanation import (
+    Explanation, beside, class_names, clip_of, frames_to_clips, frames_to_show, read_clips)
 from .masks.learn import learn_masks
 from .masks.loss import class_probs, mask_loss
 from .masks.perturb import as_mask, freeze, reverse
 from .masks.scores import SCORES, class_index
 from .masks.search import search_windows, windows
-from .targets import check_finite, check_target, class_score
+from .targets import check_finite, check_model, check_target, class_score
 from .viz import ScrubParts, as_marks, parts_html, scrub_js, scrub_parts
 
 # %% ../nbs/71_widgets.ipynb #511d2dd2
@@ -225,16 +226,18 @@ def live_explanations(
 # %% ../nbs/71_widgets.ipynb #42eca28d
 def one_clip(
     model:nn.Module,
-    clip,       # an `Explanation`; frames (T,H,W,3) uint8; or a normalised clip (C,T,H,W) or (1,C,T,H,W)
+    clip,       # an `Explanation`; a file; frames (T,H,W,3) uint8; or a normalised clip (C,T,H,W) or (1,C,T,H,W)
     stats=None, # normalisation; None: the explanation's or the model's
 )->tuple:       # clip (1,C,T,H,W), frames (T,H,W,3) uint8, stats or None
     "A clip as the model takes it, and as frames"
     e = clip if isinstance(clip, Explanation) else None
     if e and stats is None: stats = e.settings.get('stats')
-    if isinstance(clip, Tensor) and clip.is_floating_point(): x,stats = clip,stats or getattr(model, 'stats', None)
+    if isinstance(clip, Tensor) and clip.is_floating_point():
+        x,stats = clip,getattr(model, 'stats', None) if stats is None else stats
     else:
         stats = stats_of(model, stats)
-        x = clip_of(e, stats) if e else to_batch(clip, stats)
+        if isinstance(clip, (str,os.PathLike)): clip = read_clips(model, [clip])[0]
+        x = clip_of(e, stats) if e else frames_to_clips(clip, stats, device_of(model))
     x = as_clips(x[None] if x.ndim==4 else x).to(device_of(model))
     if len(x)!=1: raise ValueError(f"Painter paints on one clip, got {len(x)}")
     return x, e.frames if e else frames_to_show(x, stats)[0], stats
@@ -246,9 +249,7 @@ def names_of(
     classes=None, # K names; None: the model's, or the indices
 )->list:          # of K strings
     "Names of a model's classes"
-    names = [str(c) for c in classes or getattr(model, 'classes', None) or range(K)]
-    if len(names)!=K: raise ValueError(f"Painter: {len(names)} names for {K} classes")
-    return names
+    return list(map(str, class_names(model, classes, K)))
 
 # %% ../nbs/71_widgets.ipynb #6f3aa170
 def index_of(
@@ -262,8 +263,8 @@ def index_of(
 class Painter(Shown, W.VBox):
     "Paint a mask, see the scores of the perturbed clips"
     def __init__(self,
-        model:nn.Module, # (B,C,T,H,W) -> (B,K)
-        clip,            # an `Explanation`; frames (T,H,W,3) uint8; or a normalised clip (C,T,H,W) or (1,C,T,H,W)
+        model,           # module or function, (B,C,T,H,W) -> (B,K)
+        clip,            # as for `one_clip`: an `Explanation`, a file, frames or a normalised clip
         target=None,     # class index or name; None: the explanation's, or the predicted class
         mask=None,       # (T,) in [0,1] to start from; None: the explanation's, or no frame
         preset='fast',   # of *Learn*, see `learn_masks`
@@ -274,10 +275,12 @@ class Painter(Shown, W.VBox):
         **kwargs,        # further arguments of `scrub_parts`
     ):
         e = clip if isinstance(clip, Explanation) else None
-        self.model,self.preset,self.weights = model,preset,dict(lam1=lam1, lam2=lam2, beta=beta)
+        self.model = model = as_module(model)
+        self.preset,self.weights = preset,dict(lam1=lam1, lam2=lam2, beta=beta)
         self.x,frames,self.stats = one_clip(model, clip, stats)
+        check_model(model, self.x, gradient=False)
         probs = class_probs(model, self.x, BatchSplitter(1))[0]
-        self.classes = names_of(model, len(probs), classes or (e.classes if e else None))
+        self.classes = names_of(model, len(probs), e.classes if e and classes is None else classes)
         if target is None: target = e.target if e else probs.argmax()
         self.target = check_target(index_of(target, self.classes), 1, len(probs), self.x.device)
         self.OS = float(probs[self.target])

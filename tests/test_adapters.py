@@ -47,7 +47,9 @@ from interpvid.cam import (
     scaled,
     upsample,
 )
+from interpvid.explanation import explain
 from interpvid.masks.learn import learn_masks
+from interpvid.masks.search import search_windows
 from interpvid.models.adapters import first_tensor, map_layers, with_tensor, wrap
 from interpvid.models.clstm import CLSTM
 from interpvid.models.i3d import I3D
@@ -1506,3 +1508,19 @@ def test_a_function_around_a_network():
     torch.testing.assert_close(got, gradcam(turned.net, z, 1, 'first', **AS_IT_IS), atol=1e-7, rtol=1e-5)
     with pytest.raises(ValueError, match='a module or a function'):
         gradcam('r3d_18', x, 1)
+
+
+def test_a_clip_of_another_length_than_the_model_was_made_for():
+    "B7: TimeSformer stretches its places in time without a word: both lengths are said, and how to do it on purpose"
+    w = wrap(made('timesformer'))
+    x = torch.randn(1, 3, 8, 32, 32)
+    with torch.no_grad():
+        assert w(x).shape == (1, K)  # the model itself does not mind
+    for call in gradcam, learn_masks, search_windows, explain:
+        with pytest.raises(ValueError, match=r'made for clips of 4 frames.*8 frames.*clip_shape'):
+            call(w, x)
+    w.clip_shape = None
+    assert gradcam(w, x).shape == (1, 8, 32, 32)
+    r = wrap(made('r3d_18'), clip_shape=(16, 48, 48))
+    with pytest.raises(ValueError, match=r'made for clips of 16 frames of 48×48, these have 8 frames of 48×48'):
+        check_layer(r, None, clips('r3d_18'))

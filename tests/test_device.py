@@ -259,6 +259,19 @@ def test_eval_frozen_may_be_nested():
     assert net[0].weight.requires_grad
 
 
+def test_a_model_without_another_mode():
+    "Programs of `torch.export` refuse `eval`"
+
+    class Program(nn.Conv3d):
+        def eval(self):
+            raise NotImplementedError('Calling eval() is not supported yet.')
+
+    net = Program(3, 2, 1)
+    with eval_frozen(net):
+        assert not net.weight.requires_grad
+    assert net.weight.requires_grad
+
+
 def test_reference_ops_may_be_nested():
     from interpvid.device import use_fast_ops
 

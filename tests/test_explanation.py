@@ -340,6 +340,7 @@ class Tiny(nn.Module):
         self.conv, self.head = nn.Conv3d(C, 6, 3, padding=1), nn.Linear(6, K)
         with torch.no_grad():
             self.head.weight.mul_(gain)
+            self.head.bias.zero_()
 
     def forward(self, x):
         self.calls = [*getattr(self, 'calls', []), len(x)]
@@ -375,7 +376,7 @@ def test_the_number_under_a_picture_is_the_pictures(softly, monkeypatch):
     assert said['FS'] == pytest.approx(FS, abs=1e-5)
     assert said['RS'] == pytest.approx(RS, abs=1e-5)
     titles = []
-    monkeypatch.setattr(explanation, 'draw_columns', lambda cols, mask, title, *rest: titles.append(title))
+    monkeypatch.setattr(explanation, 'draw_columns', lambda cols, mask, title, *rest: titles.append(title[1]))
     e.figure()
     places = [e.caption, repr(e), titles[0], e.html(), e._repr_mimebundle_()['text/html']]
     for text in places:
@@ -704,9 +705,9 @@ def test_one_place_in_time_is_said_to_be(small):
         (e, _) = explain(Short(), small, masks=np.zeros(6), stats=(0.5, 0.25))
         (usual, _) = explain(Tiny(), small, masks=np.zeros(6), stats=(0.5, 0.25))
     assert list(e.settings['cam']['places']) == [1, 16, 16]
-    assert any('one place in time' in n for n in e.notes)
+    assert any('One place in time' in n for n in e.notes)
     assert list(usual.settings['cam']['places']) == [6, 16, 16]
-    assert not any('one place' in n for n in usual.notes)
+    assert not any('One place' in n for n in usual.notes)
 
 
 # --- before the long work

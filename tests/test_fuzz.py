@@ -19,7 +19,7 @@ from pathlib import Path
 os.environ.setdefault('SVT_LOG', '1')  # or the AV1 encoder tells of itself
 import numpy as np
 import pytest
-from videos import KINDS, by_av, by_opencv, number, numbered
+from videos import KINDS, by_av, by_opencv, matrix, number, numbered, uneven
 
 SEEDS, SHARE = 10_000, 1000
 SECONDS = 20  # for one video
@@ -41,7 +41,22 @@ MORE = {  # kinds that test_video.py does not look at, for their containers and 
     'folder of PNGs': lambda p, f: pictures(p, f, 'png'),
     'folder of WebPs': lambda p, f: pictures(p, f, 'webp'),
     'folder of BMPs': lambda p, f: pictures(p, f, 'bmp'),
+    'folder of turned JPEGs': lambda p, f: exif(p, f),
+    'MP4, mirrored': lambda p, f: matrix(by_av(p.with_suffix('.mp4'), f, 'libx264', gop=12), -1, 0, 0, 1),
+    'MOV, variable rate': lambda p, f: by_av(p.with_suffix('.mov'), f, 'libx264', times=uneven(len(f))),
 }
+
+
+def exif(path, frames):
+    "Pictures that say: turn me by 90 degrees"
+    from PIL import Image
+
+    path.mkdir()
+    said = Image.Exif()
+    said[0x0112] = 6
+    for i, f in enumerate(frames):
+        Image.fromarray(f).save(path / f'{i}.jpg', exif=said)
+    return path
 
 
 def pictures(path, frames, ending):

@@ -17,6 +17,7 @@ from interpvid.masks.perturb import freeze, reverse
 from interpvid.masks.scores import SCORES
 from interpvid.masks.search import all_masks, search_windows
 from interpvid.pages import explanation_pairs
+from interpvid.video import write_video
 from interpvid.viz import jpeg, overlay, parts_html, scrub_html, scrub_js, scrub_parts, scrub_svg
 from interpvid.widgets import Browser, Painter, Scrubber, as_parts, widget_js
 
@@ -1536,6 +1537,66 @@ def test_painting_at_the_end_of_learning_leaves_the_network_as_it_was():
     p.work.join(20)  # painted by hand: the work changes nothing, and waits for no answer of its own
     assert p.model.training
     assert all(w.requires_grad for w in p.model.parameters())
+
+
+class Says(Net):
+    "The network, saying it in another way"
+
+    def __init__(self, scores, say):
+        super().__init__()
+        self.scores, self.say = scores, say
+
+    def forward(self, x):
+        return self.say(super().forward(x / 4))
+
+
+@pytest.mark.parametrize(
+    'scores,say',
+    [('probs', lambda y: y.softmax(1)), ('sigmoid', lambda y: (y[:, :1] - y[:, 1:]).sigmoid()), (None, None)],
+    ids=['softmax', 'one sigmoid', 'function'],
+)
+def test_painter_reads_scores_as_the_model_says_them(scores, say):
+    "B3, B4, D8: a network that ends in a softmax or in one sigmoid, and a plain function"
+    plain = painter(Says(None, lambda y: y), to_batch(clip_of(), STATS))
+    at = 1 if scores == 'sigmoid' else 0  # the sigmoid is that of class 1, its complement class 0
+    net = Says('logits', lambda y: y)
+    model = Says(scores, say) if scores else lambda x: net(x)
+    other = painter(model, to_batch(clip_of(), STATS), target=at)
+    for mask in MASK, 1 - MASK:
+        want, got = plain.scores_of(mask), other.scores_of(mask)
+        assert {k: round(v, 4) for k, v in got.items()} == {k: round(v, 4) for k, v in want.items()}
+
+
+def test_painter_refuses_what_cannot_be_painted_on():
+    "B2, B7: before any stroke, in plain words"
+    deaf = Net(lambda model, x: torch.tensor([[0.2, 0.8]]).expand(len(x), 2))
+    with pytest.raises(ValueError, match='depend'):
+        painter(deaf)
+    small = Net()
+    small.clip_shape = (4, 8, 8)
+    with pytest.raises(ValueError, match='4.*8|8.*4'):
+        painter(small)
+
+
+def test_gray_and_flow_in_the_painter(tmp_path):
+    "D5: clips of one channel are painted on; flow needs the clip, since an explanation keeps its colours alone"
+    for C in 1, 2:
+        x = to_batch(clip_of(), STATS)[:, :C]
+        (e,) = explain(Net(), x, masks=MASK, maps=np.zeros((1, T, 8, 8)), stats=(0.65, 0.2), classes=['x', 'y'])
+        for p in painter(clip=x, mask=MASK), *([painter(clip=e)] if C == 1 else []):
+            assert p.x.shape == x.shape and f'{p.scores["FS"]:.2f}' == f'{e.scores["FS binary"]:.2f}'
+            assert len(p.scrubber.spec['cols'][0]['tiles']) == T
+        assert Scrubber(e).html and Browser([e]).html and gallery_html([e])
+    with pytest.raises(ValueError, match='flow'):
+        painter(clip=e)
+
+
+def test_painter_reads_a_file(tmp_path):
+    "D8: a path where frames are expected"
+    write_video(tmp_path / 'a.mp4', np.repeat(clip_of(), 8, 1).repeat(8, 2))
+    net = Net()
+    net.clip_shape = (T, 8, 8)
+    assert painter(net, tmp_path / 'a.mp4').x.shape == (1, 3, T, 8, 8)
 
 
 def test_painter_is_kept_as_it_is_now():

@@ -419,7 +419,7 @@ def soon(call, *args):
 @pytest.mark.parametrize('target', ['outside', 'itself', 'pipe'])
 @pytest.mark.parametrize('name', ['x.mp4', 'x.avi', 'x.m3u8', 'x'])
 def test_a_list_of_other_files_is_not_followed(tmp_path, kind, target, name):
-    "Out of the folder, back to itself without end, or to a pipe that nobody writes into"
+    "C1: out of the folder, back to itself without end, or to a pipe that nobody writes into"
     by_av(tmp_path / 'secret.mp4', numbered(9), 'libx264')
     (d := tmp_path / 'data').mkdir()
     os.mkfifo(d / 'pipe.mp4')
@@ -435,6 +435,7 @@ TEXTS = [('notes.nfo', 'a letter\n' * 999), ('x.txt', 'words'), ('x.sdp', 'v=0\n
 
 @pytest.mark.parametrize('name,text', TEXTS)
 def test_a_text_is_no_film_of_its_letters(tmp_path, name, text):
+    "C1: `notes.nfo` is no film of 640×400"
     (tmp_path / name).write_text(text)
     with pytest.raises(VideoError, match=f'{name}: cannot be decoded as a video'):
         read_frames(tmp_path / name)
@@ -442,6 +443,7 @@ def test_a_text_is_no_film_of_its_letters(tmp_path, name, text):
 
 @pytest.mark.parametrize('call', ['read_frames', 'probe'])
 def test_a_pipe_is_not_waited_for(tmp_path, call):
+    "C1, C2: a FIFO as video or as picture"
     os.mkfifo(tmp_path / 'x.mp4')
     (tmp_path / 'images').mkdir()
     os.mkfifo(tmp_path / 'images' / '1.png')
@@ -550,6 +552,14 @@ def test_an_uneven_pace_is_sampled_by_time_by_number_or_by_stride(tmp_path, endi
     assert frame_times(f, 8) == pytest.approx(at[by_time], abs=0.002)
     assert probe(f)['rate'] == 'varies'
     assert probe(f)['seconds'] == pytest.approx(10, abs=0.51)
+
+
+def test_a_jump_in_the_clock_is_said(tmp_path):
+    "B10: a last frame minutes later: by time most frames are the same two"
+    f = by_av(tmp_path / 'x.mkv', numbered(20), 'ffv1', times=[*range(0, 760, 40), 600_000])
+    with pytest.warns(UserWarning, match=r"x.mkv: its frames come so unevenly .* are 3 different ones; by='number'"):
+        read_frames(f, 8)
+    assert number(read_frames(f, 8, by='number')) == sample_indices(20, 8).tolist()
 
 
 @pytest.mark.parametrize('kind', [k for k in KINDS if 'uneven' not in k])
