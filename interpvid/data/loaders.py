@@ -184,7 +184,8 @@ def _frames(items, like):
         fits = f.ndim==4 and f.shape[-1]==3 and f.dtype==np.uint8 and len(f)==how['n']
         if fits and how['size'] in (None, f.shape[1:3]): continue
         raise ValueError(f"frames have to be ({how['n']},{','.join(map(str, how['size'] or 'HW'))},3) uint8, as those "
-                         f"trained on, got {f.shape} {f.dtype}; read_frames(path, n, size) makes such, or give the path")
+                         f"trained on, got {f.shape} {f.dtype}; read_frames(path, n, size) makes such, or give "
+                         "the path")
     return np.stack(clips)
 
 # %% ../../nbs/11_data.loaders.ipynb #2167d646
@@ -240,7 +241,8 @@ def decode_batch(self:ClipDL, b, max_n=9, full=True):
 def _pre_show_batch(self:ClipDL, b, max_n=9):
     "Frames, labels, and the pairs of `decode_batch`"
     x,*y = b
-    return ClipFrames(torch.from_numpy(to_frames(x[:max_n], self.stats))), detuplify(tuple(y)), self.decode_batch(b, max_n)
+    frames = torch.from_numpy(to_frames(x[:max_n], self.stats))
+    return ClipFrames(frames), detuplify(tuple(y)), self.decode_batch(b, max_n)
 
 @patch
 def show_results(self:ClipDL, b, out, max_n=9, n=8, px=64, **kwargs):
