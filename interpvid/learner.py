@@ -426,7 +426,7 @@ class RunLog(Callback):
     order = 55
     def __init__(self,
         path, # of the CSV file; the curves are beside it, as .png
-    ): self.path,self.rows = Path(path),[]
+    ): self.path,self.rows,self.drawn = Path(path),[],0.
     def before_epoch(self): self.start = time.time()
     def after_epoch(self):
         values = dict(zip(self.recorder.metric_names[1:], self.recorder.log[1:]))
@@ -434,12 +434,17 @@ class RunLog(Callback):
                'lr':float(self.opt.hypers[-1]['lr']), 'seconds':round(time.time()-self.start, 1)}
         self.rows = [*self.rows, row]
         if not rank(): self.write()
+    def after_fit(self):
+        if self.rows and not rank(): self.draw()
     def write(self):
-        "The file and the image"
+        "The file, and every ten seconds the image"
         with writing(self.path) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
+        if time.time()-self.drawn>10: self.draw()
+    def draw(self):
         outcome = outcome_of_epoch(self.learn)
         curves = plot_curves(self.rows, outcome.chance if outcome else None)
         with writing(self.path.with_suffix('.png')) as tmp: curves.savefig(tmp, dpi=110)
+        self.drawn = time.time()
 
 # %% ../nbs/30_learner.ipynb #f04062f4
 def describe_run(

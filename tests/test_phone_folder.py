@@ -1,4 +1,4 @@
-"""A folder of 60 short videos as phones make them, three classes that differ by motion: the README's commands, end to end.
+"""A folder of 60 short videos as phones make them, three classes that differ by motion: the README's commands.
 
 And the same videos with shuffled labels: then every line and page says that nothing was learned."""
 
