@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..core import as_clips
 from ..device import BatchSplitter, call_model, eval_frozen
-from ..targets import check_finite, check_target, probs_of
+from ..targets import check_finite, check_target
 
 # %% ../../nbs/51_masks.loss.ipynb #55b72257
 def tv_norm(
@@ -75,13 +75,13 @@ def check_maskable(
 
 # %% ../../nbs/51_masks.loss.ipynb #daba416d
 def class_probs(
-    model:nn.Module,     # (B,C,T,H,W) -> (B,K), read as `probs_of` reads it
+    model:nn.Module,     # (B,C,T,H,W) -> (B,K)
     clips:Tensor,        # (B,C,T,H,W)
     parts:BatchSplitter, # how many clips at a time
-)->Tensor:               # (B,K) float32 in [0,1]; rows sum to 1 but for a model of several labels
+)->Tensor:               # (B,K) float32, rows sum to 1
     "Probabilities of all classes, in float32 and without gradients"
     with eval_frozen(model), torch.no_grad():
-        return check_finite(parts(lambda x: probs_of(model, call_model(model, x), x), clips))
+        return check_finite(parts(lambda x: call_model(model, x).softmax(1), clips))
 
 def pick_target(
     probs:Tensor, # (B,K)
@@ -169,8 +169,8 @@ def note_of(
     if result.far_from_best[i]:
         return (f"the loss of the mask, {loss:.3f}, is far above that of the best window, {result.best_window[i]:.3f}: "
                 "the search failed; try preset='fast', or more iterations")
-    if result.drop[i]<1e-3: return f"the mask takes nothing of the score away, {OS:.3f}: it rests on no few frames"
-    return ''
+    if result.drop[i]>=1e-3: return ''
+    return f"the mask does not lower the score, {OS:.3f}: it shows no frames that the score depends on"
 
 @patch(as_prop=True)
 def notes(self:MaskResult):
