@@ -105,3 +105,23 @@ def test_the_plain_form_has_something_to_explain():
     assert len(np.unique(found.losses)) > 30
     assert (gradcam(net, x, 1).flatten(1).std(1) > 0.1).all()
     assert (by_explaining(net, x, 1, 'conv2')['mask'].std(1) > 0.1).any()
+
+
+@pytest.mark.parametrize('name', ['detached', 'all under no_grad', 'rounded scores'])
+def test_painter_goes_without_a_map_where_there_is_no_gradient(name):
+    with pytest.warns(UserWarning, match='Painter shows no heat map: the scores of .* the layer conv2'):
+        p = Painter(FORMS[name].make(Plain()), clips(1), target=2)
+    assert p.scrubber.columns == ['original', 'frozen']
+
+
+def test_what_a_model_says_of_its_scores_can_be_said_to_explain():
+    "B3: `explain(…, scores='probs')` is the same as a model that says so"
+    f, x = FORMS["a softmax, and scores='probs'"], clips()
+    model = f.make(Plain())
+    want = by_explaining(model, x, 2, f.layer)
+    del model.scores
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        es = explain(model, x, 2, layer=f.layer, scores='probs', **LEARN)
+    np.testing.assert_array_equal([e.scores['OS'] for e in es], want['OS'])
+    np.testing.assert_array_equal([e.mask for e in es], want['mask'])

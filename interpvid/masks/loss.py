@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..core import as_clips
 from ..device import BatchSplitter, call_model, eval_frozen
-from ..targets import check_finite, check_target
+from ..targets import check_finite, check_target, probs_of
 
 # %% ../../nbs/51_masks.loss.ipynb #55b72257
 def tv_norm(
@@ -75,13 +75,13 @@ def check_maskable(
 
 # %% ../../nbs/51_masks.loss.ipynb #daba416d
 def class_probs(
-    model:nn.Module,     # (B,C,T,H,W) -> (B,K)
+    model:nn.Module,     # (B,C,T,H,W) -> (B,K), read as `probs_of` reads it
     clips:Tensor,        # (B,C,T,H,W)
     parts:BatchSplitter, # how many clips at a time
-)->Tensor:               # (B,K) float32, rows sum to 1
+)->Tensor:               # (B,K) float32 in [0,1]; rows sum to 1 but for a model of several labels
     "Probabilities of all classes, in float32 and without gradients"
     with eval_frozen(model), torch.no_grad():
-        return check_finite(parts(lambda x: call_model(model, x).softmax(1), clips))
+        return check_finite(parts(lambda x: probs_of(model, call_model(model, x), x), clips))
 
 def pick_target(
     probs:Tensor, # (B,K)
