@@ -1524,3 +1524,14 @@ def test_a_clip_of_another_length_than_the_model_was_made_for():
     r = wrap(made('r3d_18'), clip_shape=(16, 48, 48))
     with pytest.raises(ValueError, match=r'made for clips of 16 frames of 48×48, these have 8 frames of 48×48'):
         check_layer(r, None, clips('r3d_18'))
+
+
+def test_a_class_by_its_name():
+    "D8: `gradcam(target='a class name')`"
+    w, x = wrap(made('i3d'), classes=['up', 'down', 'left', 'right', 'still']), clips('i3d')
+    assert torch.equal(gradcam(w, x, 'left'), gradcam(w, x, 2))
+    assert torch.equal(gradcam(w, x, ['up', 'still']), gradcam(w, x, [0, 4]))
+    with pytest.raises(ValueError, match="target='lift' is none of the model's classes; there are up, down, left"):
+        gradcam(w, x, 'lift')
+    with pytest.raises(ValueError, match="target='left': the model does not name its classes; give an index"):
+        gradcam(made('i3d'), x, 'left')
