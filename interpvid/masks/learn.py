@@ -9,7 +9,7 @@ __all__ = ['STARTS', 'MASK_PRESETS', 'mask_step', 'window_score', 'central_windo
            'start_central', 'start_window', 'start_coarse', 'start_random', 'check_start', 'MaskScorer', 'shared_stem',
            'make_adam', 'BestMask', 'as_indices', 'check_targets', 'check_labels', 'targets_of', 'iter_parts',
            'iter_clips', 'clip_batches', 'check_candidates', 'check_settings', 'mask_settings', 'check_perturb',
-           'look_first', 'count_steps', 'warn_insensitive', 'learn_masks']
+           'look_first', 'count_steps', 'warn_insensitive', 'start_from', 'told_settings', 'learn_masks']
 
 # %% ../../nbs/53_masks.learn.ipynb #9db0ae07
 import warnings
@@ -548,6 +548,24 @@ def warn_insensitive(result:MaskResult):
     if n: warnings.warn(f"no mask changed the score of {n} of {B} clips; their masks are meaningless", stacklevel=3)
 
 # %% ../../nbs/53_masks.learn.ipynb #888d49a9
+def start_from(
+    p:dict, # see `mask_settings`; changed in place
+    start, x, target, # see `learn_masks`
+):
+    "Settings with the start that is asked for; a class that is asked for stays"
+    if isinstance(x, Tensor): as_clips(x)
+    p['start'] = check_start(p['start'] if start is None else start, x)
+    if isinstance(p['start'], str) and p['start']=='random': p['size'] = 2.5 # as in the released programs
+    p['retarget'] = p['retarget'] and target is None
+
+def told_settings(p, preset, perturb, half, seed)->dict:
+    "Settings as they are kept with a result: plain numbers and names"
+    start = p['start'] if isinstance(p['start'], str) else 'given'
+    name = getattr(perturb, '__name__', str(perturb))
+    return {'preset':preset, 'perturb':name, 'half':half, 'seed':seed, **p, 'start':start,
+            'mask_range':list(p['mask_range'])}
+
+# %% ../../nbs/53_masks.learn.ipynb #f4973461
 def learn_masks(
     model:nn.Module,  # (B,C,T,H,W) -> (B,K)
     x,                # clips (B,C,T,H,W); or an iterable of clips, batches or pairs with labels, such as a DataLoader
@@ -570,23 +588,17 @@ def learn_masks(
 )->MaskResult:
     "Learn for each clip the mask that takes its class score away (paper, Eq. 1)"
     candidates = check_candidates(candidates, x)
-    if candidates is not None and not keep_best: keep_best = True
+    if candidates is not None: keep_best = keep_best or True
     p = mask_settings(preset, lam1, lam2, beta, lr, iterations, keep_best)
-    model = as_module(model)
-    if isinstance(x, Tensor): as_clips(x)
-    start = p['start'] = check_start(p['start'] if start is None else start, x)
-    if isinstance(start, str) and start=='random': p['size'] = 2.5 # as in the released programs
-    p['retarget'] = p['retarget'] and target is None
-    parts = BatchSplitter(1 if p['carry_moments'] else bs)
+    start_from(p, start, x, target)
+    model,parts = as_module(model),BatchSplitter(1 if p['carry_moments'] else bs)
     total = len(x)*p['iterations'] if isinstance(x, Tensor) else None
     batches = look_first(clip_batches(x, target, parts.n), model, perturb, check)
     with tqdm(total=total, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
         steps = count_steps(bar, tick, total, Forecast(total, f"the masks of {len(x) if total else 'all'} clips"))
         job = MaskLearner(model, perturb, p, parts, half, seed, steps, probs, candidates)
         result = join_results(list(starmap(job.learn, batches)))
-    p |= {'start':start if isinstance(start, str) else 'given', 'mask_range':list(p['mask_range'])}
-    name = getattr(perturb, '__name__', str(perturb))
-    result.settings = {'preset':preset, 'perturb':name, 'half':half, 'seed':seed, **p}
+    result.settings = told_settings(p, preset, perturb, half, seed)
     warn_insensitive(result)
     warn_failed(result)
     return result
