@@ -409,10 +409,20 @@ def map_notes(
     return notes
 
 # %% ../nbs/40_cam.ipynb #650ef8cc
-def _target_of(target, B):
+def _named(target, classes):
+    "A target with the names of classes replaced by their indices"
+    if isinstance(target, (list,tuple)): return [_named(t, classes) for t in target]
+    if not isinstance(target, str): return target
+    if classes is None: raise ValueError(f"target={target!r}: the model does not name its classes; give an index")
+    names = [str(c) for c in classes]
+    if target in names: return names.index(target)
+    raise ValueError(f"target={target!r} is none of the model's classes; there are {', '.join(names[:20])}"
+                     f"{', …' if len(names)>20 else ''}")
+
+def _target_of(target, B, classes=None):
     "A function from the indices of clips to their target; there is one target, or one for each clip"
     if target is None: return lambda i: None
-    t = torch.as_tensor(target)
+    t = torch.as_tensor(_named(target, classes))
     if t.ndim==0: return lambda i: t
     if t.ndim>1 or len(t) not in (1,B): check_target(t, B, 1) # says so
     return lambda i: t.expand(B)[i]
@@ -425,7 +435,7 @@ def layer_maps(
     bs:int=24,               # clips at a time
 )->tuple:                    # maps (B,T,H,W), and what they were made from: signed maps (B,T',H',W')
     "Grad-CAM maps at the size of the clip and, as they are, at that of the layer"
-    target_of = _target_of(target, len(as_clips(x)))
+    target_of = _target_of(target, len(as_clips(x)), getattr(model, 'classes', None))
     def maps_of(part, i):
         A,G,_ = acts_and_grads(model, part, target_of(i), layer, how['of'])
         signed = cam_map(A, G, how['weights'], relu=False)
@@ -457,7 +467,7 @@ def warn_of_maps(
 def gradcam(
     model,              # (B,C,T,H,W) -> (B,K): a module, wrapped or not, or a function
     x:Tensor,           # clips (B,C,T,H,W)
-    target=None,        # class index or (B,) of them; None: the predicted class
+    target=None,        # class index or name, or (B,) of them; None: the predicted class
     layer=None,         # name or module, or a list of them; None: the model's `cam_layer`
     preset='paper',     # a name in `CAM_PRESETS`, for all that is 'preset' below
     weights='preset',   # a name in `CAM_WEIGHTS`: 'frame' (Eq. 2), 'clip'

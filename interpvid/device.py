@@ -6,9 +6,9 @@ Docs: https://interpvid.github.io/interpvid/device.html.md"""
 
 # %% auto #0
 __all__ = ['best_device', 'has_bf16', 'device_of', 'dtype_of', 'reference_ops', 'use_fast_ops', 'fast', 'fast_layout', 'Habits',
-           'habits_of', 'as_laid_out', 'as_model_takes', 'check_output', 'model_name', 'call_model', 'modules_in',
-           'FunctionModel', 'as_module', 'eval_frozen', 'init_lazy', 'is_oom', 'trim_memory', 'log_to_stderr',
-           'BatchSplitter', 'duration_text', 'Forecast']
+           'habits_of', 'as_laid_out', 'as_model_takes', 'check_output', 'model_name', 'call_model', 'other_habit',
+           'modules_in', 'FunctionModel', 'as_module', 'eval_frozen', 'init_lazy', 'is_oom', 'trim_memory',
+           'log_to_stderr', 'BatchSplitter', 'duration_text', 'Forecast']
 
 # %% ../nbs/01_device.ipynb #37f11f3b
 import ctypes
@@ -108,6 +108,7 @@ class Habits:
     checked:bool = False # whether it has been called at all
     writes:bool = False  # changes its input: gets a copy
     views:bool = False   # reshapes it by `view`: gets it in the usual order
+    exact:bool = False   # fails in bfloat16: runs in its own type
     reads:dict = field(default_factory=dict) # how its output is read, see `targets`
 
 _habits = WeakKeyDictionary() # model -> `Habits`
@@ -194,11 +195,24 @@ def call_model(
 )->Tensor:        # scores (B,K), float32
     "Scores of clips: the one place where a model is called"
     habits,clips = habits_of(model),as_model_takes(model, clips)
-    try: return _protected_scores(model, as_laid_out(clips, habits.views), habits)
+    try: return _as_it_needs(model, clips, habits)
     except RuntimeError as e:
-        if 'view size is not compatible' not in str(e) or clips.is_contiguous(): raise
-    habits.views = True
-    return _protected_scores(model, as_laid_out(clips, usual=True), habits)
+        other = other_habit(e, clips, habits)
+        if not other: raise
+    setattr(habits, other, True)
+    return call_model(model, clips)
+
+def other_habit(e, clips, habits):
+    "What a model that failed may need, for clips in this order and precision; None: nothing that could be given to it"
+    if 'view size is not compatible' in str(e): return None if habits.views or clips.is_contiguous() else 'views'
+    in_bf16 = torch.is_autocast_enabled(clips.device.type) and 'BFloat16' in str(e)
+    return 'exact' if in_bf16 and not habits.exact else None
+
+def _as_it_needs(model, clips, habits):
+    "Scores of clips in the order and the precision that a model needs"
+    clips = as_laid_out(clips, habits.views)
+    with torch.autocast(clips.device.type, enabled=False) if habits.exact else nullcontext():
+        return _protected_scores(model, clips, habits)
 
 # %% ../nbs/01_device.ipynb #145dee0f
 def _held(f):

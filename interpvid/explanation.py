@@ -326,7 +326,7 @@ def _timing(path, T):
     "How long a film is and how far apart T even frames of it are, in seconds, where the file says so"
     about = probe(path)
     seconds = about.get('seconds') or (about['frames']/about['fps'] if about.get('fps') else 0)
-    return dict(seconds=float(seconds), apart=float(seconds)/max(1, T-1)) if seconds else {}
+    return dict(seconds=round(float(seconds), 3), apart=round(float(seconds)/max(1, T-1), 3)) if seconds else {}
 
 def read_clips(
     model,

@@ -324,7 +324,7 @@ def check_depends(
     why='same',   # what is wrong if they differ; 'same': nothing
 ):
     "Raise a ValueError if outputs are all the same, or for what is wrong otherwise"
-    if not any(_differ(outputs[0], o) for o in outputs[1:]): why = 'same'
+    if len(outputs)>1 and not any(_differ(outputs[0], o) for o in outputs[1:]): why = 'same'
     elif why=='same': return
     raise ValueError(f"{model_name(model)}: {_NO_WAY[why].format(n=len(outputs))}")
 

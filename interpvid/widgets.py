@@ -14,6 +14,7 @@ import functools
 import itertools
 import os
 import threading
+import warnings
 from contextlib import contextmanager
 from html import escape
 from importlib.resources import files
@@ -33,7 +34,7 @@ from . import explanation as explanations
 from .cam import gradcam
 from .classify import stats_of
 from .core import as_clips
-from .device import BatchSplitter, as_module, device_of, eval_frozen
+from .device import BatchSplitter, as_module, call_model, device_of, eval_frozen
 from .explanation import (
     Explanation, beside, class_names, clip_of, frames_to_clips, frames_to_show, read_clips)
 from .masks.learn import learn_masks
@@ -41,7 +42,7 @@ from .masks.loss import class_probs, mask_loss
 from .masks.perturb import as_mask, freeze, reverse
 from .masks.scores import SCORES, class_index
 from .masks.search import search_windows, windows
-from .targets import check_finite, check_model, check_target, class_score
+from .targets import check_explainable, check_finite, check_model, check_target, class_score
 from .viz import ScrubParts, as_marks, parts_html, scrub_js, scrub_parts
 
 # %% ../nbs/71_widgets.ipynb #511d2dd2
@@ -283,6 +284,8 @@ class Painter(Shown, W.VBox):
         self.classes = names_of(model, len(probs), e.classes if e and classes is None else classes)
         if target is None: target = e.target if e else probs.argmax()
         self.target = check_target(index_of(target, self.classes), 1, len(probs), self.x.device)
+        with eval_frozen(model), torch.no_grad():
+            check_explainable(model, call_model(model, self.x), self.x, self.target)
         self.OS = float(probs[self.target])
         if mask is None: mask = e.binary if e else np.zeros(self.x.shape[2])
         self.start,self.before = (as_mask(mask, self.x)[0]>.5).float().cpu().numpy(),None
@@ -303,10 +306,16 @@ class Painter(Shown, W.VBox):
 
 # %% ../nbs/71_widgets.ipynb #5a676e2f
 @patch
+def own_map(self:Painter):
+    "Grad-CAM (T,H,W) at the model's own layer; None where it has none, or where the scores have no gradient there"
+    if not getattr(self.model, 'cam_layer', None): return
+    try: return gradcam(self.model, self.x, self.target)[0].float().cpu().numpy()
+    except ValueError as e: warnings.warn(f"Painter shows no heat map: {e}", stacklevel=4)
+
+@patch
 def parts_of(self:Painter, frames, cam, cam_name, kwargs):
     "Columns of the scrubber: the clip, its heat map if there is one, and the clip frozen by the mask"
-    if cam is None and getattr(self.model, 'cam_layer', None):
-        cam = gradcam(self.model, self.x, self.target)[0].float().cpu().numpy()
+    if cam is None: cam = self.own_map()
     heat = {} if cam is None or cam is False else {cam_name:(frames, cam)}
     name = getattr(self.model, 'name', type(self.model).__name__)
     parts = scrub_parts({'original':frames, **heat, 'frozen':frames}, self.start,

@@ -993,6 +993,7 @@ def test_a_network_that_lacks_its_description_is_not_saved(tmp_path):
 @pytest.mark.parametrize('at', ['first weight', 'middle', 'last weight', 'description'])
 @pytest.mark.parametrize('read', [lambda p: load_model(p, 'cpu'), lambda p: import_weights(p, I3D(5, width=W))])
 def test_a_damaged_checkpoint_is_refused_by_name_with_the_remedy(at, read, tmp_path):
+    "B19: one bit of a checkpoint changed"
     p = tmp_path / 'm.safetensors'
     save_model(described(randomise(I3D(5, width=W))), p)
     data = bytearray(p.read_bytes())
@@ -1009,7 +1010,7 @@ def test_a_damaged_checkpoint_is_refused_by_name_with_the_remedy(at, read, tmp_p
 
 
 def test_a_block_of_zeros_is_damage(tmp_path):
-    "As after a power cut"
+    "B19: 4 kB of zeros in a checkpoint, as after a power cut"
     p = tmp_path / 'm.safetensors'
     save_model(described(randomise(I3D(5, width=W))), p)
     data = bytearray(p.read_bytes())
@@ -1169,3 +1170,27 @@ def test_b22_descriptions_that_no_network_can_have(change, says, tmp_path):
     with pytest.raises(ValueError, match=says):
         save_model(net, tmp_path / 'other.safetensors')
     assert not (tmp_path / 'other.safetensors').exists()
+
+
+@pytest.mark.parametrize(
+    'make,says',
+    [
+        (lambda: I3D(0), 'n_classes'),
+        (lambda: I3D(2.5), 'n_classes'),
+        (lambda: I3D(True), 'n_classes'),
+        (lambda: I3D(5, width=0), 'width'),
+        (lambda: I3D(5, width=-1), 'width'),
+        (lambda: I3D(5, width=float('nan')), 'width'),
+        (lambda: I3D(5, head_t=0, width=W), 'head_t'),
+        (lambda: I3D(5, t_strides=(1, 1, 0, 1, 2), width=W), r't_strides\[2\]'),
+        (lambda: CLSTM(0, 32), 'n_classes'),
+        (lambda: CLSTM(5, 32, T=0), 'T has'),
+        (lambda: CLSTM(5, 32, hidden=(4, 0), stride=(2, 2), pool=(2, 2), shared_norm=False), 'hidden'),
+        (lambda: CLSTM(5, (32, -1)), 'size'),
+        (lambda: CLSTM(5, 32, in_channels=1.5), 'in_channels'),
+    ],
+)
+def test_b22_networks_of_no_size(make, says):
+    "B22: its kind: a width of 0 was silently one of four channels"
+    with pytest.raises(ValueError, match=says):
+        make()

@@ -1,6 +1,5 @@
 "Datasets in folders: layouts, oddities, bad lists, and epochs over broken files."
 
-import inspect
 import json
 import os
 import re
@@ -42,9 +41,8 @@ from interpvid.data.ssv2 import (
 )
 from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips
 from interpvid.video import probe, read_frames, sample_indices
-from videos import by_av, jpegs, number, numbered
+from videos import by_av, jpegs, number, numbered, turned
 
-BY_TIME = pytest.mark.skipif('by' not in inspect.signature(read_frames).parameters, reason='frames by number alone')
 QUIET = dict(cache=None, num_workers=0, progress=False)
 
 
@@ -1213,7 +1211,6 @@ def test_a_list_that_is_no_utf8_is_said(tmp_path):
         folder_items(tmp_path / 'list.csv')
 
 
-@BY_TIME
 def test_seconds_in_a_list(tmp_path, clip):
     "D8: `start` and `stop` in seconds, where a number has a decimal point"
     shutil.copy(clip, tmp_path / 'a.webm')
@@ -1378,7 +1375,6 @@ def test_values_that_are_none(what):
         do()
 
 
-@BY_TIME
 def test_sampling_is_handed_on(own):
     "Contract of `read_frames`: `by`, `start`, `stop`, and one number as size"
     how = dict(n=4, by=3, start=2, valid_pct=0, **QUIET)
@@ -1423,3 +1419,31 @@ def test_listing_takes_work_in_proportion_to_the_files(tmp_path, form):
         where = root / 'l.csv' if form == 'list' else root
         work[n] = calls(lambda: folder_items(where, groups=groups, progress=False))
     assert work[2000] <= 12 * work[200], work
+
+
+def test_check_says_how_clips_were_filmed(tmp_path, capsys):
+    "B10: a rate that varies; and sizes, orientation, lengths, groups, and a film that is long for 16 frames"
+    times = np.r_[np.arange(12) * 1000 / 60, 200 + np.arange(12) * 500]
+    for c in 'run', 'sit':
+        (tmp_path / c).mkdir()
+        for g in 1, 2, 3:
+            by_av(tmp_path / c / f'IMG_g0{g}_c1.mp4', numbered(20 + g), 'libx264', rate=10)
+    by_av(tmp_path / 'run' / 'IMG_g03_c2.mp4', numbered(24), 'libx264', times=times)
+    turned(by_av(tmp_path / 'run' / 'IMG_g02_c2.mp4', numbered(22), 'libx264', rate=10), 90)
+    by_av(tmp_path / 'sit' / 'IMG_g01_c2.mp4', numbered(40), 'libx264', rate=1)
+    assert main(['data', 'check', str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for line in (
+        r'size, as shown +64×48 \(8\), 48×64 \(1\)',
+        r'orientation +upright \(8\), turned by 90° \(1\)',
+        r'frames per second +10 \(7\), varies \(1\), 1 \(1\)',
+        r'seconds +2.1 to 40, median 2.\d',
+        r'groups +3 \(g01, g02, g03\); each stays in one split',
+        r'the frame rate varies in 1 of 9 videos \(run/IMG_g03_c2.mp4\): their frames are taken evenly in time',
+        r'1 videos are long for 16 frames: in sit/IMG_g01_c2.mp4 \(40 s\) they are 2.7 s apart',
+    ):
+        assert re.search(line, said), said
+    with pytest.raises(ValueError, match='at least 1 frame'):
+        check_folder(tmp_path, frames=0, progress=False)
+    assert main(['data', 'check', str(tmp_path), '--groups', r'_(c\d)']) == 0
+    assert 'groups             2 (c1, c2)' in capsys.readouterr().out

@@ -62,6 +62,7 @@ IN_PLACE = [subtract, subtract_from_a_view, subtract_behind_the_version]
 
 @pytest.mark.parametrize('f', IN_PLACE)
 def test_a_model_in_place_leaves_the_callers_clips_alone(clips, f):
+    "B1: a model whose first act is `x -= .45`"
     before, model = clips.clone(), Mean(f)
     want = model(clips.clone())
     for _ in range(3):
@@ -446,3 +447,25 @@ def test_long_work_is_announced_once(clock, steps, total, said):
         clock[0] += s
         told()
     assert lines == said
+
+
+def test_a_model_that_fails_in_bfloat16_runs_in_its_own_type():
+    class Fails(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.tries = nn.Conv3d(3, 4, 1), 0
+
+        def forward(self, x):
+            self.tries += 1
+            y = self.conv(x)
+            if y.dtype == torch.bfloat16:
+                raise RuntimeError('expected scalar type Float but found BFloat16')
+            return y.mean((2, 3, 4))
+
+    model, x = Fails(), torch.rand(2, 3, 4, 6, 6)
+    want = model(x)
+    with torch.autocast('cpu', torch.bfloat16):
+        for _ in range(2):
+            torch.testing.assert_close(call_model(model, x), want)
+        assert torch.is_autocast_enabled('cpu')
+    assert model.tries == 4  # once by hand, once in vain

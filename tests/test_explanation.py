@@ -473,6 +473,27 @@ def test_gray_clips_and_flow_are_shown(C, tmp_path):
     assert (load_explanations(tmp_path / 'es.npz')[1].frames == es[1].frames).all()
 
 
+@pytest.mark.parametrize('C', [1, 2])
+def test_gray_clips_and_flow_in_widgets(C):
+    "D5: scrubbed, and painted on"
+    from interpvid.widgets import Painter, Scrubber
+
+    torch.manual_seed(1)
+    x = torch.randn(1, C, 6, 16, 16)
+    net, stats = Tiny(C=C), (0.5, 0.25)
+    (e,) = explain(net, x, stats=stats, masks=np.eye(6)[2])
+    assert Scrubber(e).spec['T'] == 6
+    painter = Painter(net, x, e.target, mask=e.binary, stats=stats)
+    assert painter.scores['FS'] == pytest.approx(e.scores['FS binary'], abs=1e-4)
+    if C == 1:  # an explanation of gray frames holds the clip, to the precision of bytes
+        x = to_batch(e.frames, stats)[:, :1]
+        (e,) = explain(net, x, stats=stats, masks=np.eye(6)[2])
+        assert Painter(net, e).scores['FS'] == pytest.approx(e.scores['FS binary'], abs=1e-4)
+    else:
+        with pytest.raises(ValueError, match='give the clip itself'):
+            Painter(net, e)
+
+
 def test_gray_frames_are_taken(small):
     "D5: frames of one channel, as bytes"
     gray = small[..., :1]

@@ -1,12 +1,14 @@
 "Galleries of explained clips: what is in them, what memory they take, and what they do in a browser."
 
-import gc, html, re, weakref
+import gc, html, re, warnings, weakref
 
 import numpy as np, pytest
+from torch import nn
 
-from interpvid.explanation import Explanation
+from interpvid.core import STATS
+from interpvid.explanation import Explanation, explain
 from interpvid.gallery import gallery_html, gallery_scores, write_gallery
-from interpvid.pages import explanation_pairs, write_page
+from interpvid.pages import explanation_pairs, figure_columns, write_page
 from test_scrub import NASTY, contrast, flat, opened, shot
 
 T = 8
@@ -160,6 +162,36 @@ def test_a_result_of_chance_is_said_on_the_card():
     assert e.notes and all(html.escape(n) in gallery_html([e]) for n in e.notes)
     assert all(html.escape(n) in explanation_pairs([('a', [e])]) for n in e.notes)
     assert 'with notes: I3D' in explanation_pairs([('a', [e])])
+
+
+def test_a_map_that_says_nothing_is_said_to_on_the_card():
+    "B14: a layer of one place in time gives every frame the same map"
+    frames = flat(T)
+
+    class Net(nn.Module):
+        stats, classes, cam_layer = STATS, CLASSES, 'one'
+
+        def __init__(self):
+            super().__init__()
+            self.one, self.head = nn.Conv3d(3, 4, (T, 3, 3)), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.one(x).mean((2, 3, 4)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        es = explain(Net(), frames[None], masks=np.zeros(T))
+    assert any('One place in time' in n for n in es[0].notes)
+    assert 'One place in time' in re.sub('<script.*', '', gallery_html(es), flags=re.S)
+    assert 'One place in time' in re.sub('<script.*', '', explanation_pairs([('a', es)]), flags=re.S)
+
+
+def test_figures_of_two_networks_stand_side_by_side_where_one_has_notes(doubtful):
+    "D12: the notes are beneath the figure, as GIF and MP4 too"
+    a, b = pairs_of(1)[0]
+    assert a.notes and not b.notes
+    both, alone = figure_columns(a, b, px=64), figure_columns(b, px=64)
+    assert both.shape[1] == figure_columns(a, px=64).shape[1] > alone.shape[1]
 
 
 def refused(*args, error=ValueError, match, **kwargs):
@@ -388,7 +420,8 @@ def test_clips_with_notes_can_be_picked(browser, tmp_path, doubtful):
         p.locator('summary').first.click()
         p.wait_for_function('roots().length==1')
         assert p.locator('.ivg-note:visible').count() == 2, 'of the card that is closed'
-        assert p.locator('.ivg-card').first.get_by_text('No mask lowers this score.').count() == 2, 'the scrubber has it'
+        said = p.locator('.ivg-card').first.get_by_text('No mask lowers this score.')
+        assert said.count() == 2, 'the scrubber has it'
     with opened(browser, tmp_path, gallery_html([explained(1, 'C-LSTM')] * 2, names=names(2))) as p:
         assert not select(p, 'notes').count(), 'no choice where there are none'
 

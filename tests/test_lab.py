@@ -295,7 +295,7 @@ def test_browsing_a_set(lab):
     assert w.locator('canvas').count() == 3
     pick('Sort by').select_option('OS')
     wait(nb, lambda: 'OS 0.' in options()[0])
-    os = [float(o.rsplit(' ', 1)[1]) for o in options()]
+    os = [float(re.search(r'OS ([\d.]+)', o)[1]) for o in options()]
     assert os == sorted(os, reverse=True)
     pick('Class').select_option(index=3)
     wait(nb, lambda: len(options()) == 1)

@@ -1627,7 +1627,7 @@ def test_a_search_that_failed_is_said():
     assert 'is above that of the clip' in got._repr_html_()
     found = search_windows(net, x, 1, **PLAIN)  # which settles on frame 0, that no freezing changes
     assert not found.failed.any() and not found.insensitive.any()
-    assert all('takes nothing of the score away' in n for n in found.notes)
+    assert all('does not lower the score' in n for n in found.notes)
     with pytest.warns(UserWarning, match='none of the masks that were tried'):
         assert search_masks(net, x, windows(8, 4), 1, **PLAIN).failed.all()
     still = search_windows(tiny(), x[:, :, :1].expand_as(x).contiguous(), **PLAIN)
@@ -1669,3 +1669,34 @@ def test_learning_never_returns_a_worse_mask_than_one_that_is_given(preset):
     assert soft.settings['keep_best'] is True
     worse = learn_masks(net, x, preset=preset, iterations=3, keep_best=False, **PLAIN)
     assert worse.settings['keep_best'] is False
+
+
+class Counted:
+    "Stands in for `Forecast`: what it was told"
+
+    made = []
+
+    def __init__(self, total, what):
+        self.total, self.what, self.done = total, what, 0
+        self.made.append(self)
+
+    def __call__(self, n=1):
+        self.done += n
+
+
+def test_c5_how_long_it_takes_is_told_from_the_first_steps(monkeypatch):
+    "C5: search and learning tell `Forecast` of each step; the steps add up to what was announced"
+    monkeypatch.setattr('interpvid.masks.search.Forecast', Counted)
+    monkeypatch.setattr('interpvid.masks.learn.Forecast', Counted)
+    Counted.made.clear()
+    search_windows(tiny(), clips(3), bs=7, **PLAIN)
+    search_windows(stirred(CLSTM(3, 32, 8, **NARROW)), torch.randn(2, 3, 8, 32, 32), **PLAIN)
+    learn_masks(tiny(), clips(3), iterations=4, bs=2, **PLAIN)
+    assert [(c.done, c.total) for c in Counted.made] == [(n, n) for n in (3 * 29, 2 * 29, 12)]
+    assert Counted.made[0].what == '3 clips under 36 masks'
+    Counted.made.clear()
+    events = events_of(256, 2)
+    search_windows(Known(events), counting(256, [0, 1]), 1, **PLAIN)
+    (c,) = Counted.made
+    assert c.what == '2 clips of 256 frames, from coarse to fine'
+    assert c.total / 2 < c.done < c.total * 2

@@ -1159,7 +1159,7 @@ def places_of(e, model, tmp_path, monkeypatch):
     p = painter(model, e)
     yield 'caption', in_text(e.caption)
     yield 'repr', in_text(repr(e))
-    yield 'figure', in_text(drawn[0][2])
+    yield 'figure', in_text('\n'.join(drawn[0][2]))  # its rows
     yield 'said', told(e.said)
     yield 'scrubber', told(e.scrub().spec['scores'])
     yield 'html', in_text(e.html())

@@ -15,13 +15,11 @@ from interpvid.masks.loss import class_probs
 from interpvid.masks.search import search_windows
 from interpvid.targets import (
     check_model,
-    check_probs,
     class_score,
     log_odds,
     logits_of,
     looks_like,
     other_clips,
-    probs_of,
     stated_scores,
 )
 
@@ -65,7 +63,9 @@ softmax = lambda y: y.softmax(1)
 def test_a_softmax_at_the_end_is_noticed(K):
     "B3: a model that ends in a softmax: no softmax of a softmax, said once, and a way to say it"
     net, plain, x = Net(K, softmax), Net(K), clips()
-    with pytest.warns(UserWarning, match="Net: its outputs are probabilities already.*scores='probs'.*scores='logits'") as said:
+    with pytest.warns(
+        UserWarning, match="Net: its outputs are probabilities already.*scores='probs'.*scores='logits'"
+    ) as said:
         got = class_probs(net, x, BatchSplitter(2))
         again = class_score(net, x, 1)
         learned = learn_masks(net, x, 1, preset='fast', iterations=3, half=False)
@@ -192,7 +192,9 @@ def test_predictions_go_the_same_way():
     frames = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 8, 3), dtype=np.uint8)
     net = Net(4, softmax, 'probs')
     plain = Net(4)
-    np.testing.assert_allclose(predict(net, frames, stats=(0.5, 0.2)), predict(plain, frames, stats=(0.5, 0.2)), atol=1e-6)
+    np.testing.assert_allclose(
+        predict(net, frames, stats=(0.5, 0.2)), predict(plain, frames, stats=(0.5, 0.2)), atol=1e-6
+    )
     np.testing.assert_allclose(
         predict(lambda x: plain(x), frames, stats=(0.5, 0.2)), predict(plain, frames, stats=(0.5, 0.2)), atol=1e-6
     )
@@ -243,7 +245,11 @@ def test_a_gradient_that_is_cut_is_said_before_the_work(f):
         (lambda net, x: net.forward(x) / 0, False, 'not finite'),
         (lambda net, x: net.forward(x) * torch.nan, True, 'not finite'),
         (lambda net, x: net.forward(x).clamp_max(0).sqrt() + net.forward(x), True, 'not finite'),
-        (lambda net, x: net.forward(x[:, :, :3].reshape(1, 3, 6, 8, 8)), False, r'Cut stops at clips \(1, 3, 6, 8, 8\)'),
+        (
+            lambda net, x: net.forward(x[:, :, :3].reshape(1, 3, 6, 8, 8)),
+            False,
+            r'Cut stops at clips \(1, 3, 6, 8, 8\)',
+        ),
         (lambda net, x: dict(y=net.forward(x)), False, 'returns dict.*wrap'),
     ],
 )
@@ -284,7 +290,9 @@ def test_sizes_are_compared():
     "B7: clips of another size than the model was made for; both numbers are said"
     net, x = Net(), clips()
     net.clip_shape = (8, 8, 8)
-    with pytest.raises(ValueError, match='made for clips of 8 frames of 8×8, these have 6 frames of 8×8.*read_frames.*n=8'):
+    with pytest.raises(
+        ValueError, match='made for clips of 8 frames of 8×8, these have 6 frames of 8×8.*read_frames.*n=8'
+    ):
         check_model(net, x)
     net.clip_shape = (6, None, None)
     check_model(net, x)

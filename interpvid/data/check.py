@@ -51,7 +51,7 @@ class Report:
     duplicates:list = field(default_factory=list) # tuples of names of files with the same bytes
     notes:list = field(default_factory=list)      # sentences on what would make a result worth less
     videos:pd.DataFrame = None                    # what `probe` says of each file that can be read
-    groups:int = 0                                # of how many groups the clips are; 0: not known
+    groups:list = field(default_factory=list)     # names of the groups that the clips are of, where these are known
 
     @property
     def ok(self)->bool:
@@ -64,7 +64,7 @@ def _tally(values, n=4):
     "The most frequent values, and how often each is there"
     counts = Counter(values).most_common()
     if len(counts)==1: return str(counts[0][0])
-    return ', '.join(f'{v} ({k})' for v,k in counts[:n])+(f', and {len(counts)-n} others' if len(counts)>n else '')
+    return ', '.join(f'{v} ({k})' for v,k in counts[:n])+(f', and {len(counts)-n} more' if len(counts)>n else '')
 
 def _seconds(s): return f'{s:.1f}' if s<10 else f'{s:.0f}'
 
@@ -102,7 +102,7 @@ def __repr__(self:Report):
     pairs = lambda found: [f'{name}: {why}' for name,why in found]
     short = f'short (fewer than {self.frames} frames, or than listed; they repeat the nearest)'
     filmed = _filmed(self.videos) if self.videos is not None and len(self.videos) else []
-    if self.groups: filmed.append(('groups', f'{self.groups}; those of one group stay in one split'))
+    if self.groups: filmed.append(('groups', f'{len(self.groups)} ({first_few(self.groups)}); each stays in one split'))
     width = max((len(title) for title,_ in filmed), default=0)
     trouble = [*_examples('missing', self.missing),
                *_examples('cannot be used', pairs(self.left_out)),
@@ -193,6 +193,7 @@ def check_folder(
     groups:str=None, # clips that stay together: a pattern of their names, see `groups_of`; None: known names
 )->Report:
     "What a folder holds, and what is wrong with it"
+    if frames is not None and frames<1: raise ValueError(f"a clip has at least 1 frame, not frames={frames}")
     root = Path(root).expanduser()
     layout = layout_of(root)
     items = _items(root, layout, groups, progress)
@@ -217,7 +218,7 @@ def _judge(report, items, held, name, progress):
     copies = same_files(held, progress)
     report.duplicates = [tuple(map(name, same)) for same in copies]
     report.videos,groups = _table(held, name),{i.group for i in items if i.group}
-    report.groups = len(groups) if len(groups)<len(items) else 0
+    report.groups = sorted(groups) if len(groups)<len(items) else []
     for i in items:
         kind,why = _shortfall(i, held[i.path], report.frames, name(i.path)) if i.path in held else (None,'')
         if kind: getattr(report, kind).append((i.name, why))

@@ -286,25 +286,30 @@ class _Found:
     group:str=''
     start:int|float=0
     stop:int|float|None=None
+    place:str='' # where the file really lies, see `_Places`
 
 # %% ../../nbs/11_data.clips.ipynb #34b2471d
 class _Places:
     "Where files really lie, links followed"
     def __init__(self): self.folders = {}
 
+    def folder(self, path):
+        "Where a folder lies"
+        if path not in self.folders: self.folders[path] = os.path.realpath(path)
+        return self.folders[path]
+
     def __call__(self, path):
-        path = Path(path)
-        folder = str(path.parent)
-        if folder not in self.folders: self.folders[folder] = os.path.realpath(folder)
-        at = os.path.join(self.folders[folder], path.name)
-        return os.path.realpath(at) if path.name in ('','..') or os.path.islink(at) else at
+        folder,name = os.path.split(path)
+        at = os.path.join(self.folder(folder), name)
+        return os.path.realpath(at) if name in ('','.','..') or os.path.islink(at) else at
 
     def inside(self, root, name):
-        "As the function `inside`"
-        try: leads_out = not Path(self(root/name)).is_relative_to(os.path.realpath(root))
+        "(path, where it really lies) of `name` within `root`; an error as that of the function `inside`"
+        path,top = os.path.join(root, name),self.folder(str(root))
+        try: place = self(path)
         except (ValueError, OSError) as e: raise ValueError(f"{name!r} is not a path ({e})") from None
-        if leads_out: raise ValueError(f"{name!r} leads out of {root}")
-        return root/name
+        if place!=top and not place.startswith(os.path.join(top, '')): raise ValueError(f"{name!r} leads out of {root}")
+        return path,place
 
 # %% ../../nbs/11_data.clips.ipynb #e811722b
 def _entries(folder):
@@ -425,15 +430,15 @@ def _forms(text):
     return dict.fromkeys(texts)
 
 def _find(text, roots, places):
-    "(path, the text that names it) of a file below one of `roots`; a ValueError if it is not there"
+    "(path, where it really lies, the text that names it) of a file below one of `roots`; a ValueError if there is none"
     error = None
     for root in roots:
         for form in _forms(text):
-            try: path = places.inside(root, form)
+            try: path,place = places.inside(root, form)
             except ValueError as e:
                 error = error or e
                 continue
-            if os.path.exists(path): return path,form
+            if os.path.exists(path): return path,place,form
     raise error or ValueError(f"{roots[0]/text}: no such file")
 
 # %% ../../nbs/11_data.clips.ipynb #72250c9b
@@ -442,8 +447,8 @@ def _listed_clip(row, roots, places, split):
     if row.problem: raise ValueError(row.problem)
     path,label,*more = (row.cells.get(c, '') for c in ('path','label','split','group'))
     if not path or not label: raise ValueError('the path or the label is empty')
-    path,name = _find(path, roots, places)
-    return _Found(path, name, label, split_of(more[0]) or split, more[1], *_span(row.cells))
+    path,place,name = _find(path, roots, places)
+    return _Found(Path(path), name, label, split_of(more[0]) or split, more[1], *_span(row.cells), place)
 
 def _split_said(path):
     "The split that a list's name says: `trainlist01.txt`, `kinetics_val.csv`; ''"
@@ -460,7 +465,7 @@ def _clips_of_lists(root, lists, on_error, progress):
         where = f'line {row.line}' if len(lists)==1 else f'{path.name}, line {row.line}'
         try:
             clip = _listed_clip(row, (root, path.parent), places, _split_said(path) if len(lists)>1 else '')
-            part = places(clip.path),clip.start,clip.stop
+            part = clip.place,clip.start,clip.stop
             if part in seen: raise ValueError(f"{row.cells['path']} is listed twice (also in {seen[part]})")
             seen[part] = where
             found.append(clip)
@@ -571,7 +576,8 @@ def folder_items(
     found,classes,left_out = (_clips_of_lists(top, lists, on_error, progress) if lists
                               else _clips_of_folders(top, on_error, progress))
     if not found: raise ValueError(_no_clips(lists or [root], left_out))
-    places = list(map(_Places(), (c.path for c in found)))
+    really = _Places()
+    places = [c.place or really(c.path) for c in found]
     _set_groups(found, groups, places)
     shared = _set_splits(found, valid_pct, seed)
     notes = [*_on_classes(found, classes, shared), *_on_leaks(found, places),

@@ -116,7 +116,7 @@ def groups_of(
     pattern=None, # a regular expression, or a function of a name; None: those of `GROUPS`; False: no groups
 )->list:          # (N,) str; '': by itself
     "The group of each clip by its file's name; clips of one group come into the same split"
-    names = [Path(n).as_posix() for n in names]
+    names = [str(n).replace(os.sep, '/') for n in names]
     if pattern is False: return ['']*len(names)
     if pattern is None: return _known_groups(names)
     if callable(pattern): return [str(pattern(n) or '') for n in names]

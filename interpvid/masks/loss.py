@@ -169,8 +169,8 @@ def note_of(
     if result.far_from_best[i]:
         return (f"the loss of the mask, {loss:.3f}, is far above that of the best window, {result.best_window[i]:.3f}: "
                 "the search failed; try preset='fast', or more iterations")
-    if result.drop[i]<1e-3: return f"the mask takes nothing of the score away, {OS:.3f}: it rests on no few frames"
-    return ''
+    if result.drop[i]>=1e-3: return ''
+    return f"the mask does not lower the score, {OS:.3f}: it shows no frames that the score depends on"
 
 @patch(as_prop=True)
 def notes(self:MaskResult):

@@ -8,6 +8,8 @@ Docs: https://interpvid.github.io/interpvid/models.clstm.html.md"""
 __all__ = ['CLSTM_VARIANTS', 'ConvLSTM', 'hard_sigmoid', 'norm_pool', 'CLSTM']
 
 # %% ../../nbs/21_models.clstm.ipynb #19ee11d1
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
@@ -159,6 +161,12 @@ def _check_clstm(hidden, stride, pool, shared_norm, order, drop):
     for name,value,known in ('order',order,('norm-pool','pool-norm')),('drop',drop,('between','state','input')):
         if value not in known: raise ValueError(f"CLSTM: {name} is one of {', '.join(known)}, not {value!r}")
 
+def _check_counts(**counts):
+    for name,values in counts.items():
+        for n in values if isinstance(values, (tuple,list)) else [values]:
+            if not isinstance(n, Integral) or isinstance(n, bool) or n<1:
+                raise ValueError(f"CLSTM: {name} has to be of whole numbers from 1, got {values!r}")
+
 # %% ../../nbs/21_models.clstm.ipynb #94f7731e
 def _layer_sizes(
     size,    # (H,W) of the input
@@ -214,6 +222,8 @@ class CLSTM(nn.Module):
     ):
         super().__init__()
         _check_clstm(hidden, stride, pool, norm and shared_norm, order, drop)
+        _check_counts(n_classes=n_classes, size=size, T=T, hidden=hidden, stride=stride, pool=pool,
+                      in_channels=in_channels)
         size = list(_pair(size))
         self.settings = dict(
             n_classes=n_classes, size=size, T=T, hidden=list(hidden), kernel=kernel, stride=list(stride),

@@ -9,6 +9,7 @@ __all__ = ['PAPER_T', 'ORIGINAL_T', 'same_pad', 'UnitConv', 'SamePool', 'Incepti
 
 # %% ../../nbs/20_models.i3d.ipynb #1efb4c94
 from collections import OrderedDict
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -99,6 +100,14 @@ def _check_strides(**strides):
     if any(len(s)!=5 for s in strides.values()):
         raise ValueError(f"I3D: five strides each, got {', '.join(f'{k}={s}' for k,s in strides.items())}")
 
+def _check_sizes(width, t_strides, s_strides, **counts):
+    strides = dict(t_strides=t_strides, s_strides=s_strides)
+    counts |= {f'{k}[{i}]': n for k,s in strides.items() for i,n in enumerate(s)}
+    for name,n in counts.items():
+        if not isinstance(n, Integral) or isinstance(n, bool) or n<1:
+            raise ValueError(f"I3D: {name} has to be a whole number from 1, got {n!r}")
+    if not 0<width<float('inf'): raise ValueError(f"I3D: width has to be a finite share above 0, got {width!r}")
+
 # %% ../../nbs/20_models.i3d.ipynb #87267e41
 def _layers(
     c:int,  # channels of the input
@@ -136,6 +145,7 @@ class I3D(nn.Module):
     ):
         super().__init__()
         _check_strides(t_strides=t_strides, s_strides=s_strides)
+        _check_sizes(width, t_strides, s_strides, n_classes=n_classes, in_channels=in_channels, head_t=head_t)
         self.settings = dict(n_classes=n_classes, t_strides=list(t_strides), s_strides=list(s_strides), width=width,
                              dropout=dropout, in_channels=in_channels, head_t=head_t)
         self.head_t = head_t

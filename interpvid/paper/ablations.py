@@ -9,6 +9,8 @@ __all__ = ['COMPARED', 'BASELINES', 'CAM_VARIANTS', 'STARTS', 'network_input', '
            'conclusions_by', 'baselines', 'baseline_table', 'cam_variants', 'cam_table', 'start_table']
 
 # %% ../../nbs/94_paper.ablations.ipynb #76b6502f
+import warnings
+
 import numpy as np
 import pandas as pd
 
@@ -142,7 +144,9 @@ def _blobs_of_variants(exp, ids, network, es):
     "Blob statistics of a few clips under each variant"
     x,targets = network_input(exp, ids, network),[e.target for e in es]
     for variant,how in CAM_VARIANTS.items():
-        maps = gradcam(load_networks(exp)[network], x, targets, **how).float().cpu().numpy()
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='gradcam at') # an empty map has no blobs
+            maps = gradcam(load_networks(exp)[network], x, targets, **how).float().cpu().numpy()
         for i,e,m in zip(ids, es, maps):
             yield dict(variant=variant, model=network, clip=i, **{'class':e.classes[e.label]}, **blob_stats(m))
 

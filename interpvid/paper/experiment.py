@@ -366,7 +366,7 @@ def _explain_chunk(exp, network, ids, desc, **settings):
     "The explanations of a few clips"
     clips = load_clips(exp)
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='.*(the score of|no mask changed)') # the tables count such clips
+        warnings.filterwarnings('ignore', message='.*(the score of|no mask changed|gradcam at)') # as tables count
         return explain(load_networks(exp)[network], clips.take(ids), labels=clips.labels[ids],
                        truth=[clips.truth(int(i)) for i in ids], name=network, iterations=exp.iterations,
                        desc=desc if exp.progress else None, **exp.lam, **settings)
