@@ -6,8 +6,8 @@ Docs: https://interpvid.github.io/interpvid/targets.html.md"""
 
 # %% auto #0
 __all__ = ['CONVENTIONS', 'check_target', 'stated_scores', 'looks_like', 'sum_slack', 'other_clips', 'outputs_of_others',
-           'notice_scores', 'say_noticed', 'reading_of', 'check_probs', 'probs_of', 'log_odds', 'logits_of',
-           'as_target', 'class_score', 'check_finite', 'check_made_for', 'try_model', 'check_explainable',
+           'notice_scores', 'say_noticed', 'reading_of', 'look_again', 'check_probs', 'probs_of', 'log_odds',
+           'logits_of', 'as_target', 'class_score', 'check_finite', 'check_made_for', 'try_model', 'check_explainable',
            'check_possible', 'gradient_at', 'gradients_at', 'check_depends', 'check_gradient', 'check_model']
 
 # %% ../nbs/38_targets.ipynb #7fa074c8
@@ -127,6 +127,13 @@ def _reading(kind, output):
     if kind=='logits': return 'sigmoid' if output.shape[1]==1 else 'softmax'
     return 'as is'
 
+def _noticed(model, stated, output, clips):
+    "How an output is read where the model does not say it all: the kind, and the reading"
+    kind,K = notice_scores(model, output, clips),output.shape[1]
+    if stated=='sigmoid': return kind,'sigmoid' if kind=='logits' else 'as is'
+    if kind=='sigmoid' and K>1 and clips is None: kind = 'logits' # may be chance
+    return kind,_reading(kind, output)
+
 def reading_of(
     model,
     output:Tensor, # (B,K)
@@ -137,11 +144,15 @@ def reading_of(
     if callable(stated): return stated
     if stated in ('logits','probs'): return _reading(stated, output)
     if stated in reads: return reads[stated]
-    kind,K = notice_scores(model, output, clips),output.shape[1]
-    if stated=='sigmoid': return reads.setdefault(stated, 'sigmoid' if kind=='logits' else 'as is')
-    if kind=='sigmoid' and K>1 and clips is None: kind = 'logits' # may be chance
-    say_noticed(model, kind, K)
-    return reads.setdefault(stated, _reading(kind, output))
+    kind,reading = _noticed(model, stated, output, clips)
+    if stated is None: say_noticed(model, kind, output.shape[1])
+    return reads.setdefault(stated, reading)
+
+def look_again(model, output, clips):
+    "Forget how a model's output was read where that no longer fits, as after a change of its last layer"
+    stated,reads = stated_scores(model),habits_of(model).reads
+    if callable(stated) or stated not in reads: return
+    if _noticed(model, stated, output, clips)[1]!=reads[stated]: del reads[stated]
 
 # %% ../nbs/38_targets.ipynb #a30ebfe8
 def check_probs(
@@ -264,6 +275,7 @@ def check_explainable(
 ):
     "Raise a ValueError unless scores are numbers, and the class explained is there and possible"
     check_finite(output.masked_fill(output==-torch.inf, 0))
+    look_again(model, output, clips)
     check_finite(probs_of(model, output, clips))
     if target is None or isinstance(target, str) or callable(target): return
     z = logits_of(model, output)

@@ -125,3 +125,14 @@ def test_what_a_model_says_of_its_scores_can_be_said_to_explain():
         es = explain(model, x, 2, layer=f.layer, scores='probs', **LEARN)
     np.testing.assert_array_equal([e.scores['OS'] for e in es], want['OS'])
     np.testing.assert_array_equal([e.mask for e in es], want['mask'])
+
+
+@pytest.mark.parametrize('name', ['half', 'bfloat16', 'float64'])
+def test_frames_for_models_of_another_type(name):
+    "D10: half-precision and float64 models given frames"
+    frames = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    (got,) = explain(FORMS[name].make(Plain()), frames, 2, stats=(0.5, 0.2), **LEARN)
+    (want,) = explain(Plain(), frames, 2, stats=(0.5, 0.2), **LEARN)
+    for k in 'OS', 'FS', 'RS':
+        assert abs(got.scores[k] - want.scores[k]) <= FORMS[name].tol
+    assert np.array_equal(got.frames, want.frames)

@@ -318,3 +318,19 @@ def test_other_clips_are_different():
     many = torch.cat(other_clips(clips(1)))
     assert torch.isfinite(many).all()
     assert len({tuple(c.flatten()[:9].tolist()) for c in many}) == 4
+
+
+def test_a_last_layer_that_is_exchanged_is_noticed():
+    "B3: the same object first gives logits, then probabilities, then logits again"
+    net, x = Net(4), clips()
+    want = class_probs(net, x, BatchSplitter(2))
+    for end, says in (softmax, True), (softmax, False), (lambda y: y, False), (lambda y: 2 * y, False):
+        net.end = end
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            check_model(net, x)
+            got = class_probs(net, x, BatchSplitter(2))
+        assert len(said) == says
+        if end is softmax:
+            torch.testing.assert_close(got, want)
+    torch.testing.assert_close(got, (2 * net.logits(x)).softmax(1).detach())
