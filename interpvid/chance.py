@@ -68,8 +68,8 @@ def tells(self:Outcome)->bool:
     return self.clips>=self.enough
 
 # %% ../nbs/29_chance.ipynb #f3043af7
-REMEDY = ("What may help: look at some clips with their labels (`show_batch`), more clips of each class, more steps "
-          "(`--epochs`), another rate (`lr_find`), a network that starts from published weights (`--weights`)")
+REMEDY = ("What may help: look at some clips with their labels (show_batch), more clips of each class, more steps "
+          "(--epochs), another rate (lr_find), a network that starts from published weights (--weights)")
 
 @patch
 def __str__(self:Outcome):

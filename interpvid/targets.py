@@ -259,7 +259,7 @@ def try_model(
     "A model's output; where it stops, a ValueError that says what it was given"
     try: return call_model(model, clips)
     except (RuntimeError, ValueError, TypeError, AssertionError, LookupError) as e:
-        if is_oom(e) or 'interpvid.wrap' in str(e): raise
+        if is_oom(e) or any(w in str(e) for w in ('interpvid.wrap','wrap(model')): raise # it says what to do
         said = str(e).strip().split('\n')[0]
         raise ValueError(f"{model_name(model)} stops at clips {tuple(clips.shape)}, which are (B,C,T,H,W), of "
                          f"{clips.dtype}: {type(e).__name__}: {said}. If it takes clips of another size, "

@@ -69,6 +69,7 @@ def test_a_damaged_clip_is_said_and_decoded_anew(tmp_path, clip, harm):
 
 
 def test_no_home_means_no_cache_and_is_said(clip, monkeypatch):
+    "D3: no home folder: without cache, and said"
     def no_home():
         raise RuntimeError('Could not determine home directory.')
 
@@ -82,6 +83,7 @@ def test_no_home_means_no_cache_and_is_said(clip, monkeypatch):
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    "D3: `~` is expanded"
     monkeypatch.setenv('HOME', str(tmp_path))
     monkeypatch.setenv('INTERPVID_CACHE', '~/c')
     assert cache_folder() == tmp_path / 'c' == FrameCache().folder == FrameCache('~/c').folder

@@ -124,6 +124,7 @@ def test_broken_network_is_one_line(tiny, tmp_path, capsys):
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(tmp_path, capsys, args):
+    "D4, B22: all inputs are looked at before the first stage"
     assert main(['reproduce', '--out', str(tmp_path), *args]) == 1
     assert not list(tmp_path.iterdir()) and len(capsys.readouterr().err.strip().split('\n')) == 1
 
@@ -235,3 +236,33 @@ def test_numbers_that_cannot_be_are_named(tmp_path, monkeypatch, capsys, words, 
     assert main(words.split()) == 1
     err = capsys.readouterr().err.strip()
     assert option in err and len(err.split('\n')) == 1 and not list(tmp_path.iterdir())
+
+
+def test_seconds_of_a_part_and_of_a_long_film(tiny, tmp_path, capsys):
+    "D8, D13: --start and --stop are seconds; frames that lie far apart are said, on the line and the page"
+    from videos import by_av, number, numbered
+
+    film = by_av(tmp_path / 'film.mp4', numbered(60), 'libx264', rate=1)
+    how = ['--checkpoints', str(tiny / 'models'), '--arch', 'i3d', '--out', str(tmp_path / 'out'), '--iterations', '1']
+    assert main(['explain', str(film), *how]) == 0
+    said = capsys.readouterr().out
+    assert 'A film of 60 s in 16 frames: they are 4.0 s apart' in said and 'Cut out a part: --start and --stop' in said
+    assert 'they are 4.0 s apart' in (tmp_path / 'out' / 'film.html').read_text()
+    read = []
+    with pytest.MonkeyPatch.context() as m:
+        from interpvid import video
+
+        real = video.read_frames
+        m.setattr(video, 'read_frames', lambda *a, **k: read.append(real(a[0], **k)) or real(*a, **k))
+        assert main(['explain', str(film), *how, '--start', '20', '--stop', '30']) == 0
+    assert set(number(read[0])) == set(range(20, 30))
+    assert 's apart' not in capsys.readouterr().out
+
+
+def test_errors_name_options():
+    "What the library calls on_error='skip' is --skip-broken here"
+    from interpvid.cli import as_options
+
+    assert as_options(ValueError("on_error='skip' goes on; fresh=True starts again")) == (
+        '--skip-broken goes on; --fresh starts again'
+    )

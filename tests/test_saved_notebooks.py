@@ -109,6 +109,7 @@ def test_a_notebook_run_by_a_reader_and_saved_has_them_too(browser, tmp_path, aw
     client = nbclient.NotebookClient(nb, kernel_name='python3', resources={'metadata': {'path': str(tmp_path)}})
     client.execute()
     data = [cell.outputs[0].data for cell in nb.cells[1:]]
+    nbformat.write(nb, tmp_path / 'states.ipynb')  # as if JupyterLab were told to save widget state
     states = nb.metadata.pop('widgets')['application/vnd.jupyter.widget-state+json']['state']
     for d in data:  # what JupyterLab shows, and what it saves: it keeps no state unless it is told to
         assert d[VIEW]['model_id'] in states and d['text/html'].count('<script') == 1
@@ -119,3 +120,6 @@ def test_a_notebook_run_by_a_reader_and_saved_has_them_too(browser, tmp_path, aw
     with offline(browser, page) as (p, asked):
         check_live(p, N)
         assert not asked
+    remedy = '--template', 'basic', '--ClearMetadataPreprocessor.enabled=True'
+    text = nbconvert(tmp_path / 'states.ipynb', *remedy).read_text(encoding='utf-8')
+    assert VIEW not in text and text.count('scrubber.start(d,') == N, 'the remedy that the page of the widgets names'

@@ -281,7 +281,7 @@ def without_validation():
 
 
 def test_missing_validation_clips_are_said_before_the_first_step(dls, tmp_path):
-    "The first edition trained for an epoch and stopped with a TypeError"
+    "D1: the first edition trained for an epoch and stopped with a TypeError"
     with pytest.raises(ValueError, match='no clips to validate on.*valid_pct'):
         fit(i3d_learner(without_validation(), verbose=False, **SMALL), 1, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -292,6 +292,7 @@ def test_missing_validation_clips_are_said_before_the_first_step(dls, tmp_path):
 
 @pytest.mark.parametrize('epochs', [0, -1, 1.5, True])
 def test_epochs_are_a_whole_number(dls, epochs):
+    "B22: no silent default in place of zero"
     with pytest.raises(ValueError, match=f'epochs has to be a whole number of at least 1, not {epochs}'):
         fit(i3d_learner(dls, verbose=False, **SMALL), epochs)
 
@@ -381,6 +382,64 @@ def test_a_loss_that_is_no_number_stops_the_training(dls, tmp_path, monkeypatch)
         fit(i3d_learner(dls, 'wild', verbose=False, **SMALL), 3, tmp_path / 'b')
     assert not (tmp_path / 'b' / 'state.pt').exists()
     assert (tmp_path / 'a' / 'state.pt').read_bytes() == kept
+
+
+# -- chance -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    'right,clips,chance,classes,learned,said',
+    [
+        (4, 12, 1 / 3, 3, False, 'no better than chance: nothing was learned (chance for 3 classes is 0.33'),
+        (7, 12, 1 / 3, 3, False, 'guessing does as well in 7 % of tries'),
+        (8, 12, 1 / 3, 3, True, 'accuracy 0.67 on 12 validation clips; chance for 3 classes is 0.33'),
+        (2, 2, 1 / 2, 2, False, 'too few clips to tell whether anything was learned (it takes at least 5)'),
+        (9, 10, 0.9, 3, False, 'always naming the commonest of 3 classes gives 0.90'),
+        (5, 5, 1.0, 3, False, 'it takes clips of more than one class'),
+        (600, 24_000, 1 / 174, 174, True, 'accuracy 0.03 on 24000'),
+    ],
+)
+def test_accuracy_is_said_beside_chance(right, clips, chance, classes, learned, said):
+    "D12: chance is said, and what is no better than it"
+    from interpvid.chance import REMEDY, Outcome, outcome_lines
+
+    o = Outcome(right, clips, chance, classes)
+    assert o.learned == learned and said in str(o)
+    assert (REMEDY in outcome_lines({'Net': o})) == (o.tells and not learned)
+
+
+def test_small_sets_train_for_as_many_steps_as_networks_take():
+    "D12: three classes, 18 videos; the paper's presets stay as they are"
+    from interpvid.learner import batch_of, epochs_of
+
+    for arch in 'i3d', 'clstm':
+        p = preset_of(arch, 'small')
+        bs = batch_of(p, 15)
+        assert epochs_of(p, 15 // bs) * (15 // bs) >= 360
+        assert batch_of(p, 2880) == 24 and epochs_of(p, 120) == p['epochs']
+        paper = preset_of(arch, 'something')
+        assert batch_of(paper, 15) == 16 and epochs_of(paper, 1) == paper['epochs']
+
+
+def test_a_checkpoint_knows_how_good_its_network_was(dls, tmp_path):
+    from interpvid.chance import outcome_from
+
+    learn = fit(i3d_learner(dls, verbose=False, **SMALL), 2, tmp_path)
+    best = load_model(tmp_path / 'best.safetensors', 'cpu')
+    o, row = outcome_from(best.info), learn.history[best.info['epoch'] - 1]
+    assert (o.clips, o.classes, o.chance) == (24, 12, 1 / 12) and o.accuracy == pytest.approx(row['accuracy'])
+    for junk in {}, None, {'outcome': 3}, {'outcome': {'right': '<b>', 'clips': 1, 'chance': 0.5, 'classes': 2}}:
+        assert outcome_from(junk) is None
+
+
+def test_training_at_chance_is_not_called_a_success(dls, tmp_path):
+    "D12: 'the best of 3 epochs is number 1' was said of a network at chance"
+    lines = []
+    with torch.random.fork_rng():
+        got = train(dls, 'i3d', folder=tmp_path, epochs=1, log=lines.append, progress=False, **SMALL)
+    said = '\n'.join(lines)
+    assert not got['outcomes']['I3D'].learned
+    assert 'nothing was learned' in said and 'the best of' not in said and 'What may help' in said
+    assert re.search(r'48 clips in batches of 12: 1 epochs of 4 steps, 4 steps in all. This is little', said)
+    assert '(chance 0.083)' in said
 
 
 # -- several processes ------------------------------------------------------------------------------
