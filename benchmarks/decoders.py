@@ -4,7 +4,7 @@
 
 makes its clips itself (tests/videos.py), and adds two real ones where INTERPVID_REFERENCE names a folder that has them.
 Decoders that are not installed are left out. The result, benchmarks/decoders.json, is shown at the end of
-nbs/10_video.ipynb.
+nbs/09_video.ipynb.
 """
 
 import os

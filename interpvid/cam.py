@@ -53,6 +53,7 @@ def _layers(model):
     layers = dict(inside(model).named_modules())
     return layers|dict(model.named_modules()) if isinstance(model, FunctionModel) else layers
 
+# %% ../nbs/40_cam.ipynb #431de943
 def _outer(model):
     "The network that a function calls, wrapped or not; the model itself if it is no function"
     return model.inside[0] if isinstance(model, FunctionModel) and len(model.inside)==1 else model
@@ -253,6 +254,7 @@ def _other(t, scale):
     std = t.detach().float().std(correction=0).to(t.dtype)
     return t.detach()+scale*noise*torch.where(std>0, std, 1)
 
+# %% ../nbs/40_cam.ipynb #e209948d
 def can_count(
     cut:LayerCut, # a forward pass
 )->bool:
@@ -419,6 +421,7 @@ def _named(target, classes):
     raise ValueError(f"target={target!r} is none of the model's classes; there are {', '.join(names[:20])}"
                      f"{', …' if len(names)>20 else ''}")
 
+# %% ../nbs/40_cam.ipynb #8e230db5
 def _target_of(target, B, classes=None):
     "A function from the indices of clips to their target; there is one target, or one for each clip"
     if target is None: return lambda i: None

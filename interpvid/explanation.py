@@ -130,6 +130,7 @@ def _film_note(e):
     return (f"A film of {how['seconds']:.0f} s in {len(e.frames)} frames: they are {apart:.1f} s apart, and what "
             "happens between them is not seen. Cut out a part: read_frames(path, start=…, stop=…), in seconds.")
 
+# %% ../nbs/60_explanation.ipynb #3a734832
 @patch(as_prop=True)
 def notes(self:Explanation)->list: # of sentences
     "What there is to note before reading anything into mask, map and scores"
@@ -152,6 +153,7 @@ def cam_name(self:Explanation):
     "What drew the heat map"
     return self.settings.get('cam', {}).get('by', 'Grad-CAM')
 
+# %% ../nbs/60_explanation.ipynb #03f3bdd7
 @patch(as_prop=True)
 def columns(self:Explanation):
     "The three columns of the paper's Fig. 2"
@@ -204,6 +206,7 @@ def as_stored(
     "Maps with the precision that files keep, so that what is loaded is what was saved"
     return maps.half().float().cpu().numpy()
 
+# %% ../nbs/60_explanation.ipynb #a0100323
 @patch
 def with_map(self:Explanation,
     maps,          # (T',H',W') or (C,T,H,W), see `as_maps`

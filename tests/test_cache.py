@@ -141,6 +141,7 @@ def _write(folder, clips, part, go):
         cache.read(clips[i], n=T_KILL, size=SIZE_KILL)
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_killed_at_twenty_moments_while_writing(tmp_path):
     "Of two processes that fill a cache one or both are killed: right frames or none; the next run completes it"

@@ -1071,6 +1071,7 @@ def test_a_pipe_is_refused_at_once(tmp_path):
     assert run.stdout == 2 * f'{pipe}: is not a regular file but a pipe, a socket or a device\n'
 
 
+@pytest.mark.posix
 def test_a_folder_is_no_checkpoint_and_a_link_to_one_is(tmp_path):
     (tmp_path / 'run').mkdir()
     save_model(described(I3D(5, width=W)), tmp_path / 'run' / 'best.safetensors')

@@ -145,6 +145,7 @@ def test_ssv2_ids_that_are_none(tmp_path, clip, id, why):
     assert 'validation.json' in items.left_out[0][0]
 
 
+@pytest.mark.posix
 def test_no_link_leads_out(tmp_path, clip):
     root = ssv2(tmp_path / 'd', clip, [('1', CLOSE)], [('2', CLOSE)])
     secret = shutil.copy(clip, tmp_path / 'secret.webm')
@@ -161,6 +162,7 @@ def test_no_link_leads_out(tmp_path, clip):
     assert len(ssv2_items(root, 'train', videos=tmp_path / 'videos')) == 1  # said so oneself
 
 
+@pytest.mark.posix
 def test_links_in_a_folder_of_ones_own_are_followed(tmp_path, clip):
     "Nobody else's list leads there: subsets are often made of links"
     (tmp_path / 'a').mkdir()
@@ -498,6 +500,7 @@ def test_files_found_good_are_not_looked_at_again(own, tmp_path, monkeypatch):
     assert len(looked) == 11
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_memory_stays_flat_over_ten_thousand_clips(tmp_path):
     import resource
@@ -664,6 +667,7 @@ def test_ssv2_validates_on_its_test_split_and_mirrors_among_chosen_classes(tmp_p
         assert torch.equal(y[0], x.flip(2) if label in (5, 93) and among is None else x)
 
 
+@pytest.mark.posix
 def test_links_among_pictures_do_not_lead_out(tmp_path, clip):
     root = ssv2(tmp_path / 'd', clip, [('1', CLOSE)], [('2', CLOSE)])
     jpegs(tmp_path / 'secret', numbered(3))
@@ -674,6 +678,7 @@ def test_links_among_pictures_do_not_lead_out(tmp_path, clip):
         ssv2_items(root)
 
 
+@pytest.mark.posix
 def test_check_agrees_with_the_loaders(tmp_path, clip):
     root = ssv2(tmp_path / 's', clip, [('1', CLOSE)], [('1', CLOSE)])
     assert 'listed twice' in str(check_folder(root, progress=False))
@@ -809,6 +814,7 @@ def test_a_folder_with_train_alone_is_said_when_it_is_loaded(own, tmp_path):
     assert len(dls.valid_ds) == 2
 
 
+@pytest.mark.posix
 def test_a_table_that_is_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / 'list.csv')
     code = (
@@ -1061,6 +1067,7 @@ def test_a_group_follows_the_split_that_a_list_gives_a_part_of_it(tmp_path):
     assert [i.split for i in folder_items(tmp_path / 'l.csv')] == ['validation', 'validation', 'train', 'train']
 
 
+@pytest.mark.posix
 def test_parts_of_one_file_stay_together(tmp_path):
     "B16: also under two ways to write its path, and through a link"
     empty(tmp_path, 'a.mp4', 'b.mp4', 'c.mp4', 'sub/x')
@@ -1076,6 +1083,7 @@ def test_parts_of_one_file_stay_together(tmp_path):
         folder_items(tmp_path / 'l.csv')
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize('again', ['sub/../a.mp4', './a.mp4', 'sub//../a.mp4', 'link.mp4', 'folder/a.mp4', 'ABS'])
 def test_a_file_is_listed_once_however_its_path_is_written(tmp_path, again):
     "B16: the same file as `a.mp4` and `sub/../a.mp4` in a CSV was in training and validation"
@@ -1088,6 +1096,7 @@ def test_a_file_is_listed_once_however_its_path_is_written(tmp_path, again):
         folder_items(tmp_path / 'l.csv')
 
 
+@pytest.mark.posix
 def test_nothing_leads_out_of_the_folder_by_any_writing(tmp_path):
     empty(tmp_path / 'out', 'x.mp4')
     root = empty(tmp_path / 'in', 'a.mp4', 'cat/b.mp4')
@@ -1249,6 +1258,7 @@ def test_classes_that_differ_by_capitals_are_an_error(tmp_path):
         folder_items(root)
 
 
+@pytest.mark.posix
 def test_what_is_no_clip_is_left_out_and_said(tmp_path):
     "Hidden files alone are passed over in silence"
     hidden, others = ['a/._1.mp4', 'a/.DS_Store', '__MACOSX/a/1.mp4'], ['a/notes.txt', 'a/more/README', 'stray.mp4']

@@ -186,6 +186,7 @@ def test_a_bad_layer_is_named_before_the_long_work(net, clips):
 
 
 def test_frames_need_statistics_and_they_are_recorded(net, clips):
+    "B11: no statistics are taken for granted"
     with pytest.raises(ValueError, match=r'give stats=\(mean, standard deviation\)'):
         explain(net, clips.frames[:1], masks=np.zeros(16))
     (e,) = explain(net, clips.frames[:1], stats=(0.5, (0.2, 0.3, 0.4)), masks=np.zeros(16))

@@ -11,7 +11,8 @@ import pytest
 
 from interpvid import files
 from interpvid.files import (
-    HOST, RECORD, adopt, is_intact, key_of, log_line, look_over, sha256, temporary_name, turn_at, write_json, writing, wrote)
+    HOST, RECORD, adopt, is_intact, key_of, log_line, look_over, sha256, temporary_name, turn_at, write_json, writing,
+    wrote)
 
 
 def put(path, text='ours', kind='file', **kwargs):
@@ -39,6 +40,7 @@ def ended():
 
 
 def test_a_users_folder_is_never_replaced(tmp_path):
+    "A1, A2: by any writer, since all go through `writing`"
     thesis = tmp_path / 'thesis'
     thesis.mkdir()
     (thesis / 'chapter.tex').write_text('years of work')
@@ -85,6 +87,7 @@ def test_a_file_of_ours_that_was_edited_is_someones_now(tmp_path):
         put(at, kind='folder')
 
 
+@pytest.mark.posix
 def test_our_folder_is_known_after_it_was_moved_and_copied(tmp_path):
     at = put(tmp_path / 'gallery', kind='folder')
     moved = at.rename(tmp_path / 'elsewhere')
@@ -178,6 +181,7 @@ def test_results_of_the_first_edition_can_be_adopted(tmp_path):
     assert (old / 'index.html').read_text() == 'new'
 
 
+@pytest.mark.posix
 def test_what_is_neither_file_nor_folder_stays(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
     with pytest.raises(FileExistsError, match='neither'):
@@ -187,6 +191,7 @@ def test_what_is_neither_file_nor_folder_stays(tmp_path):
         put('/dev/null')
 
 
+@pytest.mark.posix
 def test_a_link_stays_a_link(tmp_path):
     real = put(tmp_path / 'disk' / 'x.txt', 'old')
     (tmp_path / 'x.txt').symlink_to(real)
@@ -199,6 +204,7 @@ def test_a_link_stays_a_link(tmp_path):
     assert wrote(tmp_path / 'later')
 
 
+@pytest.mark.posix
 def test_a_link_to_a_users_folder_protects_it(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'a').touch()
@@ -216,6 +222,7 @@ def test_a_link_to_a_users_folder_protects_it(tmp_path):
 
 
 def test_a_neighbour_with_a_date_in_its_name_stays(tmp_path, ended):
+    "A4: only names that bear our mark are swept"
     theirs = ['.photo.20240131.jpg', f'.photo.{ended}.jpg', f'.photo.{ended}.old.jpg', '.photo.jpg']
     for n in theirs:
         (tmp_path / n).write_text('a picture')
@@ -224,6 +231,7 @@ def test_a_neighbour_with_a_date_in_its_name_stays(tmp_path, ended):
 
 
 def test_only_leftovers_of_ended_processes_of_this_host_are_swept(tmp_path, ended):
+    "A5: two hosts on one shared folder"
     left = f'.x.{HOST}-{ended}-0123456789ab.tmp.npz'
     kept = [
         f'.x.ffffffff-{ended}-0123456789ab.tmp.npz',
@@ -327,6 +335,7 @@ def test_an_error_leaves_what_was_there(tmp_path):
     assert names(tmp_path) == ['file', 'folder']
 
 
+@pytest.mark.posix
 def test_content_is_flushed_before_the_rename(tmp_path, monkeypatch):
     done = []
     fsync, replace = os.fsync, os.replace

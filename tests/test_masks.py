@@ -985,7 +985,8 @@ def test_clips_that_no_mask_changes(preset):
     "A clip that stands still: its mask means nothing, which is said once, whichever clips it comes with"
     net, x = tiny(), clips(3)
     x[0], x[2] = x[0, :, :1], x[2, :, :1]
-    with pytest.warns(UserWarning, match='no mask changed the score of 2 of 3 clips; their masks are meaningless') as said:
+    why = 'no mask changed the score of 2 of 3 clips; their masks are meaningless'
+    with pytest.warns(UserWarning, match=why) as said:
         got = learn_masks(net, x, preset=preset, iterations=5, lr=0.1, half=False)
     assert len([w for w in said if 'no mask changed' in str(w.message)]) == 1
     assert got.insensitive.tolist() == [True, False, True]
@@ -1520,7 +1521,8 @@ class Known(nn.Module):
     def forward(self, x):
         step = (x[:, 0, 1:] - x[:, 0, :-1]).mean((2, 3)) * self.w  # 1 where the clip goes on, else 0
         which = x[:, 1, 0].mean((1, 2)).round().long().tolist()  # the clip's number stands in its second channel
-        seen = torch.stack([s[a - 1 : b - 1].clamp(0, 1).amax() for s, (a, b) in zip(step, map(self.events.get, which))])
+        events = [self.events[w] for w in which]
+        seen = torch.stack([s[a - 1 : b - 1].clamp(0, 1).amax() for s, (a, b) in zip(step, events)])
         p = 0.05 + 0.85 * seen
         return torch.stack([(1 - p).log(), p.log()], 1)
 
@@ -1659,12 +1661,14 @@ def test_learning_never_returns_a_worse_mask_than_one_that_is_given(preset):
     with torch.no_grad():
         s = net(freeze(x, got.mask)).softmax(1)[range(4), got.target]
     np.testing.assert_allclose(got.loss['score'], s, atol=1e-6)
-    for given in best.mask[0], best.binary, torch.from_numpy(best.mask):
-        assert learn_masks(net, x, candidates=given, **kw).mask.shape == (4, 8)
+    for masks in best.mask[0], best.binary, torch.from_numpy(best.mask):
+        assert learn_masks(net, x, candidates=masks, **kw).mask.shape == (4, 8)
     stream = learn_masks(net, (c for c in x), candidates=best.mask, bs=3, **kw)
     assert np.array_equal(stream.mask, got.mask)
     soft = learn_masks(net, x, candidates=0.3 * best.mask, preset=preset, iterations=3, **PLAIN)
-    L = mask_loss(torch.from_numpy(0.3 * best.mask), torch.tensor([score_by_hand(net, x[i : i + 1], torch.from_numpy(0.3 * best.mask[i]), t) for i, t in enumerate(best.target)]))['loss']
+    weak = torch.from_numpy(0.3 * best.mask)
+    scores = [score_by_hand(net, x[i : i + 1], weak[i], t) for i, t in enumerate(best.target)]
+    L = mask_loss(weak, torch.tensor(scores))['loss']
     assert (soft.loss['loss'] <= L.numpy() + 1e-6).all()
     assert soft.settings['keep_best'] is True
     worse = learn_masks(net, x, preset=preset, iterations=3, keep_best=False, **PLAIN)

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pandas as pd
+import pytest
 
 from conftest import SMALL
 from interpvid.paper.experiment import planned, tiny_experiment
@@ -73,6 +74,7 @@ def test_another_seed_reuses_nothing():
     assert len(one) == len(other) == 5 and not one & other
 
 
+@pytest.mark.posix
 def test_killed_in_any_stage_it_ends_with_the_same_tables(tiny, tmp_path):
     "SIGKILL in the middle of one stage after the other, then once to the end: the same seed, the same tables"
     chance, died, stages = random.Random(0), 0, range(0, 36, 4)

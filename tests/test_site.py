@@ -371,6 +371,7 @@ QUARTO = f'''\
     '''
 
 
+@pytest.mark.posix
 def test_quarto_makes_the_site_where_it_is(small):
     """A stand-in for Quarto notes how it is called
 

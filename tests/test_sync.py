@@ -71,6 +71,7 @@ def test_readme_links_lead_somewhere():
         assert link.startswith('https://') or (ROOT / link).exists(), f'README.md links {link}, which is not there'
 
 
+@pytest.mark.posix
 def test_quarto_settings_are_one_file():
     settings = ROOT / 'nbs' / '_quarto.yml'
     assert settings.is_symlink()

@@ -144,7 +144,7 @@ def test_some_of_the_clips_keep_their_truth_and_a_dataset_of_them_is_the_clips()
 
 @pytest.mark.parametrize('size', [(4, 4), 1, 0])
 def test_a_size_without_room_for_an_event_is_refused_at_once(size):
-    "It went on drawing scenes for ever"
+    "C3: it went on drawing scenes for ever"
     for kind in 'something', 'kth':
         with pytest.raises(ValueError, match='at least 8×8'):
             make_clips(1, size=size, kind=kind, progress=False)

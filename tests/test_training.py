@@ -326,6 +326,7 @@ def test_the_best_network_is_the_one_with_the_least_loss(dls, tmp_path):
     assert math.isclose(best.info['valid_loss'], learn.history[i]['valid_loss'], rel_tol=1e-6)
 
 
+@pytest.mark.posix
 def test_killed_in_the_middle_of_an_epoch(tmp_path):
     "SIGKILL at random moments, as the issue of a machine that goes down; the table is that of an unbroken run"
     args = [

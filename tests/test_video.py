@@ -415,6 +415,7 @@ def soon(call, *args):
     return r.stdout
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize('kind', LISTS)
 @pytest.mark.parametrize('target', ['outside', 'itself', 'pipe'])
 @pytest.mark.parametrize('name', ['x.mp4', 'x.avi', 'x.m3u8', 'x'])
@@ -441,6 +442,7 @@ def test_a_text_is_no_film_of_its_letters(tmp_path, name, text):
         read_frames(tmp_path / name)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize('call', ['read_frames', 'probe'])
 def test_a_pipe_is_not_waited_for(tmp_path, call):
     "C1, C2: a FIFO as video or as picture"

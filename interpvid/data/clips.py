@@ -327,6 +327,7 @@ def _leads_up(entry, folder):
     "Whether an entry of `folder` is a link to a folder that holds it"
     return entry.is_symlink() and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(entry.path))
 
+# %% ../../nbs/11_data.clips.ipynb #fb98d2d6
 def _kind(entry, folder):
     "'clip', 'group', or why an entry of `folder` is neither"
     if not _is_folder(entry):
@@ -429,6 +430,7 @@ def _forms(text):
     if not text.isascii(): texts += [unicodedata.normalize(form, t) for t in texts for form in ('NFC','NFD')]
     return dict.fromkeys(texts)
 
+# %% ../../nbs/11_data.clips.ipynb #94c23a99
 def _find(text, roots, places):
     "(path, where it really lies, the text that names it) of a file below one of `roots`; a ValueError if there is none"
     error = None
@@ -481,6 +483,7 @@ def _set_groups(found, pattern, places):
     for c,place in zip(found, places):
         if counts[place]>1 and not c.group: c.group = first.setdefault(place, c.name)
 
+# %% ../../nbs/11_data.clips.ipynb #7b7a8b58
 def _set_splits(found, valid_pct, seed):
     "Give a split to clips that have none: that of their group, or a share of them validates"
     given = {c.group: c.split for c in found if c.split and c.group}

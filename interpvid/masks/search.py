@@ -49,6 +49,7 @@ def window_pairs(
     ends = [(a,b,c,d) for a in range(T) for b in range(a, T) for c in range(b+2, T) for d in range(c, T)]
     return np.array([(t>=a)&(t<=b)|(t>=c)&(t<=d) for a,b,c,d in ends], np.float32).reshape(-1, T)
 
+# %% ../../nbs/51_masks.search.ipynb #0fe3786d
 def all_masks(
     T:int, # frames, at most 20
 )->np.ndarray: # (2^T,T) of 0 and 1

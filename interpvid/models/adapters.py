@@ -304,6 +304,7 @@ def _called(self:Wrapped, x, v):
         if not is_oom(e): e.add_note(self._handed_over(x, v, e))
         raise
 
+# %% ../../nbs/22_models.adapters.ipynb #c7a7d5bf
 @patch
 def _handed_over(self:Wrapped, x, v, e):
     "What the model was given, for a note on the error `e`"
@@ -555,6 +556,7 @@ def _moved(profile, late):
     centre = profile@torch.linspace(0, 1, n, device=profile.device)/total
     return float(centre[late].mean()-centre[~late].mean())
 
+# %% ../../nbs/22_models.adapters.ipynb #90ad2770
 def follows(
     maps:Tensor, # (5,F,T',H',W'), what a layer gives for `probe_clips`
     runs=1,      # how many runs of the layer, one after the other, they come from
