@@ -337,7 +337,7 @@ def test_freeze_gives_the_authors_frozen_clips(reference):
         (partial(shuffle, threshold=-0.1), 'threshold=-0.1'),
         (partial(freeze, mask=[0.5, float('nan'), 0, 0]), 'NaN'),
     ],
-    ids=str,
+    ids=lambda v: v if isinstance(v, str) else v.func.__name__,
 )
 def test_b22_settings_of_perturbations_that_make_no_clip(change, why):
     "B22: stats=(0,0) and the like: an error, not a clip of NaN or one that is left as it is"
