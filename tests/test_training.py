@@ -653,10 +653,11 @@ def test_a_third_network_is_reported_by_its_own_name(dls, tmp_path, monkeypatch)
     preset = {**preset_of('i3d', 'small'), 'epochs': 1}
     register(Network('slim', 'Slim I3D', partial(I3D, **SMALL), {'mine': preset}, modules=('models.i3d',)))
     lines = []
-    got = train(dls, 'slim', 'mine', tmp_path, log=lines.append, progress=False)
+    got = train(dls, 'slim', 'mine', tmp_path, epochs=1, log=lines.append, progress=False)
     assert got['table1'].index.tolist() == ['Slim I3D', 'Slim I3D, reversed']
     assert list(got['classes']) == ['Slim I3D']
-    assert lines[0].startswith('epoch 1: training loss')
+    assert lines[0].startswith('48 clips in batches of 12: 1 epochs')
+    assert lines[1].startswith('epoch 1: training loss')
     assert str(tmp_path) in lines[-1]
     with pytest.raises(ValueError, match="no preset 'small' for slim; there are mine"):
         train(dls, 'slim', 'small', tmp_path, log=lines.append)
