@@ -6,11 +6,13 @@ Docs: https://interpvid.github.io/interpvid/data.clips.html.md"""
 
 # %% auto #0
 __all__ = ['Clips', 'check_labels', 'ArrayClips', 'as_clips_dataset', 'Item', 'check_span', 'Items', 'first_few', 'leave_out',
-           'inside', 'find_clips', 'folder_items', 'n_cores', 'frame_size', 'sampling_of', 'reach_of', 'FileClips',
-           'look_over', 'seconds_of', 'lacks_part', 'check_items', 'same_files', 'DatasetStatus', 'readable_items']
+           'inside', 'find_clips', 'no_gc', 'folder_items', 'n_cores', 'frame_size', 'sampling_of', 'reach_of',
+           'FileClips', 'look_over', 'seconds_of', 'lacks_part', 'check_items', 'same_files', 'DatasetStatus',
+           'readable_items']
 
 # %% ../../nbs/11_data.clips.ipynb #f4ca426e
 import copy
+import gc
 import hashlib
 import os
 import re
@@ -18,6 +20,7 @@ import unicodedata
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -561,6 +564,16 @@ def _items_of(found, classes, left_out, notes):
     made = [Item(c.path, index[c.label], c.split, c.name, c.group, c.start, c.stop) for c in found]
     return Items(made, classes, left_out, notes)
 
+# %% ../../nbs/11_data.clips.ipynb #72be23c2
+@contextmanager
+def no_gc():
+    "Many objects are made, and none thrown away: keep Python from looking all of them over again and again"
+    was = gc.isenabled()
+    gc.disable()
+    try: yield
+    finally:
+        if was: gc.enable()
+
 # %% ../../nbs/11_data.clips.ipynb #c017fdeb
 def folder_items(
     root,             # a folder with a folder for each class (or train/ and valid/ above), or a list: see `read_list`
@@ -576,15 +589,16 @@ def folder_items(
     root = Path(root).expanduser()
     if not root.exists(): raise FileNotFoundError(f"{root}: no such folder or CSV file")
     lists,top = _lists_of(root, csv),root if root.is_dir() else root.parent
-    found,classes,left_out = (_clips_of_lists(top, lists, on_error, progress) if lists
-                              else _clips_of_folders(top, on_error, progress))
-    if not found: raise ValueError(_no_clips(lists or [root], left_out))
-    really = _Places()
-    places = [c.place or really(c.path) for c in found]
-    _set_groups(found, groups, places)
-    shared = _set_splits(found, valid_pct, seed)
-    notes = [*_on_classes(found, classes, shared), *_on_leaks(found, places),
-             *(_on_shares(found, valid_pct) if shared else []), *_on_groups(found, groups, shared)]
+    with no_gc():
+        found,classes,left_out = (_clips_of_lists(top, lists, on_error, progress) if lists
+                                  else _clips_of_folders(top, on_error, progress))
+        if not found: raise ValueError(_no_clips(lists or [root], left_out))
+        really = _Places()
+        places = [c.place or really(c.path) for c in found]
+        _set_groups(found, groups, places)
+        shared = _set_splits(found, valid_pct, seed)
+        notes = [*_on_classes(found, classes, shared), *_on_leaks(found, places),
+                 *(_on_shares(found, valid_pct) if shared else []), *_on_groups(found, groups, shared)]
     for note in notes: warnings.warn(f"{root}: {note}", stacklevel=2)
     return _items_of(found, classes, left_out, notes)
 
