@@ -6,10 +6,10 @@ Docs: https://interpvid.github.io/interpvid/learner.html.md"""
 
 # %% auto #0
 __all__ = ['PRESETS', 'RUN_FILES', 'epochs_of', 'batch_of', 'presets_of', 'preset_of', 'rank', 'processes', 'unwrap', 'Autocast',
-           'Finite', 'NoValidation', 'OneBar', 'SayHowLong', 'duration', 'make_learner', 'network_learner',
-           'i3d_learner', 'clstm_learner', 'rng_state', 'set_rng_state', 'EpochSeed', 'run_epoch', 'outcome_of_epoch',
-           'KeepBest', 'plot_curves', 'RunLog', 'describe_run', 'check_same_run', 'load_state', 'Resume',
-           'check_positive', 'check_validation']
+           'Finite', 'NoValidation', 'OneBar', 'SayHowLong', 'make_learner', 'network_learner', 'i3d_learner',
+           'clstm_learner', 'rng_state', 'set_rng_state', 'EpochSeed', 'run_epoch', 'outcome_of_epoch', 'KeepBest',
+           'plot_curves', 'RunLog', 'describe_run', 'check_same_run', 'load_state', 'Resume', 'check_positive',
+           'check_validation']
 
 # %% ../nbs/30_learner.ipynb #93e2fe57
 import inspect
@@ -42,7 +42,7 @@ from tqdm.auto import tqdm
 
 from .chance import Outcome, chance_level
 from .core import seed_everything
-from .device import fast, fast_layout
+from .device import duration_text, fast, fast_layout
 from .files import key_of, writing
 from .models.checkpoints import save_model
 from .models.clstm import CLSTM, CLSTM_VARIANTS
@@ -219,15 +219,7 @@ class SayHowLong(Callback):
     def say(self, seconds):
         "The line, from the seconds of a step"
         left = self.n_epoch*len(self.dls.train)-self.steps
-        if seconds*left>60: self.log(f'about {duration(seconds*left)} for {left} more steps, and the validations')
-
-def duration(
-    seconds,
-)->str: # '5 minutes', '3 hours'
-    "A length of time in words"
-    for size,name in (86400,'days'),(3600,'hours'),(60,'minutes'):
-        if seconds>=2*size: return f'{seconds/size:.0f} {name}'
-    return f'{seconds:.0f} seconds'
+        if seconds*left>60: self.log(f'{duration_text(seconds*left)} for {left} more steps, and the validations')
 
 # %% ../nbs/30_learner.ipynb #8d59c7f4
 def make_learner(

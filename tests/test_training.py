@@ -2,6 +2,7 @@
 
 import json, math, os, re, signal, subprocess, sys, time
 from functools import partial
+from types import SimpleNamespace
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
@@ -672,3 +673,16 @@ def test_evaluating_on_other_classes_or_sizes_is_refused(dls, tmp_path):
         evaluate({'I3D': net}, other, progress=False)
     with pytest.raises(ValueError, match='16 frames of 32×32, these have 16 of 48×48'):
         evaluate({'I3D': net}, synthetic_dls(1, 12, progress=False, size=48), progress=False)
+
+
+def test_a_long_training_says_how_long_before_most_of_it():
+    lines = []
+    from interpvid.learner import SayHowLong
+
+    told = SayHowLong(lines.append)
+    told.learn = SimpleNamespace(n_epoch=2, dls=SimpleNamespace(train=range(63)))
+    told.steps = 6
+    told.say(0.001)
+    assert lines == []
+    told.say(100)
+    assert lines == ['about 3 hours for 120 more steps, and the validations']
