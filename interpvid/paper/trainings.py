@@ -128,17 +128,18 @@ def run_trainings(
     stages=None,   # where results are kept; None: in `out`/cache
     log=log_line,  # where the lines go
     progress=True, # show progress bars
-    root=False,    # folder of the dataset; False: built-in clips
-    **settings,    # of each `Experiment`: `seed` of the clips, `scenes`, `epochs`, …
+    roots=None,    # data -> its folder; None, or not named: built-in clips
+    **settings,    # of each `Experiment`: `seed` of the clips, `scenes`, …; a dict has a value for each dataset
 )->dict:           # 'claims', 'accuracy', 'table2', 'variance': DataFrames with `data` and `seed`; 'about': a dict
     "The paper's claims in several trainings on the same clips"
     start,out = time.time(),Path(out or results_folder())
-    settings |= dict(out=out, stages=stages or Stages(out/'cache', log=log), progress=progress, root=root)
+    settings |= dict(out=out, stages=stages or Stages(out/'cache', log=log), progress=progress)
     made = []
     for name in [data] if isinstance(data, str) else data:
-        clips = Experiment(name, **settings).dataset.key
-        files = trained_elsewhere(networks, clips, seeds) if networks else {}
-        made.append(_run_dataset(name, seeds, files, log, **settings))
+        here = {k: v.get(name) if isinstance(v, dict) and k!='training' else v for k,v in settings.items()}
+        here['root'] = (roots or {}).get(name, False)
+        files = trained_elsewhere(networks, Experiment(name, **here).dataset.key, seeds) if networks else {}
+        made.append(_run_dataset(name, seeds, files, log, **here))
     tables = {t: pd.concat([m[t] for m in made], ignore_index=True) for t in made[0]}
     for name,t in tables.items(): # whose they are comes first
         first = [c for c in ('data','seed') if c in t]
@@ -194,7 +195,7 @@ def save_trainings(
     "Keep the results of several trainings"
     path = Path(path or kept_file())
     lines = [f'{json.dumps(k)}: {json.dumps(_pack(v), ensure_ascii=False)}' for k,v in kept.items()]
-    with writing(path) as tmp: tmp.write_text('{'+',\n'.join(lines)+'}\n', encoding='utf-8')
+    with writing(path, ours=path!=kept_file()) as tmp: tmp.write_text('{'+',\n'.join(lines)+'}\n', encoding='utf-8')
 
 def load_trainings(
     path=None, # None: the file in the package
