@@ -195,9 +195,10 @@ def ssv2_paper_classes(
 def ssv2_paper_clips(
     items,         # from `ssv2_items`
     per_class=150, # at most so many of each class
+    n=7,           # classes, see `ssv2_paper_classes`
 )->Items:
     "The selection of Table 2: up to 150 validation clips of each of the seven classes, 791 of the whole dataset"
-    chosen,taken = [],dict.fromkeys(ssv2_paper_classes(7), 0) # taken: class -> clips so far
+    chosen,taken = [],dict.fromkeys(ssv2_paper_classes(n), 0) # taken: class -> clips so far
     for i in items:
         if i.split!='validation' or taken.get(i.label, per_class)>=per_class: continue
         taken[i.label] += 1
