@@ -35,7 +35,7 @@ class Dataset:
     about:str=''           # a few words on what is in it
     shape:tuple=()         # (T,H,W) of a clip
     preset:str='small'     # of training
-    lam:tuple=(.01,.02)    # λ1, λ2 of the mask's loss (paper, Table 3)
+    lam:tuple=(.01,.02)    # λ1, λ2 of the mask's loss (paper, Table 4)
     scenes:int=240         # drawn clips: training scenes, each under every label
     valid:int=240          # drawn clips: how many to evaluate on
     per_class:int=150      # at most so many clips of each class are explained
