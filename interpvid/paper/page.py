@@ -204,6 +204,7 @@ def _signs(kept, exp):
     "key -> 'k of n' trainings on the paper's side; empty for real clips, which no kept training is about"
     if kept is None or not exp.synthetic: return {}
     of = kept[(kept['data']==exp.data)&kept['difference'].notna()]
+    of = of[of['sign']!=0] # of 'about equal' there is no side
     return {key: f"{int((np.sign(g['difference'])==g['sign']).sum())} of {len(g)}" for key,g in of.groupby('key')}
 
 def _with_interval(r):
@@ -219,11 +220,11 @@ def claims_table(exp,
 )->pd.DataFrame:   # a row for each claim
     "The paper's claims, what came out here, and how sure that is"
     t,signs = judge(exp),_signs(kept_claims() if trainings else None, exp)
-    t = t if keys is None else t.loc[[k for k in keys if k in t.index]]
+    t = t if keys is None else t.loc[list(keys)]
     why = t['note'].fillna('') if 'note' in t else pd.Series('', t.index)
     said = [f'{v}: {w}' if w and v not in CLAIM_LOOKS else v for v,w in zip(t['verdict'], why)]
     shown = pd.DataFrame({
-        'the paper says':t['claim'], 'here':said,
+        'the paper says':t['claim']+' ['+t['section'].astype(str)+']', 'here':said,
         'difference':[_with_interval(r) for _,r in t.iterrows()], 'p (Holm)':t['p (Holm)'], 'clips':t['clips']})
     if signs: shown['trainings on its side'] = [signs.get(k, '') for k in t.index]
     return shown.reset_index(drop=True)
