@@ -786,8 +786,9 @@ def test_every_setting_and_sentence_is_in_the_picture_of_the_claims(stats):
     assert {'up', 'down'} <= set(said)
     assert set(CLAIM_LOOKS) == set(VERDICTS[:3])
     verdicts = [t.loc['mask length', 'verdict'] for t in tables.values()]
-    marks = {m: verdict for verdict, (_, m, _) in CLAIM_LOOKS.items()}
-    drawn = [(marks[l.get_marker()], l.get_xdata()[0]) for l in fig.axes[0].lines if l.get_marker() in marks]
+    marks = {(m, color): verdict for verdict, (color, m, _) in CLAIM_LOOKS.items()}
+    look = lambda l: (l.get_marker(), l.get_color())
+    drawn = [(marks[look(l)], l.get_xdata()[0]) for l in fig.axes[0].lines if look(l) in marks]
     assert sorted(v for v, _ in drawn if v != 'no difference found') == sorted(verdicts)
     middle = [l.get_xdata()[0] for l in fig.axes[0].lines if len(set(l.get_xdata())) == 1 and len(l.get_xdata()) == 2]
     for verdict, x in drawn:
