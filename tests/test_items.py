@@ -5,6 +5,7 @@ import ast
 import csv
 import importlib
 import inspect
+import json
 import re
 from functools import cache
 
@@ -134,6 +135,19 @@ def test_everything_numbered_appears():
 def test_every_section_appears():
     sections = '1', '2', '3.1', '3.2', '4.1', '4.2', '5', '5.1', '5.2', '6', 'A.1', 'A.2', 'B', 'C'
     assert tuple(dict.fromkeys(r['section'] for r in ROWS)) == sections
+
+
+def test_the_page_shows_the_table():
+    "The stored outputs of items.ipynb are of items.csv as it is now"
+    cells = json.loads(AT.with_suffix('.ipynb').read_text(encoding='utf-8'))['cells']
+    outputs = [o['data'].get('text/markdown', '') for c in cells for o in c.get('outputs', [])]
+    shown = [line for o in outputs for line in ''.join(o).splitlines()]
+    for r in ROWS:
+        starts = '| ' + f"**{r['item']}**: {r['paper']}".replace('|', r'\|') + ' |'
+        ends = f"{r['verdict']}: {r['note']} |" if r['note'] else f"{r['verdict']} |"
+        found = [line for line in shown if line.startswith(starts) and line.endswith(ends)]
+        assert found, f"{r['item']}: run items.ipynb again"
+        assert all(f'`{t}`' in line for t in names_of(r['test']) for line in found)
 
 
 # --- the paper's numbers, typed twice
