@@ -19,13 +19,14 @@ from interpvid.data.clips import Item, Items
 from interpvid.data.kth import KTH_SPLITS
 from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_paper_classes, ssv2_paper_clips
 from interpvid.learner import PRESETS
-from interpvid.masks.learn import MASK_PRESETS, learn_masks
+from interpvid.masks.learn import learn_masks, make_adam
 from interpvid.masks.loss import mask_loss
 from interpvid.masks.perturb import reverse, reverse_index
 from interpvid.masks.scores import drop_ratio
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM, norm_pool
 from interpvid.models.i3d import I3D, ORIGINAL_T, Inception, SamePool, UnitConv
 from interpvid.paper.claims import PAPER_F1, PAPER_TABLE1, PAPER_TABLE2, PAPER_UNFILTERED
+from interpvid.presets import program_of
 from interpvid.registry import DATASETS
 from interpvid.tables import TABLE2
 from interpvid.video import sample_indices
@@ -258,9 +259,10 @@ def sum_of_eq_1(mask, lam1, lam2, beta):
 @pytest.mark.parametrize('data,table', [('something', 'Smth-smth'), ('kth', 'KTH')])
 def test_numbers_of_table_4(data, table):
     lam1, lam2, beta, optimizer, iterations, lr = paper.TABLE_4[table]
-    p = MASK_PRESETS['paper']
-    assert (p['lr'], p['iterations'], optimizer) == (lr, iterations, 'ADAM')
-    assert DATASETS[data].lam == (lam1, lam2)
+    p = program_of('paper', data).masks
+    assert [p[k] for k in ('lam1', 'lam2', 'beta', 'iterations', 'lr')] == [lam1, lam2, beta, iterations, lr]
+    assert optimizer == 'ADAM' and type(make_adam(torch.zeros(1, 16), lr)) is torch.optim.Adam
+    assert DATASETS[data].lam == DATASETS[DATASETS[data].drawn].lam == (lam1, lam2)
     assert inspect.signature(mask_loss).parameters['beta'].default == beta
     mask = [0, 0.25, 1, 0.5, 0]
     terms = mask_loss(torch.tensor(mask), torch.tensor(0.0), lam1, lam2)
