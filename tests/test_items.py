@@ -25,7 +25,7 @@ from interpvid.masks.perturb import reverse, reverse_index
 from interpvid.masks.scores import drop_ratio
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM, norm_pool
 from interpvid.models.i3d import I3D, ORIGINAL_T, Inception, SamePool, UnitConv
-from interpvid.paper.claims import PAPER_F1, PAPER_TABLE1, PAPER_TABLE2, PAPER_UNFILTERED
+from interpvid.paper.claims import CLAIMS, PAPER_F1, PAPER_TABLE1, PAPER_TABLE2, PAPER_UNFILTERED
 from interpvid.presets import program_of
 from interpvid.registry import DATASETS
 from interpvid.tables import TABLE2
@@ -33,7 +33,7 @@ from interpvid.video import sample_indices
 from interpvid.viz import mask_row, rgb
 
 AT = ROOT / 'nbs' / 'paper' / 'items.csv'
-COLUMNS = ['section', 'item', 'kind', 'paper', 'where', 'test', 'verdict', 'note']
+COLUMNS = ['section', 'item', 'kind', 'paper', 'where', 'test', 'claims', 'verdict', 'note']
 KINDS = 'equation', 'setting', 'table', 'figure', 'claim', 'appendix'
 VERDICTS = 'ok', 'differs on purpose', 'cannot be done here'
 
@@ -149,6 +149,19 @@ def test_the_page_shows_the_table():
         found = [line for line in shown if line.startswith(starts) and line.endswith(ends)]
         assert found, f"{r['item']}: run items.ipynb again"
         assert all(f'`{t}`' in line for t in names_of(r['test']) for line in found)
+
+
+def test_claims_are_named_where_they_are_made():
+    "Every claim that `judge` tests or leaves out belongs to a row, and no row names another"
+    assert {k for r in ROWS for k in names_of(r['claims'])} == {c.key for c in CLAIMS}
+
+
+@by_name
+def test_a_claim_is_asked_where_the_row_says_so(row):
+    never = {c.key for c in CLAIMS if c.family == 'not asked'}
+    named = set(names_of(row['claims']))
+    if row['kind'] == 'claim' and named:
+        assert (named <= never) == (row['verdict'] == 'cannot be done here')
 
 
 # --- the paper's numbers, typed twice
