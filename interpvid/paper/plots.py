@@ -227,7 +227,8 @@ def plot_settings(
 
 # %% ../../nbs/93_paper.plots.ipynb #ddc55d15
 VERDICT_LOOKS = dict(zip(VERDICTS, (
-    (COLORS['agrees'],'●'), (COLORS['opposes'],'✕'), (COLORS['undecided'],'○'), (COLORS['undecided'],'–'))))
+    (COLORS['agrees'],'●'), (COLORS['opposes'],'✕'), (COLORS['undecided'],'○'), (COLORS['undecided'],'–'),
+    (COLORS['undecided'],'·'))))
 
 def _verdict_cell(ax, x, y, r):
     "A verdict by symbol and colour, above the difference"
