@@ -17,7 +17,8 @@ from interpvid.paper.plots import VERDICT_LOOKS, plot_conclusions, plot_distribu
 from interpvid.metrics import BLOB_PARAMS, blob_stats, blob_summary, blobs, cycles_covered, heat_in
 from interpvid.masks.perturb import freeze
 from interpvid.masks.scores import drop_difference, drop_ratio
-from interpvid.stats import DRAWS, EXACT, MIN_APART, MIN_INTERVAL, MIN_PAIRS, _drawn_count, _least, boot_ci, has_interval
+from interpvid.stats import DRAWS, EXACT, MIN_APART, MIN_INTERVAL, MIN_PAIRS, boot_ci, has_interval
+from interpvid.stats import _drawn_count, _least
 from interpvid.stats import holm, paired_ci, ratio_ci, shuffle_test, sign_flip, simulate, total_ratio_ci
 from interpvid.tables import BLOB_VARIANTS, TABLE2, blob_table, clip_stats, paired_table, table2
 from interpvid.paper.claims import PAPER_F1, PAPER_SITE, PAPER_TABLE2, PAPER_UNFILTERED

@@ -372,8 +372,7 @@ def judge_evidence(
     t = pd.DataFrame([_measured(c, evidence) for c in claims])
     t = t.reindex(columns=list(dict.fromkeys([*t.columns,*_NUMBERS,'verdict'])))
     t['p (Holm)'] = t.groupby('family', sort=False)['p'].transform(lambda p: holm(p.to_numpy(float)))
-    asked = t['verdict'].isna()
-    t.loc[asked,'verdict'] = [verdict(r, r['sign']) for _,r in t[asked].iterrows()]
+    t['verdict'] = [verdict(r, r['sign']) if pd.isna(r['verdict']) else r['verdict'] for _,r in t.iterrows()]
     t = t.set_index('key')[_COLUMNS]
     return t.astype({'clips':int,'sign':int,**dict.fromkeys([*_NUMBERS[1:],'p (Holm)'], float)})
 
