@@ -1358,7 +1358,7 @@ def test_b2_a_hard_reversal_is_refused_before_the_start_is_searched():
         (dict(lam1=float('nan')), 'lam1'),
         (dict(lam1=-1), 'lam1'),
         (dict(lam2=float('inf')), 'lam2'),
-        (dict(lam2=None), 'lam2'),
+        (dict(lam2='two'), 'lam2'),
         (dict(beta=float('nan')), 'beta'),
         (dict(beta=0.5), 'beta'),
         (dict(keep_best='soft'), 'keep_best'),

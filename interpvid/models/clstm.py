@@ -212,8 +212,8 @@ class CLSTM(nn.Module):
         pool=(2,2,2),          # of the max pooling after each layer; 1: none
         shared_norm:bool=True, # one batch norm for all layers, as in the released PyTorch program
         dropout:float=0.,      # share of values dropped, where `drop` says
-        last_only:bool=False,  # only the last state goes to the classifier (`kth-last`); maps of the last layer are then
-                               # zero in every frame but the last
+        last_only:bool=False,  # only the last state goes to the classifier (`kth-last`); maps of the last layer are
+                               # then zero in every frame but the last
         in_channels:int=3,     # C
         padding='same',        # of each layer's convolution over its input: 'same' or 'valid'
         peepholes:bool=False,  # gates that see the memory, see `ConvLSTM`
