@@ -677,6 +677,27 @@ def test_a_drag_while_it_plays_paints_where_the_pointer_was(browser, tmp_path):
         assert painted(page) == '00111000'
 
 
+def test_a_stroke_ends_where_the_line_is_taken_away(browser, tmp_path):
+    "A notebook may hide a cell under the pointer; a line without width has no frame under it"
+    with painting(browser, tmp_path) as page:
+        page.mouse.move(*page.spot(2))
+        page.mouse.down()
+        told = page.evaluate(
+            """() => {
+                const r = roots()[0], line = r.querySelector('.marks.paint')
+                r.host.style.display = 'none'
+                line.onpointermove(new PointerEvent('pointermove', {clientX: 0, clientY: 0}))
+                r.host.style.display = ''
+                return painted.length }"""
+        )
+        assert told < T + 2, 'paints without end'
+        page.evaluate("""() => roots()[0].querySelector('.marks.paint').onlostpointercapture()""")
+        before = painted(page)
+        page.mouse.move(*page.spot(6))
+        assert painted(page) == before, 'paints on after the line was gone'
+        page.mouse.up()
+
+
 def test_the_picture_follows_within_the_press(browser, tmp_path):
     with painting(browser, tmp_path) as page:
         page.evaluate('() => document.addEventListener("pointerdown", () => { window.then = pixels(roots()[0]) })')

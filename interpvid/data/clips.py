@@ -177,7 +177,7 @@ def as_clips_dataset(
     return clips if isinstance(clips, Clips) else ArrayClips(np.asarray(clips))
 
 # %% ../../nbs/11_data.clips.ipynb #5003a8c0
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     "One clip: a video file or a part of it"
     path:Path           # a video file or a folder of images
@@ -279,7 +279,7 @@ def inside(
     return root/name
 
 # %% ../../nbs/11_data.clips.ipynb #81865d62
-@dataclass
+@dataclass(slots=True)
 class _Found:
     "A clip that was found, on its way to an `Item`"
     path:Path
@@ -599,8 +599,9 @@ def folder_items(
         shared = _set_splits(found, valid_pct, seed)
         notes = [*_on_classes(found, classes, shared), *_on_leaks(found, places),
                  *(_on_shares(found, valid_pct) if shared else []), *_on_groups(found, groups, shared)]
+        items = _items_of(found, classes, left_out, notes)
     for note in notes: warnings.warn(f"{root}: {note}", stacklevel=2)
-    return _items_of(found, classes, left_out, notes)
+    return items
 
 def _no_clips(places, left_out):
     "That nothing was found, and what was expected"

@@ -225,7 +225,7 @@ def share_out(
 # %% ../../nbs/10_data.lists.ipynb #461b850d
 COLUMNS = 'path','label','split','group','start','stop'
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     "A line of a list"
     line:int       # its number, counted from 1

@@ -74,10 +74,10 @@ function scrubber(host, link = {}) {
   function wait(on = true) { find('.scores')?.classList.toggle('wait', on) }
   function brush(line, k) { // press and drag
     let on = null, was
-    const at = e => { const r = line.getBoundingClientRect(); return Math.max(0, Math.min(spec.T-1, Math.floor((e.clientX-r.left)/r.width*spec.T))) }
+    const at = e => { const r = line.getBoundingClientRect(); return Math.max(0, Math.min(spec.T-1, Math.floor((e.clientX-r.left)/(r.width || 1)*spec.T))) }
     line.onpointerdown = e => { if (e.button) return; e.preventDefault(); line.setPointerCapture(e.pointerId); const i = was = at(e); on = masks[k][i] <= .5; go(i); paint(k, i, on); rows[k][i].focus({preventScroll: true}) }
     line.onpointermove = e => { if (on === null) return; const i = at(e); if (i != was) { const s = Math.sign(i-was); for (let j = was+s; j != i+s; j += s) paint(k, j, on); was = i; go(i) } }
-    line.onpointerup = line.onpointercancel = () => { on = null }
+    line.onpointerup = line.onlostpointercapture = () => { on = null } // also where the line is taken away
     line.onclick = e => { const i = rows[k].indexOf(e.target); if (!e.detail && i >= 0) { go(i); paint(k, i, masks[k][i] <= .5) } } // Enter, space, a screen reader
   }
 
