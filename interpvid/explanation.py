@@ -243,6 +243,11 @@ def _beneath_all(named):
     return '\n'.join(filter(None, [true, *(f'{n}: {note}' for n,e in named.items() for note in e.notes)]))
 
 # %% ../nbs/60_explanation.ipynb #3f8a3534
+def _known_event(e):
+    "The frames in which something happens, as a row beneath the masks, where they are known and not all the same"
+    event = np.asarray(e.truth.get('event', False), bool)
+    return {'in view' if 'phase' in e.truth else 'event':event} if event.any() and not event.all() else {}
+
 def beside(
     es,       # explanations of one clip
     **kwargs, # further arguments of `scrub_parts`
@@ -255,7 +260,8 @@ def beside(
     for n,e in named.items(): cols |= {f'{n} {e.cam_name}':(e.frames, e.cam), f'{n} frozen':e.frozen}
     scores = [(f'{n} {k}', v, about) for n,e in named.items() for k,v,about in e.said]
     title = ' · '.join(f'{n}: {e.classes[e.target]}' for n,e in named.items())
-    return scrub_parts(cols, {n: e.mask for n,e in named.items()}, title, _beneath_all(named), scores, **kwargs)
+    masks = {n: e.mask for n,e in named.items()}|_known_event(es[0])
+    return scrub_parts(cols, masks, title, _beneath_all(named), scores, **kwargs)
 
 # %% ../nbs/60_explanation.ipynb #eab9d696
 _ARRAYS = dict(frames=np.uint8, mask=np.float32, start=np.float32, cam=np.float16)

@@ -43,6 +43,7 @@ class Dataset:
     heading:str=''         # of its part of the page
     figure:str=''          # number of the paper's figure about it
     sequences:tuple=()     # what the figure shows: (letter, class, the clip's name)
+    further:tuple=()       # classes of the further sequences, as indices; (): those that are explained
 
 # %% ../nbs/03_registry.ipynb #9a3d5e29
 @dataclass

@@ -11,6 +11,20 @@ ROOT = Path(__file__).resolve().parents[1]
 SMALL = dict(ssv2=False, kth=False, **TINY)  # of `reproduce`, on built-in clips, far too small to have learned anything
 
 
+@pytest.fixture(autouse=True)
+def no_real_time():
+    "A test that leaves this process with real-time priority makes others hang, tests in a browser above all"
+    if not hasattr(os, 'sched_getscheduler'):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    if os.sched_getscheduler(0) == before[0]:
+        return
+    os.sched_setscheduler(0, *before)
+    pytest.fail('the test left the process with real-time priority: see `videos.ordinary_priority`')
+
+
 @pytest.fixture(scope='session')
 def reference():
     "The folder of real clips that INTERPVID_REFERENCE names"

@@ -1,9 +1,9 @@
 "JupyterLab in a real browser: a server of its own, notebooks made by tests, their cells as locators."
 
-import functools, os, re, shutil, socket, subprocess, sys, threading, time
+import os, re, shutil, socket, subprocess, sys, time
 from pathlib import Path
 
-import nbformat, psutil
+import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -11,39 +11,6 @@ ROOT = Path(__file__).resolve().parents[1]
 def chromium():
     "Where a Chromium is, or None"
     return next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-
-
-def again_if_hung(test, seconds=300):
-    """A test in the browser, once more if its page stopped answering.
-
-    Chromium's renderers were seen to spin for twenty minutes beside other work, where the same test passes in two. Some
-    of Playwright's calls (mouse, evaluate) then wait without end. So the renderers are ended, and the test gets a new
-    page."""
-
-    def end_renderers(hung):
-        hung.set()
-        for p in psutil.Process().children(recursive=True):
-            try:
-                if '--type=renderer' in ' '.join(p.cmdline()):
-                    p.kill()
-            except psutil.Error:
-                pass
-
-    @functools.wraps(test)
-    def f(*args, **kwargs):
-        hung = threading.Event()
-        watch = threading.Timer(seconds, end_renderers, [hung])
-        watch.start()
-        try:
-            return test(*args, **kwargs)
-        except Exception:
-            if not hung.is_set():
-                raise
-        finally:
-            watch.cancel()
-        return test(*args, **kwargs)
-
-    return f
 
 
 class Lab:

@@ -5,6 +5,7 @@ import ast
 import csv
 import importlib
 import inspect
+import json
 import re
 from functools import cache
 
@@ -18,20 +19,21 @@ from interpvid.data.clips import Item, Items
 from interpvid.data.kth import KTH_SPLITS
 from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_paper_classes, ssv2_paper_clips
 from interpvid.learner import PRESETS
-from interpvid.masks.learn import MASK_PRESETS, learn_masks
+from interpvid.masks.learn import learn_masks, make_adam
 from interpvid.masks.loss import mask_loss
 from interpvid.masks.perturb import reverse, reverse_index
 from interpvid.masks.scores import drop_ratio
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS, ConvLSTM, norm_pool
 from interpvid.models.i3d import I3D, ORIGINAL_T, Inception, SamePool, UnitConv
-from interpvid.paper.claims import PAPER_F1, PAPER_TABLE1, PAPER_TABLE2, PAPER_UNFILTERED
+from interpvid.paper.claims import CLAIMS, PAPER_F1, PAPER_TABLE1, PAPER_TABLE2, PAPER_UNFILTERED
+from interpvid.presets import program_of
 from interpvid.registry import DATASETS
 from interpvid.tables import TABLE2
 from interpvid.video import sample_indices
 from interpvid.viz import mask_row, rgb
 
 AT = ROOT / 'nbs' / 'paper' / 'items.csv'
-COLUMNS = ['section', 'item', 'kind', 'paper', 'where', 'test', 'verdict', 'note']
+COLUMNS = ['section', 'item', 'kind', 'paper', 'where', 'test', 'claims', 'verdict', 'note']
 KINDS = 'equation', 'setting', 'table', 'figure', 'claim', 'appendix'
 VERDICTS = 'ok', 'differs on purpose', 'cannot be done here'
 
@@ -134,6 +136,34 @@ def test_everything_numbered_appears():
 def test_every_section_appears():
     sections = '1', '2', '3.1', '3.2', '4.1', '4.2', '5', '5.1', '5.2', '6', 'A.1', 'A.2', 'B', 'C'
     assert tuple(dict.fromkeys(r['section'] for r in ROWS)) == sections
+
+
+def test_the_page_shows_the_table():
+    "The stored outputs of items.ipynb are of items.csv as it is now"
+    cells = json.loads(AT.with_suffix('.ipynb').read_text(encoding='utf-8'))['cells']
+    outputs = [o['data'].get('text/markdown', '') for c in cells for o in c.get('outputs', [])]
+    shown = [line for o in outputs for line in ''.join(o).splitlines()]
+    for r in ROWS:
+        assert '|' not in ''.join(r.values()), 'it would end a cell'
+        verdict = f"{r['verdict']}: {r['note']}" if r['note'] else r['verdict']
+        found = [line for line in shown if line.startswith(f"| **{r['item']}**: {r['paper']} | {verdict} |")]
+        assert found, f"{r['item']}: run items.ipynb again"
+        for test in names_of(r['test']):
+            file, _, name = test.partition('.py::test_')
+            assert all(f'`{file}`: ' in line and name.replace('_', ' ') in line for line in found)
+
+
+def test_claims_are_named_where_they_are_made():
+    "Every claim that `judge` tests or leaves out belongs to a row, and no row names another"
+    assert {k for r in ROWS for k in names_of(r['claims'])} == {c.key for c in CLAIMS}
+
+
+@by_name
+def test_a_claim_is_asked_where_the_row_says_so(row):
+    never = {c.key for c in CLAIMS if c.family == 'not asked'}
+    named = set(names_of(row['claims']))
+    if row['kind'] == 'claim' and named:
+        assert (named <= never) == (row['verdict'] == 'cannot be done here')
 
 
 # --- the paper's numbers, typed twice
@@ -244,9 +274,10 @@ def sum_of_eq_1(mask, lam1, lam2, beta):
 @pytest.mark.parametrize('data,table', [('something', 'Smth-smth'), ('kth', 'KTH')])
 def test_numbers_of_table_4(data, table):
     lam1, lam2, beta, optimizer, iterations, lr = paper.TABLE_4[table]
-    p = MASK_PRESETS['paper']
-    assert (p['lr'], p['iterations'], optimizer) == (lr, iterations, 'ADAM')
-    assert DATASETS[data].lam == (lam1, lam2)
+    p = program_of('paper', data).masks
+    assert [p[k] for k in ('lam1', 'lam2', 'beta', 'iterations', 'lr')] == [lam1, lam2, beta, iterations, lr]
+    assert optimizer == 'ADAM' and type(make_adam(torch.zeros(1, 16), lr)) is torch.optim.Adam
+    assert DATASETS[data].lam == DATASETS[DATASETS[data].drawn].lam == (lam1, lam2)
     assert inspect.signature(mask_loss).parameters['beta'].default == beta
     mask = [0, 0.25, 1, 0.5, 0]
     terms = mask_loss(torch.tensor(mask), torch.tensor(0.0), lam1, lam2)

@@ -4,7 +4,7 @@ import re, time
 
 import nbformat, numpy as np, pytest
 
-from lab import ROOT, Lab, again_if_hung
+from lab import ROOT, Lab
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,6 @@ def scrub_all(nb, w):
     nb.page.wait_for_timeout(300)
 
 
-@again_if_hung
 def test_tutorial(lab):
     "The quickstart, as it is: run, scrubbed, painted, learned"
     nb = lab.copy(ROOT / 'nbs' / 'tutorials' / 'quickstart.ipynb')
@@ -137,7 +136,6 @@ def test_tutorial(lab):
     nb.close()
 
 
-@again_if_hung
 def test_painting_is_answered(lab):
     nb = lab.make('paint', SETUP, 'painter = Painter(oracle, clips.frames[1], stats=STATS)\npainter', TELL, 'event')
     nb.run()
@@ -196,7 +194,6 @@ def test_painting_is_answered(lab):
     nb.close()
 
 
-@again_if_hung
 def test_values_set_from_a_cell_are_shown(lab):
     nb = lab.make(
         'set',
@@ -227,7 +224,6 @@ painter = Painter(net, clips.frames[1], preset='released-pytorch', stats=STATS)
 painter"""
 
 
-@again_if_hung
 def test_what_goes_wrong_is_said_and_the_widget_stays_usable(lab):
     nb = lab.make('wrong', SETUP, FAILS, 'net.broken = True', 'net.broken = False', 'net.slow = .05', 'net.slow = 0.')
     nb.run()
@@ -278,7 +274,6 @@ b = Browser(es)
 b"""
 
 
-@again_if_hung
 def test_browsing_a_set(lab):
     nb = lab.make('browse', SETUP, SET, 'b.explanation', 'es[0]')
     nb.run()
@@ -323,7 +318,6 @@ def test_browsing_a_set(lab):
     nb.close()
 
 
-@again_if_hung
 def test_an_untrusted_notebook_shows_a_picture_that_moves(lab, tmp_path):
     from interpvid.viz import scrub_html
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from interpvid.data.ssv2 import SSV2_CLASSES, ssv2_paper_classes
 from interpvid.data.synthetic import box_mask
 from interpvid.explanation import Explanation
-from interpvid.paper.plots import VERDICT_LOOKS, plot_conclusions, plot_distributions, plot_paired
+from interpvid.paper.plots import CLAIM_LOOKS, as_claims, plot_claims, plot_distributions, plot_paired
 from interpvid.metrics import BLOB_PARAMS, blob_stats, blob_summary, blobs, cycles_covered, heat_in
 from interpvid.masks.perturb import freeze
 from interpvid.masks.scores import drop_difference, drop_ratio
@@ -777,24 +777,35 @@ def test_paired_figure_says_what_positive_means(stats):
         assert lo == -hi < 0
 
 
-def test_every_verdict_has_a_look(stats):
-    assert list(VERDICT_LOOKS) == list(VERDICTS)
-    assert len({s for _, s in VERDICT_LOOKS.values()}) == 5
+def test_every_setting_and_sentence_is_in_the_picture_of_the_claims(stats):
+    "Those that could not be asked are not; the marks say the verdict, and the paper's side is the right"
     up = pair_of(mask_length=1 + np.arange(N) / 9)
     down = up.assign(model=up['model'].map({'I3D': 'C-LSTM', 'C-LSTM': 'I3D'}))
-    tables = {
-        'up': conclusions(up),
-        'down': conclusions(down),
-        'one': conclusions(up, ['mask length']),
-        'none': conclusions(up, without=('made up',)),
-    }
-    said = texts(draw(plot_conclusions(tables)))
-    for name in tables:
-        assert name in said
-    for v in VERDICTS[:4]:  # what cannot be asked is not among `conclusions`
-        assert VERDICT_LOOKS[v][1] in said
-    with pytest.raises(ValueError, match='no settings'):
-        plot_conclusions({})
+    tables = {k: as_claims(conclusions(s, ['mask length', 'drop ratio'])) for k, s in {'up': up, 'down': down}.items()}
+    fig = plot_claims(tables)
+    said = texts(draw(fig))
+    assert {'up', 'down'} <= set(said)
+    assert set(CLAIM_LOOKS) == set(VERDICTS[:3])
+    verdicts = [t.loc['mask length', 'verdict'] for t in tables.values()]
+    marks = {(m, color): verdict for verdict, (color, m, _) in CLAIM_LOOKS.items()}
+    look = lambda l: (l.get_marker(), l.get_color())
+    drawn = [(marks[look(l)], l.get_xdata()[0]) for l in fig.axes[0].lines if look(l) in marks]
+    assert sorted(v for v, _ in drawn if v != 'no difference found') == sorted(verdicts)
+    middle = [l.get_xdata()[0] for l in fig.axes[0].lines if len(set(l.get_xdata())) == 1 and len(l.get_xdata()) == 2]
+    for verdict, x in drawn:
+        zero = min(middle, key=lambda m: abs(m - x))
+        assert verdict == 'no difference found' or (x > zero) == (verdict == 'as in the paper')
+    with pytest.raises(ValueError, match='nothing to draw'):
+        plot_claims({})
+
+
+@pytest.mark.parametrize('sides,said', [([-1, -1, -2, -1, -1], '5/5'), ([-1, 1, -2, 1, -1], '3/5'), ([1] * 5, '0/5')])
+def test_trainings_on_the_papers_side_are_counted(sides, said):
+    up = pair_of(mask_length=1 + np.arange(N) / 9)
+    judged = {'events': as_claims(conclusions(up, ['mask length']))}
+    kept = pd.DataFrame(dict(data='events', seed=range(5), key='mask length', difference=sides, sign=-1))
+    other = kept.assign(data='people', difference=1)
+    assert said in texts(draw(plot_claims(judged, pd.concat([kept, other]))))
 
 
 def test_table2_and_the_paired_table_agree_on_the_clips(stats):

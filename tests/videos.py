@@ -1,6 +1,7 @@
 "Videos by real encoders; each frame carries its number as black and white stripes, for a test to read."
 
-import subprocess
+import os, subprocess
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def by_opencv(path, frames, codec):
     return path
 
 
+@contextmanager
+def ordinary_priority():
+    """SVT-AV1's encoder, run as root, gives the thread that opens it real-time priority and leaves it so.
+
+    What that process starts later (browsers, kernels) inherits it, and starves all others of the processor."""
+    if not hasattr(os, 'sched_getscheduler'):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != before[0]:
+            os.sched_setscheduler(0, *before)
+
+
+@ordinary_priority()
 def by_av(
     path, frames, codec, pix_fmt='yuv420p', times=None, options=None, gop=None, rotate=0, rate=25, container=None
 ):

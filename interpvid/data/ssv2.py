@@ -271,4 +271,5 @@ register(Dataset(
     'something', 'Something-something-V2', ssv2_dls, ssv2_status, drawn='events', option='ssv2',
     env='INTERPVID_SSV2', heading='Things that move', figure='2', shape=(16,224,224), preset='something', lam=(.01,.02),
     per_class=150, n_ablation=20,
-    sequences=tuple((letter, SSV2_CLASSES[label], str(id)) for letter,(label,id) in _FIGURE2.items())))
+    sequences=tuple((letter, SSV2_CLASSES[label], str(id)) for letter,(label,id) in _FIGURE2.items()),
+    further=tuple(ssv2_paper_classes(11))))

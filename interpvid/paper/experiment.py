@@ -6,10 +6,11 @@ Docs: https://interpvid.github.io/interpvid/paper.experiment.html.md"""
 
 # %% auto #0
 __all__ = ['DEFAULT_PRESET', 'CHUNK', 'TINY', 'LOADING', 'MAIN_RUN', 'MAIN_STEPS', 'results_folder', 'Experiment', 'tiny_folder',
-           'tiny_experiment', 'Step', 'path_of', 'run', 'remember', 'draw_clips', 'look', 'clip_shape', 'load_clips',
-           'pick_per_class', 'choose_clips', 'network_files', 'train_all', 'load_networks', 'predict_all',
-           'make_table1', 'make_class_tables', 'network_key', 'explain_batches', 'explain_pairs', 'explain_all',
-           'explained_folders', 'measure_all', 'measure_blobs', 'describe', 'planned']
+           'tiny_experiment', 'Step', 'path_of', 'run', 'remember', 'draw_clips', 'look', 'uses_drawn_networks',
+           'clip_shape', 'load_clips', 'pick_per_class', 'choose_clips', 'network_files', 'train_all', 'load_networks',
+           'predict_all', 'make_table1', 'make_class_tables', 'network_key', 'explain_batches', 'explain_pairs',
+           'explain_all', 'explained_folders', 'measure_all', 'measure_blobs', 'describe', 'first_steps',
+           'explain_steps', 'planned']
 
 # %% ../../nbs/90_paper.experiment.ipynb #db2778db
 import hashlib
@@ -208,7 +209,7 @@ def look(exp):
         raise ValueError(f"{exp.root}: too little to train on.{status.missing}")
     return status
 
-def _uses_drawn_networks(exp):
+def uses_drawn_networks(exp):
     "Whether the networks are those of the built-in clips, for want of enough to train on"
     return exp.synthetic or not exp.networks and not look(exp).enough
 
@@ -216,7 +217,7 @@ def _uses_drawn_networks(exp):
 def clip_shape(exp)->tuple: # (T,H,W)
     "The shape of the clips that are evaluated"
     if exp.networks: return _same_shape({n: load_model(f).clip_shape for n,f in exp.networks.items()})
-    if _uses_drawn_networks(exp): return tuple(exp.drawn.shape)
+    if uses_drawn_networks(exp): return tuple(exp.drawn.shape)
     T,*size = exp.declared.shape
     size = exp.training.get('size', size)
     return exp.training.get('n', T),*((size,size) if isinstance(size, int) else size)
@@ -300,7 +301,7 @@ def _digest(x): return hashlib.sha256(repr(x).encode()).hexdigest()[:16]
 
 # %% ../../nbs/90_paper.experiment.ipynb #cfe7be00
 def _train_step(exp, network):
-    return (_train_drawn_step if _uses_drawn_networks(exp) else _train_real_step)(exp, network)
+    return (_train_drawn_step if uses_drawn_networks(exp) else _train_real_step)(exp, network)
 
 def network_files(exp)->dict: # label -> path
     "Where the networks are, or would be"
@@ -311,7 +312,7 @@ def network_files(exp)->dict: # label -> path
 def train_all(exp)->dict: # label -> path of its checkpoint
     "Train the networks, unless that is done"
     if exp.networks: return network_files(exp)
-    if _uses_drawn_networks(exp):
+    if uses_drawn_networks(exp):
         for part in 'train','valid': draw_clips(exp, part)
     return {n.label: run(exp, _train_step(exp, n)) for n in NETWORKS.values()}
 
@@ -444,8 +445,8 @@ def explain_all(exp,
 
 def explained_folders(exp)->tuple: # of paths
     "The folders of the explanations, for stages that depend on them"
-    files = _explained_files(exp, tuple(map(int, choose_clips(exp))), exp.masks, ())
-    return tuple(fs[0].parent for fs in files.values())
+    ids = choose_clips(exp)
+    return tuple(path_of(exp, _explain_step(exp, n, ids, exp.masks)) for n in network_files(exp))
 
 # %% ../../nbs/90_paper.experiment.ipynb #a8bf11fd
 def measure_all(exp,
@@ -482,7 +483,7 @@ def _say_drawn(exp):
 def _say_real(exp):
     status,(T,H,W) = look(exp),clip_shape(exp)
     said = f"**Data: {exp.declared.title}**, {len(status.items)} clips, {T} frames of {H}×{W}.{status.missing}"
-    if not _uses_drawn_networks(exp): return said
+    if not uses_drawn_networks(exp): return said
     return said+(" There is too little to train on, so **the networks are those of the built-in clips**, "
                  "which have never seen a film: nothing here is a result on the dataset.")
 
@@ -491,11 +492,21 @@ def describe(exp)->Markdown:
     return Markdown((_say_drawn if exp.synthetic else _say_real)(exp))
 
 # %% ../../nbs/90_paper.experiment.ipynb #0d88aa35
+def first_steps(exp): # yields (kind of work, label of a network or '', `Step`)
+    "Clips, networks and predictions: what everything else rests on"
+    if uses_drawn_networks(exp): yield from (('draw', '', _draw_step(exp, part)) for part in ('train','valid'))
+    if not exp.networks: yield from (('train', n.label, _train_step(exp, n)) for n in NETWORKS.values())
+    yield 'predict','',_predict_step(exp)
+
+def explain_steps(exp): # as `first_steps`
+    "Explanations, and blobs; nothing as long as built-in clips are not drawn, for their classes are in the keys"
+    if exp.synthetic and not path_of(exp, _draw_step(exp, 'valid')).exists(): return
+    yield from (('explain', n, _explain_step(exp, n, choose_clips(exp), exp.masks)) for n in network_files(exp))
+    yield 'blobs','',_blobs_step(exp)
+
 def planned(exp)->dict: # what -> path
     "The main stages, and where they are or would be"
-    steps = [_draw_step(exp, part) for part in ('train','valid')] if _uses_drawn_networks(exp) else []
-    if not exp.networks: steps += [_train_step(exp, n) for n in NETWORKS.values()]
-    return {s.what: path_of(exp, s) for s in (*steps, _predict_step(exp))}
+    return {s.what: path_of(exp, s) for _,_,s in first_steps(exp)}
 
 @patch
 def _repr_markdown_(self:Experiment):
