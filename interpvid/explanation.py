@@ -741,7 +741,6 @@ def explain(
         mask,start,how,notes = job.masks_of(masks, **learning)
         scored = mask_scores(model, job.x, mask, job.target, job.true, reverse=reverse, mask_range=job.mask_range,
                              retarget=how.get('retarget', False), probs=job.probs, bs=bs)
-        settings = dict(mask=how, cam=drawn, reverse=reverse_name(reverse))
-        found = Found(mask, start, heat, scored, settings, notes, notes_of_maps(heat, drawn),
-                      cam_wrong if maps is None else {})
+        found = Found(mask, start, heat, scored, dict(mask=how, cam=drawn, reverse=reverse_name(reverse)), notes,
+                      notes_of_maps(heat, drawn), cam_wrong if maps is None else {})
         return job.pack(found, name or getattr(model, 'name', type(model).__name__))
