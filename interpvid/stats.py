@@ -161,7 +161,8 @@ def total_ratio_ci(
     a,b = np.asarray(a, float),np.asarray(b, float)
     _check_pairs(a, b, 'total_ratio_ci')
     (ratio,),(error,) = _ratio_parts(a, b, np.ones((1,len(a)))) if len(a) else ([np.nan],[np.nan])
-    if not np.isfinite(ratio) or not has_interval(np.round(a-ratio*b, 9)): return float(ratio),np.nan,np.nan
+    if not np.isfinite(ratio): return np.nan,np.nan,np.nan
+    if not has_interval(np.round(a-ratio*b, 9)): return float(ratio),np.nan,np.nan
     ratios,errors = _ratio_parts(a, b, _redraws(len(a), n, np.random.default_rng(seed)))
     with np.errstate(divide='ignore', invalid='ignore'): t = np.abs(ratios-ratio)/errors
     half = np.quantile(np.nan_to_num(t, nan=0., posinf=np.inf), level, method='higher')*error

@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/tables.html.md"""
 
 # %% auto #0
 __all__ = ['CONTROL', 'TABLE2', 'RATIOS', 'BLOB_VARIANTS', 'TRUTHS', 'clip_stats', 'without_control', 'table2', 'matched',
-           'paired_table', 'blob_table', 'mean_rows', 'by_model', 'beside', 'overlap_table', 'heat_table',
+           'paired_table', 'blob_table', 'distinct', 'mean_rows', 'by_model', 'beside', 'overlap_table', 'heat_table',
            'heat_distance', 'cycle_stats', 'legs_share', 'truth_stats']
 
 # %% ../nbs/65_tables.ipynb #69657de8
@@ -153,6 +153,22 @@ def blob_table(
     means.insert(0, 'clips', by.size())
     return means
 
+# %% ../nbs/65_tables.ipynb #64782dad
+def distinct(
+    table,   # means, index ('model' and what varies, in any order)
+    tol=.01, # numbers that differ by less are the same
+)->pd.DataFrame: # index (model, what varies): the rows that say something of their own; `also`: those that say the same
+    "Variants without those that repeat an earlier one"
+    other,kept = next(n for n in table.index.names if n!='model'),{}
+    table = table.reorder_levels(['model',other])
+    for model in dict.fromkeys(table.index.get_level_values('model')):
+        for name,row in table.xs(model).iterrows():
+            same = [k for k,(r,_) in kept.items() if k[0]==model and np.allclose(r, row, 0, tol, equal_nan=True)]
+            if same: kept[same[0]][1].append(name)
+            else: kept[model,name] = row,[]
+    t = pd.DataFrame([row for row,_ in kept.values()], pd.MultiIndex.from_tuples(kept, names=['model',other]))
+    return t.assign(also=['; '.join(also) for _,also in kept.values()])
+
 # %% ../nbs/65_tables.ipynb #0048df83
 def mean_rows(
     found,   # dict: a key for each row -> one number for each clip
@@ -284,12 +300,14 @@ def _mask_and_event(e):
             'on at the middle, any window':_blind(length, len(event), lambda w: w[middle])}
 
 # %% ../nbs/65_tables.ipynb #702b21af
+def _moves_in_cycles(e): return np.isfinite(np.asarray(e.truth.get('phase', np.nan), float)).any()
+
 def cycle_stats(
     e, # an explanation
 )->dict: # cycles in the clip, hidden, left; hides a cycle (and windows of that length), none left; empty if unknown
     "Cycles hidden by a mask and left of the clip"
-    phase,length = np.asarray(e.truth.get('phase', np.nan), float),int(e.binary.sum())
-    if np.isnan(phase).all(): return {}
+    if not _moves_in_cycles(e): return {}
+    phase,length = np.asarray(e.truth['phase'], float),int(e.binary.sum())
     hidden,left = cycles_covered(e.binary, phase)
     blind = _blind(length, len(phase), lambda w: cycles_covered(w, phase)[0]>=1)
     return {'cycles':np.ptp(phase[np.isfinite(phase)]), 'hidden':hidden, 'left':left, 'hides a cycle':float(hidden>=1),
@@ -298,7 +316,7 @@ def cycle_stats(
 # %% ../nbs/65_tables.ipynb #51f76d81
 def _presence(e):
     event = np.asarray(e.truth.get('event', False), bool)
-    if 'phase' not in e.truth or not 0<event.mean()<1 or not e.binary.any(): return {}
+    if not _moves_in_cycles(e) or not 0<event.mean()<1 or not e.binary.any(): return {}
     return {'person, of the mask':event[e.binary].mean(), 'person, of the clip':event.mean()}
 
 def legs_share(
@@ -315,7 +333,7 @@ def legs_share(
     return heat(legs)/heat(box) if heat(box)>0 else np.nan
 
 def _legs(e):
-    if 'phase' not in e.truth or 'boxes' not in e.truth: return {}
+    if 'boxes' not in e.truth or np.shape(e.truth['boxes'])[1]!=1: return {} # of several things none is a person
     return {'on the legs':legs_share(e), 'on the legs, mask on':legs_share(e, e.binary),
             'on the legs, mask off':legs_share(e, ~e.binary)}
 

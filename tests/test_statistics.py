@@ -17,7 +17,8 @@ from interpvid.paper.plots import CLAIM_LOOKS, as_claims, plot_claims, plot_dist
 from interpvid.metrics import BLOB_PARAMS, blob_stats, blob_summary, blobs, cycles_covered, heat_in
 from interpvid.masks.perturb import freeze
 from interpvid.masks.scores import drop_difference, drop_ratio
-from interpvid.stats import DRAWS, EXACT, MIN_APART, MIN_INTERVAL, MIN_PAIRS, _drawn_count, _least, boot_ci, has_interval
+from interpvid.stats import DRAWS, EXACT, MIN_APART, MIN_INTERVAL, MIN_PAIRS, boot_ci, has_interval
+from interpvid.stats import _drawn_count, _least
 from interpvid.stats import holm, paired_ci, ratio_ci, shuffle_test, sign_flip, simulate, total_ratio_ci
 from interpvid.tables import BLOB_VARIANTS, TABLE2, blob_table, clip_stats, paired_table, table2
 from interpvid.paper.claims import PAPER_F1, PAPER_SITE, PAPER_TABLE2, PAPER_UNFILTERED
@@ -514,16 +515,16 @@ def test_rare_answers_have_no_interval_rather_than_a_wrong_one():
 def test_what_reversal_takes_away_is_held():
     rng = np.random.default_rng(0)
     for right, kept in ((0.97, 0.2), (0.4, 0.1), (0.95, 0.9)):
-        held, given, cases = 0, 0, 400
+        held, given, cases = 0, 0, 250
         for _ in range(cases):
             hit = rng.random(240) < right
             back = np.where(hit, rng.random(240) < kept, rng.random(240) < kept / 2)
-            _, low, high = total_ratio_ci(back.astype(float), hit.astype(float), n=300)
+            _, low, high = total_ratio_ci(back.astype(float), hit.astype(float), n=200)
             truth = (right * kept + (1 - right) * kept / 2) / right
             given += np.isfinite(low)
             held += low <= truth <= high
         assert given > 0.95 * cases
-        assert held / given > 0.91, (right, kept)  # 0.95, less four standard errors of 400 cases
+        assert held / given > 0.9, (right, kept)  # 0.95, less 3.6 standard errors of 250 cases
 
 
 def test_arrays_of_different_lengths_are_refused():
@@ -891,19 +892,22 @@ def test_heat_on_the_legs_in_an_image_that_is_not_square():
     running, boxing = (known(cam, np.ones(3), label=label, boxes=box) for label in (1, 0))
     t = legs_table([running, boxing])
     assert t.loc[('m', 'on the lower half'), 'clips'] == 1  # boxing does not count
-    assert t['mean'].item() == pytest.approx(0.75)
+    assert t['mean'].tolist() == pytest.approx([0.75, 0.5])
 
 
 def test_lost_by_reversal_by_hand():
-    y = np.array([0, 0, 1, 1])
+    y = np.repeat([0, 1], 40)
     right = np.eye(2)[y]
     half = right.copy()
-    half[:2] = half[:2, ::-1]
+    half[:40] = half[:40, ::-1]
     t = lost_by_reversal({'m': (right, half)}, y).loc['m']
     assert (t['top-1'], t['reversed'], t['share lost']) == (1, 0.5, 0.5)
     assert 0 <= t['low'] < 0.5 < t['high'] <= 1
     gone = right.copy()
     gone[0] = np.nan  # a file that could not be read
-    assert lost_by_reversal({'m': (gone, half)}, y).loc['m', ['clips', 'reversed']].tolist() == [3, 2 / 3]
+    assert lost_by_reversal({'m': (gone, half)}, y).loc['m', ['clips', 'reversed']].tolist() == [79, 40 / 79]
+    few = lost_by_reversal({'m': (right[36:44], half[36:44])}, y[36:44]).loc['m']
+    assert few['share lost'] == 0.5
+    assert np.isnan(few['low'])  # of eight clips there is no interval
     with pytest.raises(ValueError, match='m has no clip'):
         lost_by_reversal({'m': (gone * np.nan, half)}, y)

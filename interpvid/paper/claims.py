@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..data.actors import KTH_CLASSES
 from .experiment import explain_pairs, load_clips, measure_all, predict_all, remember, tiny_experiment
-from ..stats import holm, paired_ci, ratio_ci, shuffle_test
+from ..stats import MIN_PAIRS, holm, paired_ci, ratio_ci, shuffle_test
 from ..tables import CONTROL, matched, paired_table, truth_stats, without_control
 
 # %% ../../nbs/91_paper.claims.ipynb #688c7a52
@@ -354,8 +354,15 @@ def _measured(claim, evidence):
     "One row: the numbers of a claim, or why there are none"
     row = {'key':claim.key, 'section':claim.section, 'claim':claim.sentence, 'number':claim.meaning,
            'family':claim.family, 'sign':claim.sign, 'note':''}
-    try: return row|{k: v for k,v in claim.measure(evidence).items() if k in _NUMBERS}
+    try: row |= {k: v for k,v in claim.measure(evidence).items() if k in _NUMBERS}
     except NotAsked as why: return row|dict(clips=0, note=str(why), verdict='not asked here')
+    return row|dict(note=_how(row, claim))
+
+def _how(row, claim):
+    "What has to be known to read the numbers of a claim"
+    if np.isnan(row['p']): return f"too few clips for a test ({MIN_PAIRS} at least)" if row['clips'] else ''
+    if not claim.sign: return f"about equal: the interval lies within ±{EQUAL}"
+    return f"a factor of {np.exp(row['difference']):.2f}" if claim.meaning.startswith('logarithm') else ''
 
 def judge_evidence(
     evidence,      # an `Evidence`
@@ -365,8 +372,7 @@ def judge_evidence(
     t = pd.DataFrame([_measured(c, evidence) for c in claims])
     t = t.reindex(columns=list(dict.fromkeys([*t.columns,*_NUMBERS,'verdict'])))
     t['p (Holm)'] = t.groupby('family', sort=False)['p'].transform(lambda p: holm(p.to_numpy(float)))
-    asked = t['verdict'].isna()
-    t.loc[asked,'verdict'] = [verdict(r, r['sign']) for _,r in t[asked].iterrows()]
+    t['verdict'] = [verdict(r, r['sign']) if pd.isna(r['verdict']) else r['verdict'] for _,r in t.iterrows()]
     t = t.set_index('key')[_COLUMNS]
     return t.astype({'clips':int,'sign':int,**dict.fromkeys([*_NUMBERS[1:],'p (Holm)'], float)})
 
