@@ -383,11 +383,12 @@ def test_the_clstm_norms_and_pools_after_each_layer(monkeypatch):
 
 
 def test_the_clstm_for_kth():
-    "4.2: two layers of 32, dropout of one half between them"
+    "4.2: two layers of 32, dropout of one half between them, and the whole sequence goes to the classifier"
     net = CLSTM(6, (120, 160), 32, **{**CLSTM_VARIANTS['kth'], 'dropout': PRESETS['clstm-kth']['model']['dropout']})
     lstms = [m for m in net.modules() if isinstance(m, ConvLSTM)]
     assert [m.hidden for m in lstms] == [32, 32]
     assert net.settings['dropout'] == 0.5 and net.settings['drop'] == 'between'
+    assert net.fc.in_features == 32 * 32 * 7 * 10, 'frames, channels, places: 160x120, halved four times'
 
 
 def frames_that_count(net, t, size=64):

@@ -8,7 +8,7 @@ import nbformat, pytest
 from conftest import ROOT
 
 nbclient = pytest.importorskip('nbclient')
-PAPER = 'table1', 'figure2', 'figure3', 'table2', 'programs', 'more_sequences'
+PAPER = 'figure1', 'table1', 'figure2', 'figure3', 'table2', 'programs', 'more_sequences'
 
 
 def text(nb):

@@ -239,7 +239,8 @@ def claims_html(exp,
     t = claims_table(exp, keys)
     t['p (Holm)'] = ['' if np.isnan(p) else '<0.001' if p<.001 else f'{p:.3f}' for p in t['p (Holm)'].astype(float)]
     t['clips'] = [f'{n:.0f}' if n else '' for n in t['clips'].fillna(0)]
-    return f'<div class="claims">{t.to_html(index=False, border=0)}</div>'
+    table = t.to_html(index=False, border=0, justify='left').replace('<td>', '<td style="text-align:left">')
+    return f'<div class="claims">{table}</div>'
 
 def show_claims(exp, *keys):
     "Some of the paper's claims, in a notebook"
