@@ -496,6 +496,7 @@ def check_preset(preset, masks, learning):
     changes = {k: learning[k] for k in ('lam1','lam2','beta','lr','iterations') if learning.get(k) is not None}
     mask_settings(preset, **changes)
 
+# %% ../nbs/60_explanation.ipynb #2185971f
 def mask_settings_of(masks)->dict:
     "What made masks that are given"
     return getattr(masks, 'settings', {'preset':'given'})
@@ -510,6 +511,7 @@ def data_of(
     told = getattr(model, 'data', None)
     return told if isinstance(told, str) and told in MASK_CHANGES else 'something'
 
+# %% ../nbs/60_explanation.ipynb #f91ec75e
 def program_for(preset, data, model, masks)->Program:
     "The program that clips are explained by; see `explain`"
     if masks is None: return program_of(preset, data_of(data, model))
@@ -517,16 +519,18 @@ def program_for(preset, data, model, masks)->Program:
     known = how.get('preset') in PRESET_LABELS
     return program_of(how['preset'], how.get('data', 'something')) if known else program_of('paper')
 
+# %% ../nbs/60_explanation.ipynb #0ab7c9e3
 def reverse_name(reverse)->str:
     "How the frames were reversed, for the settings of an explanation"
     return 'blended' if reverse is BLENDED else getattr(reverse, '__name__', str(reverse))
 
-# %% ../nbs/60_explanation.ipynb #f91ec75e
+# %% ../nbs/60_explanation.ipynb #45f2a7e8
 def range_of(preset, masks)->MaskRange:
     "What counts as the clip without a mask: as the preset or the given masks have it"
     if masks is None: return MASK_PRESETS[preset]['mask_range']
     return MaskRange(*mask_settings_of(masks).get('mask_range', MaskRange()))
 
+# %% ../nbs/60_explanation.ipynb #d51034d0
 def check_masks(
     x:Tensor, # clips
     masks,    # see `explain`
@@ -538,6 +542,7 @@ def check_masks(
         check_maskable(x)
         if start is not None: check_start(start, x)
 
+# %% ../nbs/60_explanation.ipynb #7bafd56b
 def named_for(target, labels, classes, B):
     "The target as indices: one, or one for each clip; None: the predicted class"
     target = named_target(target, labels, classes)
@@ -624,6 +629,7 @@ def masks_of(self:Request,
     start = m if start is None else as_mask(start, self.x)
     return m.cpu().numpy(),start.cpu().numpy(),mask_settings_of(masks),mask_notes(masks, len(self.x))
 
+# %% ../nbs/60_explanation.ipynb #1a1bad88
 def mask_notes(masks, B)->list:
     "What a `MaskResult` notes of each of B clips, as lists of sentences"
     notes = getattr(masks, 'notes', None) or ['']*B
@@ -635,6 +641,7 @@ def _values(columns, i):
     values = {k: float(v[i]) for k,v in columns.items()}
     return {k: v for k,v in values.items() if not np.isnan(v)}
 
+# %% ../nbs/60_explanation.ipynb #c1da4334
 def highest(probs:Tensor)->float: # None where they do not sum to 1, so that chance is not known
     "The highest probability of (K,)"
     return float(probs.max()) if abs(float(probs.sum())-1)<.01 else None
@@ -656,7 +663,8 @@ class Found:
 def settings_of(self:Request, found, i)->dict:
     "How clip `i` was explained"
     settings = found.settings
-    if found.cam_wrong and self.missed[i]: settings = {**settings, 'cam':{**settings['cam'], **found.cam_wrong}}
+    drawn = settings['cam']
+    if found.cam_wrong and 'of' in drawn and self.missed[i]: settings = {**settings, 'cam':{**drawn, **found.cam_wrong}}
     stats = {} if self.stats is None else {'stats':[np.asarray(s).tolist() for s in self.stats]}
     told = stated_scores(self.model)
     told = {} if told is None else {'scores':told if isinstance(told, str) else getattr(told, '__name__', 'a function')}
@@ -742,6 +750,5 @@ def explain(
         scored = mask_scores(model, job.x, mask, job.target, job.true, reverse=reverse, mask_range=job.mask_range,
                              retarget=how.get('retarget', False), probs=job.probs, bs=bs)
         settings = dict(mask=how, cam=drawn, reverse=reverse_name(reverse))
-        found = Found(mask, start, heat, scored, settings, notes, notes_of_maps(heat, drawn),
-                      cam_wrong if maps is None else {})
+        found = Found(mask, start, heat, scored, settings, notes, notes_of_maps(heat, drawn), cam_wrong)
         return job.pack(found, name or getattr(model, 'name', type(model).__name__))

@@ -21,6 +21,7 @@ from .masks.perturb import reverse
 # %% ../nbs/55_presets.ipynb #3667cce6
 PRESET_LABELS = {'paper':'text', 'released-pytorch':'PyTorch', 'released-tf':'TensorFlow', 'fast':'ours'}
 
+# %% ../nbs/55_presets.ipynb #6166a804
 @dataclass(frozen=True)
 class Program:
     "What the text or a program does with a clip: mask, scores and heat map"
@@ -39,6 +40,7 @@ BLENDED = partial(reverse, blend=True) # as the released programs
 _REVERSE = {'paper':reverse, 'released-pytorch':BLENDED, 'released-tf':BLENDED, 'fast':reverse}
 _CAM_WRONG = {'released-tf':dict(of='all logits')}
 
+# %% ../nbs/55_presets.ipynb #d7bea7f0
 def program_of(
     preset,           # a key of `PRESET_LABELS`
     data='something', # or 'kth': the dataset whose settings are taken
@@ -47,6 +49,7 @@ def program_of(
     return Program(preset, data, mask_settings(preset, data=data), _REVERSE[preset],
                    dict(preset=preset if preset in CAM_PRESETS else 'paper'), _CAM_WRONG.get(preset, {}))
 
+# %% ../nbs/55_presets.ipynb #31d0730e
 PROGRAMS = {(preset,data): program_of(preset, data) for data in MASK_CHANGES for preset in MASK_PRESETS}
 
 # %% ../nbs/55_presets.ipynb #5ed0cf4d
@@ -56,6 +59,7 @@ _CAM_WORDS = {
     'normalize':{'clip':'largest value of the clip is 1', 'stretch':'each slice from 0 to 1'},
     'time':{'linear':'linear', 'nearest':'repeated'}}
 
+# %% ../nbs/55_presets.ipynb #c8802d72
 def _cam_rows(p):
     "The heat map of a program in words"
     how = CAM_PRESETS[p.cam['preset']]
@@ -87,6 +91,7 @@ def _score_rows(p):
             'RS of':('frames blended' if p.reverse is BLENDED else 'frames swapped')+(', half frozen' if half else ''),
             'class of FS, RS':'predicted on the perturbed clip' if p.masks['retarget'] else 'the class explained'}
 
+# %% ../nbs/55_presets.ipynb #a3bd43f2
 def programs_table(
     data='something', # or 'kth'
 )->pd.DataFrame:      # a row for each setting, a column for each source, and where the numbers were read

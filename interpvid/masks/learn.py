@@ -481,6 +481,7 @@ MASK_CHANGES = { # dataset -> preset -> what is different there
     'something': {},
     'kth': {'paper':_DOUBLE, 'released-pytorch':{**_DOUBLE, 'iterations':100}, 'fast':_DOUBLE}}
 
+# %% ../../nbs/53_masks.learn.ipynb #9dd9850f
 def mask_preset(
     preset='paper',   # a name in `MASK_PRESETS`
     data='something', # a name in `MASK_CHANGES`: the dataset whose settings are taken
@@ -578,6 +579,7 @@ def start_from(
     if isinstance(p['start'], str) and p['start']=='random': p['size'] = 2.5 # as in the released programs
     for k in 'retarget','label_start': p[k] = p[k] and target is None
 
+# %% ../../nbs/53_masks.learn.ipynb #952154a0
 def check_start_target(
     target, # (B,) class indices, or None
     x,      # clips
@@ -589,6 +591,7 @@ def check_start_target(
         raise ValueError("start_target: one class index for each clip of a tensor of clips")
     return t
 
+# %% ../../nbs/53_masks.learn.ipynb #3c5ed14c
 def told_settings(p, preset, data, perturb, half, seed)->dict:
     "Settings as they are kept with a result: plain numbers and names"
     start = p['start'] if isinstance(p['start'], str) else 'given'
