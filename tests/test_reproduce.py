@@ -18,7 +18,7 @@ from interpvid.paper.experiment import planned, tiny_experiment
 TABLES = tuple(
     f'{d}/{t}.csv'
     for d in ('something', 'kth')
-    for t in ('table1', 'table2', 'paired', 'conclusions', 'filter', 'blobs', 'classes', 'overlap', 'heat')
+    for t in ('table1', 'table2', 'paired', 'claims', 'filter', 'blobs', 'classes', 'overlap', 'heat')
 ) + tuple(
     f'programs/{t}.csv' for t in ('settings', 'by-setting', 'effects', 'own-programs', 'baselines', 'cams', 'starts')
 )

@@ -18,7 +18,7 @@ from ..files import check_replaceable, log_line, write_json, writing
 from .ablations import (
     COMPARED, STARTS, baseline_table, baselines, by_settings, cam_table, cam_variants, conclusions_by,
     each_by_its_own, program_effects, settings_table, start_table)
-from .claims import MASK_STATEMENTS, conclusions
+from .claims import MASK_STATEMENTS, conclusions, judge
 from interpvid.paper.experiment import (
     DEFAULT_PRESET, Experiment, explain_all, look, make_class_tables, make_table1, measure_all, measure_blobs,
     network_files, train_all)
@@ -36,7 +36,7 @@ def experiment_tables(exp)->dict: # name -> DataFrame
     stats = measure_all(exp)
     tables = {'table1':make_table1(exp), 'classes':pd.concat(make_class_tables(exp), names=['model']), 'scores':stats,
               'table2':table2(stats), 'paired':paired_table(stats, models=list(network_files(exp))[:2]),
-              'filter':filter_table(stats), 'blobs':distinct(measure_blobs(exp)), 'conclusions':conclusions(stats)}
+              'filter':filter_table(stats), 'blobs':distinct(measure_blobs(exp)), 'claims':judge(exp)}
     if not exp.synthetic: return tables
     es = sum(explain_all(exp).values(), []) # with known truth
     return tables|{'overlap':overlap_table(es), 'heat':heat_table(es)}
@@ -50,7 +50,7 @@ def ablation_tables(exp)->dict: # name -> DataFrame
             'baselines':baseline_table(baselines(exp)), 'cams':cam_table(cam_variants(exp))}
 
 # %% ../../nbs/96_paper.reproduce.ipynb #46f37163
-TABLES = 'table1','classes','table2','paired','filter','blobs','conclusions','overlap','heat'
+TABLES = 'table1','classes','table2','paired','filter','blobs','claims','overlap','heat'
 ABLATIONS = 'settings','by-setting','effects','own-programs','baselines','cams','starts'
 
 def _results(exp):
