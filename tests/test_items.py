@@ -166,6 +166,14 @@ def test_a_claim_is_asked_where_the_row_says_so(row):
         assert (named <= never) == (row['verdict'] == 'cannot be done here')
 
 
+def test_every_claim_that_is_asked_is_shown_on_a_page():
+    "`show_claims` of the pages of the paper names it, or `judge` shows all"
+    pages = [p.read_text(encoding='utf-8') for p in AT.parent.glob('*.ipynb') if p.stem != 'items']
+    code = ''.join(''.join(c['source']) for p in pages for c in json.loads(p)['cells'] if c['cell_type'] == 'code')
+    asked = [c.key for c in CLAIMS if c.family != 'not asked']
+    assert not [k for k in asked if f"'{k}'" not in code]
+
+
 # --- the paper's numbers, typed twice
 
 

@@ -473,6 +473,16 @@ def test_kinds_of_clips_by_hand():
     assert np.isnan(shuffle_test([], [3.0] * 8)['difference'])
 
 
+def test_kinds_of_clips_without_a_difference_are_rarely_told_apart():
+    "Zero-heavy numbers and right answers; 1000 cases each, so 5 % is known to ±0.7 points"
+    rng = np.random.default_rng(0)
+    scores = np.r_[np.zeros(50), rng.laplace(0.2, 0.3, 50)]
+    for values in (scores, np.repeat([1.0, 0.0], [20, 80])):
+        for n, m in ((10, 40), (6, 6)):
+            draws = [shuffle_test(rng.choice(values, n), rng.choice(values, m), 199, k)['p'] for k in range(1000)]
+            assert np.mean(np.array(draws) <= 0.05) <= 0.06
+
+
 # --- do tests and intervals hold?
 
 LIKE_OURS = json.loads((Path(__file__).parent / 'expected' / 'differences.json').read_text())
@@ -499,6 +509,17 @@ def test_the_interval_holds_a_shift_that_few_clips_have():
         moved = np.where(np.arange(len(d)) % 5 == 0, d + 0.5 * d.std(), d)
         r = simulate(moved, 55)
         assert r['coverage'] >= 0.93, (name, r)
+
+
+def test_what_the_sign_flip_test_does_not_promise():
+    "A skewed mean of 0 on a dozen clips is taken for a difference far too often (62_stats says so), on 110 it is not"
+    rng, d = np.random.default_rng(0), np.array(LIKE_OURS['loss'])
+    alarms = {}
+    for n in (11, 110):
+        drawn = rng.choice(d - d.mean(), (3000, n))
+        alarms[n] = ((1 + _drawn_count(drawn, _least(drawn), 999, rng)) / 1000 <= 0.05).mean()
+    assert 0.2 < alarms[11] < 0.3
+    assert alarms[110] < 0.07
 
 
 def test_rare_answers_have_no_interval_rather_than_a_wrong_one():

@@ -133,6 +133,7 @@ def _check_links(folder, name):
         for e in os.scandir(path):
             if e.is_symlink(): inside(folder, f'{name}/{e.name}')
 
+# %% ../../nbs/13_data.ssv2.ipynb #c170f1cf
 def _check_id(folder, id):
     "A ValueError unless an id is a file's name"
     if os.path.basename(id)==id and id not in ('','.','..'): return

@@ -7,7 +7,7 @@ Docs: https://interpvid.github.io/interpvid/paper.ablations.html.md"""
 # %% auto #0
 __all__ = ['COMPARED', 'OWN_PROGRAM', 'BASELINES', 'CAM_VARIANTS', 'STARTS', 'network_input', 'search_all', 'by_settings',
            'settings_table', 'conclusions_by', 'each_by_its_own', 'program_effects', 'baselines', 'baseline_table',
-           'cam_variants', 'cam_table', 'start_table']
+           'baseline_effects', 'cam_variants', 'cam_table', 'start_table']
 
 # %% ../../nbs/94_paper.ablations.ipynb #76b6502f
 import warnings
@@ -176,6 +176,17 @@ def baseline_table(
             'drop ratio':g['drop ratio'].mean(), 'in the drop ratio':g['drop ratio'].notna().sum(),
             'drop difference':g['drop difference'].mean()}
     return pd.DataFrame(rows).T.rename_axis(['model','original'])
+
+# %% ../../nbs/94_paper.ablations.ipynb #978b1bcc
+def baseline_effects(
+    scores,                      # from `baselines`
+    columns=('drop difference','OS','RS'), # numbers to compare
+)->pd.DataFrame: # index (model, column): `paired_table` of the half-frozen original minus the clip
+    "What the half-frozen clip changes, clip by clip"
+    tables = {m: paired_table(g.assign(model=g['baseline']), list(columns), ('half-frozen','the clip'))
+              for m,g in _counted(scores).groupby('model', sort=False)}
+    t = pd.concat(tables, names=['model','column'])
+    return t.assign(**{'p (Holm)':holm(t['p'])})
 
 # %% ../../nbs/94_paper.ablations.ipynb #3eba148f
 CAM_VARIANTS = {

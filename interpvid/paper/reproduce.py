@@ -17,8 +17,8 @@ import pandas as pd
 from ..files import check_replaceable, log_line, write_json, writing
 from .ablations import (
     COMPARED, STARTS, baseline_table, baselines, by_settings, cam_table, cam_variants, conclusions_by,
-    settings_table, start_table)
-from .claims import conclusions
+    each_by_its_own, program_effects, settings_table, start_table)
+from .claims import MASK_STATEMENTS, conclusions, judge
 from interpvid.paper.experiment import (
     DEFAULT_PRESET, Experiment, explain_all, look, make_class_tables, make_table1, measure_all, measure_blobs,
     network_files, train_all)
@@ -28,7 +28,7 @@ from .tables import filter_table
 from .trainings import run_trainings, save_trainings, trained_elsewhere
 from ..registry import DATASETS, NETWORKS
 from ..runs import Stages
-from ..tables import heat_table, overlap_table, paired_table, table2
+from ..tables import distinct, heat_table, overlap_table, paired_table, table2
 
 # %% ../../nbs/96_paper.reproduce.ipynb #69a7fcab
 def experiment_tables(exp)->dict: # name -> DataFrame
@@ -36,7 +36,7 @@ def experiment_tables(exp)->dict: # name -> DataFrame
     stats = measure_all(exp)
     tables = {'table1':make_table1(exp), 'classes':pd.concat(make_class_tables(exp), names=['model']), 'scores':stats,
               'table2':table2(stats), 'paired':paired_table(stats, models=list(network_files(exp))[:2]),
-              'filter':filter_table(stats), 'blobs':measure_blobs(exp), 'conclusions':conclusions(stats)}
+              'filter':filter_table(stats), 'blobs':distinct(measure_blobs(exp)), 'claims':judge(exp)}
     if not exp.synthetic: return tables
     es = sum(explain_all(exp).values(), []) # with known truth
     return tables|{'overlap':overlap_table(es), 'heat':heat_table(es)}
@@ -45,11 +45,13 @@ def ablation_tables(exp)->dict: # name -> DataFrame
     "The same networks and clips under the settings of paper and programs"
     by = by_settings(exp)
     return {'settings':settings_table(by), 'by setting':pd.concat(conclusions_by(by), names=['settings']),
-            'baselines':baseline_table(baselines(exp)), 'cams':cam_table(cam_variants(exp)), 'starts':start_table(exp)}
+            'effects':program_effects(by),
+            'own programs':conclusions(each_by_its_own(by), MASK_STATEMENTS), 'starts':start_table(exp),
+            'baselines':baseline_table(baselines(exp)), 'cams':cam_table(cam_variants(exp))}
 
 # %% ../../nbs/96_paper.reproduce.ipynb #46f37163
-TABLES = 'table1','classes','table2','paired','filter','blobs','conclusions','overlap','heat'
-ABLATIONS = 'settings','by-setting','baselines','cams','starts'
+TABLES = 'table1','classes','table2','paired','filter','blobs','claims','overlap','heat'
+ABLATIONS = 'settings','by-setting','effects','own-programs','baselines','cams','starts'
 
 def _results(exp):
     "Where the results of one dataset are written"
@@ -72,9 +74,9 @@ def check_out(
 def count_stages(experiments)->int|None:
     "How many stages a run has; None where that depends on what is in folders"
     if not all(e.synthetic for e in experiments): return None
-    N,masks = len(NETWORKS),experiments[0].masks
+    N = len(NETWORKS)
     per_dataset = 2+N+1+N+3 # clips, networks, predictions, explanations; blobs, figures, gallery
-    others = sum(p!=masks for p in COMPARED)+sum(bool(how) for how in STARTS.values()) # explained again
+    others = len(COMPARED)+sum(bool(how) for how in STARTS.values()) # explained again
     return len(experiments)*per_dataset+(N*(1+others)+2)
 
 def _write_tables(folder, tables):
