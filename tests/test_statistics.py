@@ -511,6 +511,17 @@ def test_the_interval_holds_a_shift_that_few_clips_have():
         assert r['coverage'] >= 0.93, (name, r)
 
 
+def test_what_the_sign_flip_test_does_not_promise():
+    "A skewed mean of 0 on a dozen clips is taken for a difference far too often (62_stats says so), on 110 it is not"
+    rng, d = np.random.default_rng(0), np.array(LIKE_OURS['loss'])
+    alarms = {}
+    for n in (11, 110):
+        drawn = rng.choice(d - d.mean(), (3000, n))
+        alarms[n] = ((1 + _drawn_count(drawn, _least(drawn), 999, rng)) / 1000 <= 0.05).mean()
+    assert 0.2 < alarms[11] < 0.3
+    assert alarms[110] < 0.07
+
+
 def test_rare_answers_have_no_interval_rather_than_a_wrong_one():
     "Right answers: where too few clips differ there is none; where there is one, it holds"
     for share in (0.02, 0.05, 0.1, 0.3):
