@@ -190,6 +190,11 @@ def _confusion_panel(ax, counts, title, names):
     for k in range(min(counts.shape)): # the diagonal: named by its own class
         ax.add_patch(Rectangle((k-.5,k-.5), 1, 1, fill=False, ec=COLORS['quiet'], lw=.5))
 
+def _shortened(name):
+    "What tells a class from others, in few words"
+    name = name.replace(' while filming something', '').replace('something and something', 'two things')
+    return textwrap.shorten(name.replace(' so they', ':').replace('something ', ''), 36, placeholder=' …')
+
 def plot_confusion(
     tables,   # dict: (network, 'as it is' or 'reversed') -> counts, a DataFrame: true classes down, predicted across
     across=2, # panels in a row
@@ -200,7 +205,7 @@ def plot_confusion(
     axes = fig.subplots(down, across, squeeze=False)
     for ax in axes.flat[len(tables):]: ax.set_visible(False)
     for i,(ax,((network,how),counts)) in enumerate(zip(axes.flat, tables.items())):
-        names = [f'{textwrap.shorten(str(c), 30, placeholder=" …")} {chr(97+k)}' for k,c in enumerate(counts.index)]
+        names = [f'{_shortened(c)} {chr(97+k)}' for k,c in enumerate(counts.index)]
         short = [chr(97+k) for k in range(len(counts.index))]
         _confusion_panel(ax, counts, f'{network}, {how}', names if i%across==0 else short)
     return fig
