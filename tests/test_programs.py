@@ -485,9 +485,9 @@ def test_heads_of_the_networks():
 def test_maps_of_kths_clstm(variant, frames):
     "Of the whole sequence there is heat in every frame; of the last step in one, and that is said"
     torch.manual_seed(0)
-    net = CLSTM(6, (60, 80), 32, **CLSTM_VARIANTS[variant]).eval()
+    net = CLSTM(6, (40, 48), 32, **{**CLSTM_VARIANTS[variant], 'hidden': (6, 6)}).eval()
     net.stats = (0.0, 1.0)
-    x = torch.randn(2, 3, 32, 60, 80)
+    x = torch.randn(2, 3, 32, 40, 48)
     with torch.no_grad():
         k = net(x).argmax(1)
     signed = gradcam_quiet(net, x, k, relu=False)

@@ -382,7 +382,7 @@ def _explain_chunk(exp, network, ids, desc, **settings):
     "The explanations of a few clips"
     clips = load_clips(exp)
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='.*(the score of|no mask changed|gradcam at)') # as tables count
+        warnings.filterwarnings('ignore', message='.*(the score of|no mask changed|search failed|gradcam at)')
         return explain(load_networks(exp)[network], clips.take(ids), labels=clips.labels[ids],
                        truth=[clips.truth(int(i)) for i in ids], name=network,
                        desc=desc if exp.progress else None, **_program_settings(exp, **settings))
