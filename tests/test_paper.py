@@ -93,7 +93,7 @@ def test_the_page_opens_with_the_claims_then_figures_then_tables(tiny_page):
     for table in re.finditer('<table', text):
         before = text[: table.start()]
         assert before.count('<details') > before.count('</details'), 'a table that is not behind a heading'
-    by_setting = text[text.index('<summary>By setting') :]
+    by_setting = text[text.index("<summary>The paper's sentences under each setting") :]
     assert by_setting.index('verdict') < by_setting.index('a rather long column 0')
 
 
@@ -169,11 +169,11 @@ def test_further_sequences_are_of_the_papers_eleven_classes():
 def test_layers_are_those_of_the_forward_pass(name):
     from interpvid.models.clstm import CLSTM
     from interpvid.models.i3d import I3D
-    from interpvid.paper.plots import layer_table
+    from interpvid.paper.plots import layers_of
 
     net = {'I3D': lambda: I3D(5, width=0.125), 'C-LSTM': lambda: CLSTM(5, size=64, hidden=(4, 4, 4))}[name]()
     net.train()
-    t = layer_table(net, (16, 64, 64))
+    t = layers_of(net, (16, 64, 64))
     assert net.training and not any(m._forward_hooks for m in net.modules())
     assert t['parameters'].sum() == sum(p.numel() for p in net.parameters())
     seen = {}
