@@ -19,6 +19,7 @@ _ROOMS = {
     'models.clstm': 'CLSTM',
     'models.adapters': 'wrap',
     'models.checkpoints': 'import_weights load_model save_model',
+    'models.pretrained': 'pretrained',
     'classify': 'predict table1',
     'cam': 'gradcam',
     'masks.perturb': 'blur freeze reverse',

@@ -32,6 +32,7 @@ from .models.adapters import wrap
 from .models.checkpoints import import_weights, load_model, save_model
 from .models.clstm import CLSTM
 from .models.i3d import I3D
+from .models.pretrained import pretrained
 from .training import evaluate, train
 
 # %% ../nbs/all.ipynb #298c83b5

@@ -407,6 +407,8 @@ def map_notes(
     if layer_shape and layer_shape[0]==1 and len(heat)>1:
         notes.append('one place in time: every frame has the same map')
     if not bool(heat.any()): notes.append('zero everywhere: nothing at this layer speaks for the class')
+    elif layer_shape and layer_shape[0]>2 and not bool(heat[:-1].any()):
+        notes.append('zero in every frame but the last: the scores read only the last step here; take an earlier layer')
     elif float(heat.max())<=0: notes.append('negative everywhere')
     return notes
 

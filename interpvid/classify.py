@@ -46,6 +46,7 @@ class _Frames(Dataset):
         except (VideoError, OSError) as e: self.clips.skip(i, e)
         return i,None
 
+# %% ../nbs/31_classify.ipynb #c545a87c
 def _unlabelled(frames):
     "Frames (N,T,H,W,3) as a dataset whose labels are of no use"
     return ArrayClips(frames, np.zeros(len(frames), int), ['?'])

@@ -76,7 +76,7 @@ def options_of(
 
 # %% ../nbs/98_cli.ipynb #6c063696
 AT_LEAST = dict(epochs=1, bs=1, frames=1, size=1, scenes=1, valid=1, patience=1, iterations=1, keep_every=0, workers=0,
-                start=0, stop=0)
+                start=0, stop=0, seeds=1, ablation_clips=1)
 
 def check_numbers(**options):
     "A ValueError that names an option whose number cannot be"
@@ -338,7 +338,8 @@ def _choices(name):
     return {'arch':list(NETWORKS), 'data':list(DATASETS)}.get(name)
 
 METAVARS = {int:'N', float:'S', str:'NAME'}
-PLACES = {'root':'DIR', 'out':'DIR', 'cache':'DIR', 'checkpoints':'DIR', 'weights':'FILE', 'files':'FILE'}
+PLACES = {'root':'DIR', 'out':'DIR', 'cache':'DIR', 'networks':'DIR', 'checkpoints':'DIR', 'weights':'FILE',
+          'files':'FILE'}
 
 def add_option(parser, option, flag=None):
     "One option, or one positional argument where `option` has no default"

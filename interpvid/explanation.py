@@ -8,8 +8,9 @@ Docs: https://interpvid.github.io/interpvid/explanation.html.md"""
 __all__ = ['ALIKE', 'LEAST', 'DISPLAY', 'USUAL_SHAPE', 'Explanation', 'as_stored', 'check_one_clip', 'unique_names', 'beside',
            'save_explanations', 'read_explanation', 'load_explanations', 'read_clips', 'check_channels',
            'frames_to_clips', 'normalised', 'frames_to_show', 'clip_of', 'class_names', 'as_labels', 'Request',
-           'check_preset', 'mask_settings_of', 'range_of', 'check_masks', 'named_for', 'make_request', 'check_maps',
-           'notes_of_maps', 'mask_notes', 'highest', 'Found', 'read_as', 'explain']
+           'check_preset', 'mask_settings_of', 'data_of', 'program_for', 'reverse_name', 'range_of', 'check_masks',
+           'named_for', 'make_request', 'check_maps', 'notes_of_maps', 'mask_notes', 'highest', 'Found', 'read_as',
+           'explain']
 
 # %% ../nbs/60_explanation.ipynb #a066989f
 import inspect, json, os, zlib
@@ -27,10 +28,11 @@ from .cam import as_maps, cam_settings, check_layer, gradcam, map_notes
 from .core import as_clips, mean_and_std, to_batch, to_frames
 from .device import BatchSplitter, as_module, device_of
 from .files import writing
-from .masks.learn import MASK_PRESETS, check_start, learn_masks, mask_settings
+from .masks.learn import MASK_CHANGES, MASK_PRESETS, check_start, learn_masks, mask_settings
 from .masks.loss import check_maskable, class_probs, mask_loss, pick_target
-from .masks.perturb import MaskRange, as_mask, freeze, reverse
+from .masks.perturb import MaskRange, as_mask, freeze
 from .masks.scores import KEPT, SCORES, class_index, mask_scores, named_target, pictured
+from .presets import BLENDED, PRESET_LABELS, Program, program_of
 from .targets import check_model, stated_scores
 from .video import probe, read_frames
 from .viz import ScrubParts, as_rgb, overlay, parts_html, scrub_parts
@@ -241,6 +243,11 @@ def _beneath_all(named):
     return '\n'.join(filter(None, [true, *(f'{n}: {note}' for n,e in named.items() for note in e.notes)]))
 
 # %% ../nbs/60_explanation.ipynb #3f8a3534
+def _known_event(e):
+    "The frames in which something happens, as a row beneath the masks, where they are known and not all the same"
+    event = np.asarray(e.truth.get('event', False), bool)
+    return {'in view' if 'phase' in e.truth else 'event':event} if event.any() and not event.all() else {}
+
 def beside(
     es,       # explanations of one clip
     **kwargs, # further arguments of `scrub_parts`
@@ -253,7 +260,8 @@ def beside(
     for n,e in named.items(): cols |= {f'{n} {e.cam_name}':(e.frames, e.cam), f'{n} frozen':e.frozen}
     scores = [(f'{n} {k}', v, about) for n,e in named.items() for k,v,about in e.said]
     title = ' · '.join(f'{n}: {e.classes[e.target]}' for n,e in named.items())
-    return scrub_parts(cols, {n: e.mask for n,e in named.items()}, title, _beneath_all(named), scores, **kwargs)
+    masks = {n: e.mask for n,e in named.items()}|_known_event(es[0])
+    return scrub_parts(cols, masks, title, _beneath_all(named), scores, **kwargs)
 
 # %% ../nbs/60_explanation.ipynb #eab9d696
 _ARRAYS = dict(frames=np.uint8, mask=np.float32, start=np.float32, cam=np.float16)
@@ -467,6 +475,11 @@ class Request:
         "(B,) true classes, and the predicted ones where those are not known"
         pred = self.probs.argmax(1).tolist()
         return None if self.labels is None else [p if l is None else l for l,p in zip(self.labels, pred)]
+    @cached_property
+    def missed(self):
+        "(B,) bool: the class explained is known not to be the true one"
+        labels = self.labels or [None]*len(self.x)
+        return torch.tensor([l not in (None,t) for t,l in zip(self.target.tolist(), labels)])
 
 # %% ../nbs/60_explanation.ipynb #67683aad
 def check_preset(preset, masks, learning):
@@ -477,22 +490,47 @@ def check_preset(preset, masks, learning):
                          "for another perturbation take `learn_masks` and `mask_scores`")
     if masks is not None and learning:
         raise ValueError(f"explain: {', '.join(learning)} is for masks that are learned, and masks= gives them")
-    takes = set(inspect.signature(learn_masks).parameters)-{'model','x','target','preset','bs','probs','desc'}
+    takes = set(inspect.signature(learn_masks).parameters)-{'model','x','target','preset','data','bs','probs','desc'}
     if unknown := set(learning)-takes:
         raise TypeError(f"explain has no argument {min(unknown)!r}; for the masks there are {', '.join(sorted(takes))}")
-    changes = {k: learning[k] for k in ('lam1','lam2','beta','lr','iterations') if k in learning}
+    changes = {k: learning[k] for k in ('lam1','lam2','beta','lr','iterations') if learning.get(k) is not None}
     mask_settings(preset, **changes)
 
+# %% ../nbs/60_explanation.ipynb #2185971f
 def mask_settings_of(masks)->dict:
     "What made masks that are given"
     return getattr(masks, 'settings', {'preset':'given'})
 
+# %% ../nbs/60_explanation.ipynb #af8441a2
+def data_of(
+    data, # 'something', 'kth' or None: as the model says, in its attribute `data`
+    model,
+)->str:
+    "The dataset whose settings are taken"
+    if data is not None: return data
+    told = getattr(model, 'data', None)
+    return told if isinstance(told, str) and told in MASK_CHANGES else 'something'
+
 # %% ../nbs/60_explanation.ipynb #f91ec75e
+def program_for(preset, data, model, masks)->Program:
+    "The program that clips are explained by; see `explain`"
+    if masks is None: return program_of(preset, data_of(data, model))
+    how = mask_settings_of(masks)
+    known = how.get('preset') in PRESET_LABELS
+    return program_of(how['preset'], how.get('data', 'something')) if known else program_of('paper')
+
+# %% ../nbs/60_explanation.ipynb #0ab7c9e3
+def reverse_name(reverse)->str:
+    "How the frames were reversed, for the settings of an explanation"
+    return 'blended' if reverse is BLENDED else getattr(reverse, '__name__', str(reverse))
+
+# %% ../nbs/60_explanation.ipynb #45f2a7e8
 def range_of(preset, masks)->MaskRange:
     "What counts as the clip without a mask: as the preset or the given masks have it"
     if masks is None: return MASK_PRESETS[preset]['mask_range']
     return MaskRange(*mask_settings_of(masks).get('mask_range', MaskRange()))
 
+# %% ../nbs/60_explanation.ipynb #d51034d0
 def check_masks(
     x:Tensor, # clips
     masks,    # see `explain`
@@ -504,6 +542,7 @@ def check_masks(
         check_maskable(x)
         if start is not None: check_start(start, x)
 
+# %% ../nbs/60_explanation.ipynb #7bafd56b
 def named_for(target, labels, classes, B):
     "The target as indices: one, or one for each clip; None: the predicted class"
     target = named_target(target, labels, classes)
@@ -548,9 +587,14 @@ def maps_of(self:Request,
     maps,       # an array, or (model, x, target) -> array, see `as_maps`; None: Grad-CAM
     layer, cam, # of Grad-CAM
     how,        # see `check_maps`
+    cam_wrong={}, # what is different in `cam` where the class explained is known to be wrong
 )->tuple:       # (B,T,H,W), and what drew them
     "The heat maps of all clips"
-    if maps is None: heat = gradcam(self.model, self.original, self.target, layer, **{'bs':self.bs, **cam})
+    if maps is None:
+        def draw(i, **changes): return gradcam(self.model, self.original[i], self.target[i], layer,
+                                               **{'bs':self.bs, **cam, **changes})
+        heat,missed = draw(slice(None)),self.missed
+        if cam_wrong and missed.any(): heat[missed.to(heat.device)] = draw(missed, **cam_wrong)
     else:
         name = getattr(maps, '__name__', type(maps).__name__).strip('<>') if callable(maps) else 'given'
         how = {'by':name}
@@ -575,12 +619,17 @@ def masks_of(self:Request,
     **learning, # arguments of `learn_masks`
 )->tuple:       # masks (B,T), starts (B,T), what made them, and for each clip a list of what there is to note
     "The masks of all clips"
-    if masks is None: masks = learn_masks(self.model, self.x, self.given, probs=self.probs, bs=self.bs, **learning)
+    if masks is None:
+        known = self.given is None and self.labels is not None and None not in self.labels
+        if known and MASK_PRESETS[learning['preset']]['label_start']:
+            learning = {'start_target':self.labels, **learning}
+        masks = learn_masks(self.model, self.x, self.given, probs=self.probs, bs=self.bs, **learning)
     m = as_mask(getattr(masks, 'mask', masks), self.x).float()
     start = getattr(masks, 'start', None)
     start = m if start is None else as_mask(start, self.x)
     return m.cpu().numpy(),start.cpu().numpy(),mask_settings_of(masks),mask_notes(masks, len(self.x))
 
+# %% ../nbs/60_explanation.ipynb #1a1bad88
 def mask_notes(masks, B)->list:
     "What a `MaskResult` notes of each of B clips, as lists of sentences"
     notes = getattr(masks, 'notes', None) or ['']*B
@@ -592,6 +641,7 @@ def _values(columns, i):
     values = {k: float(v[i]) for k,v in columns.items()}
     return {k: v for k,v in values.items() if not np.isnan(v)}
 
+# %% ../nbs/60_explanation.ipynb #c1da4334
 def highest(probs:Tensor)->float: # None where they do not sum to 1, so that chance is not known
     "The highest probability of (K,)"
     return float(probs.max()) if abs(float(probs.sum())-1)<.01 else None
@@ -604,13 +654,17 @@ class Found:
     start:np.ndarray # (B,T)
     heat:np.ndarray  # (B,T,H,W)
     scores:object    # see `mask_scores`
-    settings:dict    # of 'mask' and 'cam'
+    settings:dict    # of 'mask', 'cam' and 'reverse'
     notes:list       # of masks, a list for each clip
     map_notes:list   # of maps, the same
+    cam_wrong:dict = field(default_factory=dict) # see `Program`
 
 @patch
-def settings_of(self:Request, settings, i)->dict:
+def settings_of(self:Request, found, i)->dict:
     "How clip `i` was explained"
+    settings = found.settings
+    drawn = settings['cam']
+    if found.cam_wrong and 'of' in drawn and self.missed[i]: settings = {**settings, 'cam':{**drawn, **found.cam_wrong}}
     stats = {} if self.stats is None else {'stats':[np.asarray(s).tolist() for s in self.stats]}
     told = stated_scores(self.model)
     told = {} if told is None else {'scores':told if isinstance(told, str) else getattr(told, '__name__', 'a function')}
@@ -636,7 +690,7 @@ def pack(self:Request,
         frames=frames[i], mask=found.mask[i], start=found.start[i], cam=found.heat[i],
         target=int(self.target[i]), pred=int(found.scores['pred'][i]), label=self.labels[i] if self.labels else None,
         scores=_values(found.scores[list(KEPT)], i), loss=_values(loss, i), classes=self.classes, model=name,
-        settings=self.settings_of(found.settings, i), truth=dict(self.truth[i]) if self.truth else {},
+        settings=self.settings_of(found, i), truth=dict(self.truth[i]) if self.truth else {},
         facts=self.facts_of(found, i)) for i in range(len(self.x))]
 
 # %% ../nbs/60_explanation.ipynb #b937f516
@@ -667,30 +721,34 @@ def explain(
     classes=None,             # names, or a dict of index -> name; None: those of the model
     truth=None,               # per clip a dict with what is known about it, or None
     name=None,                # of the network, for titles
-    preset='released-pytorch',# of the mask, see `learn_masks`
+    preset='released-pytorch',# a whole program, see `interpvid.presets`: mask, RS and heat map
+    data=None,                # 'something' or 'kth': whose settings of it; None: the model's `data`, or 'something'
     stats=None,               # normalisation (mean, standard deviation); None: the model's
     bs=24,                    # clips at a time
     desc=None,                # name of the progress bar; None: no bar
     layer=None,               # for Grad-CAM: name or module; None: the model's `cam_layer`
-    cam=None,                 # dict of further arguments of `gradcam`
+    cam=None,                 # dict of further arguments of `gradcam`; None: as the preset
     maps=None,                # heat maps in place of Grad-CAM: an array, or (model, x, target) -> array, see `as_maps`
     masks=None,               # masks in place of learned ones: `MaskResult`, (T,) or (B,T) in [0,1]
-    reverse=reverse,          # (x, mask) -> x, for RS; partial(reverse, blend=True): as the released programs
+    reverse=None,             # (x, mask) -> x, for RS; None: as the preset
     scores=None,              # what the model returns: 'logits', 'probs', 'sigmoid', a function; None: as it says
     **kwargs,                 # further arguments of `learn_masks`
 )->list:                      # of `Explanation`
     "Grad-CAM, a learned freeze mask, its reversal, and their scores"
     check_preset(preset, masks, kwargs)
     BatchSplitter(bs)
-    model,cam = as_module(model),cam or {}
-    learning = dict(preset=preset, desc=desc, **kwargs) if masks is None else {}
+    model = as_module(model)
+    program = program_for(preset, data, model, masks)
+    cam,cam_wrong = (program.cam, program.cam_wrong) if cam is None else (cam, {})
+    reverse = reverse or program.reverse
+    learning = dict(preset=preset, data=program.data, desc=desc, **kwargs) if masks is None else {}
     with read_as(model, scores):
         job = make_request(model, x, target, labels, truth, stats, preset, masks, bs, classes, kwargs.get('start'))
         drawn = None if maps is not None else check_maps(model, layer, cam, job.x)
-        heat,drawn = job.maps_of(maps, layer, cam, drawn)
+        heat,drawn = job.maps_of(maps, layer, cam, drawn, cam_wrong)
         mask,start,how,notes = job.masks_of(masks, **learning)
         scored = mask_scores(model, job.x, mask, job.target, job.true, reverse=reverse, mask_range=job.mask_range,
-                             probs=job.probs, bs=bs)
-        found = Found(mask, start, heat, scored, dict(mask=how, cam=drawn), notes,
-                      notes_of_maps(heat, drawn))
+                             retarget=how.get('retarget', False), probs=job.probs, bs=bs)
+        settings = dict(mask=how, cam=drawn, reverse=reverse_name(reverse))
+        found = Found(mask, start, heat, scored, settings, notes, notes_of_maps(heat, drawn), cam_wrong)
         return job.pack(found, name or getattr(model, 'name', type(model).__name__))

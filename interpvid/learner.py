@@ -60,6 +60,7 @@ PRESETS = {
     'i3d-kth':         dict(**_ADAM, wd=5e-5, decay='L2', epochs=30, model=dict(dropout=.7, t_strides=ORIGINAL_T)),
     'clstm-something': dict(**_SGD, wd=0., decay='per step', epochs=105, model=CLSTM_VARIANTS['something']),
     'clstm-kth':       dict(**_SGD, wd=1e-4, decay='per step', epochs=21, model=CLSTM_VARIANTS['kth']),
+    'clstm-kth-last':  dict(**_SGD, wd=1e-4, decay='per step', epochs=21, model=CLSTM_VARIANTS['kth-last']),
 }
 
 # %% ../nbs/30_learner.ipynb #c9de007a
@@ -262,7 +263,8 @@ def network_learner(
 # %% ../nbs/30_learner.ipynb #4c3a14d1
 def i3d_learner(
     dls,            # clips
-    preset='small', # 'something', 'kth' (paper, Table 3), 'released-pytorch', 'small', 'small-kth'
+    preset='small', # 'something', 'kth' (paper, Table 3; strides for KTH: the PyTorch program's), 'released-pytorch',
+                    # 'small', 'small-kth'
     init=None,      # what is done to the network before training, such as `lambda m: import_weights(path, m)`
     cbs=None,       # further fastai callbacks
     verbose=True,   # print the preset
@@ -273,8 +275,8 @@ def i3d_learner(
 
 def clstm_learner(
     dls,            # clips
-    preset='small', # 'something', 'kth' (paper, Table 3), 'released-pytorch', 'released-tf', 'released-tf-kth',
-                    # 'small', 'small-kth'
+    preset='small', # 'something', 'kth' (paper, Table 3), 'kth-last' (only the last step to the classifier),
+                    # 'released-pytorch', 'released-tf', 'released-tf-kth', 'small', 'small-kth'
     init=None,      # what is done to the network before training
     cbs=None,       # further fastai callbacks
     verbose=True,   # print the preset

@@ -37,6 +37,7 @@ def _check_cycles(mask, phase):
     if not np.isin(mask, (0,1)).all():
         raise ValueError("cycles_covered: the mask holds values between 0 and 1; cut it first, as in mask>.5")
 
+# %% ../nbs/61_metrics.ipynb #defb51f8
 def _longest(
     step, # (T-1,) cycles from each frame to the next, 0 where not known
     runs, # (T-1,) bool: the steps that count

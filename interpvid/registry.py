@@ -35,7 +35,7 @@ class Dataset:
     about:str=''           # a few words on what is in it
     shape:tuple=()         # (T,H,W) of a clip
     preset:str='small'     # of training
-    lam:tuple=(.01,.02)    # λ1, λ2 of the mask's loss (paper, Table 3)
+    lam:tuple=(.01,.02)    # λ1, λ2 of the mask's loss (paper, Table 4)
     scenes:int=240         # drawn clips: training scenes, each under every label
     valid:int=240          # drawn clips: how many to evaluate on
     per_class:int=150      # at most so many clips of each class are explained
@@ -43,6 +43,7 @@ class Dataset:
     heading:str=''         # of its part of the page
     figure:str=''          # number of the paper's figure about it
     sequences:tuple=()     # what the figure shows: (letter, class, the clip's name)
+    further:tuple=()       # classes of the further sequences, as indices; (): those that are explained
 
 # %% ../nbs/03_registry.ipynb #9a3d5e29
 @dataclass

@@ -389,6 +389,7 @@ class _Layout:
     step:float   # from mark to mark
     radius:float # of a mark
 
+# %% ../nbs/05_viz.ipynb #73ed52c1
 def _layout(spec):
     left = 60 if any(r['name'] for r in spec['rows']) else 0
     wide = max(len(spec['cols'])*(spec['show'][0]+4)-4, left+100)

@@ -11,9 +11,12 @@ from interpvid import runs
 from interpvid.data.actors import KTH_CLASSES
 from interpvid.data.ssv2 import SSV2_CLASSES
 from interpvid.data.synthetic import SYNTHETIC_CLASSES, make_clips
+from interpvid.explanation import explain
+from interpvid.masks.perturb import reverse
 from interpvid.paper.experiment import (
-    TINY, Experiment, choose_clips, describe, draw_clips, explain_pairs, load_clips, load_networks, look, make_table1,
-    measure_all, network_files, pick_per_class, planned, results_folder, tiny_experiment, train_all)
+    TINY, Experiment, choose_clips, describe, draw_clips, explain_all, explain_pairs, load_clips, load_networks,
+    look, make_table1, measure_all, network_files, pick_per_class, planned, results_folder, tiny_experiment,
+    train_all)
 from interpvid.paper.page import figure_sequences, figure_table, show_figure
 from interpvid.registry import DATASETS, NETWORKS
 from interpvid.runs import Stages
@@ -218,7 +221,8 @@ def test_explanations_come_part_by_part_and_in_order(tmp_path, monkeypatch):
     assert [i for i, _ in got] == choose_clips(exp).tolist()
     assert all([e.model for e in es] == ['I3D', 'C-LSTM'] for _, es in got)
     clips = load_clips(exp)
-    assert all((es[0].frames == clips.take([i])[0]).all() and es[0].label == clips.labels[i] for i, es in got)
+    both = [(i, e) for i, es in got for e in es]  # each network gets the frames that the other gets
+    assert all((e.frames == clips.take([i])[0]).all() and e.label == clips.labels[i] for i, e in both)
     some = [int(i) for i in choose_clips(exp)[[2, 7]]]
     assert [i for i, _ in explain_pairs(exp, some)] == some
     folder = next(p for p in (tmp_path / 'cache').glob('explain-events-I3D-*') if p.is_dir())
@@ -237,6 +241,34 @@ def test_ablations_are_about_classes_that_tables_count(tiny_cache):
     held, labels = SYNTHETIC_CLASSES.index('Holding something'), load_clips(exp).labels
     assert held in labels[choose_clips(exp)]
     assert labels[choose_clips(exp, ablation=True)].tolist() == [k for k in range(12) if k != held]
+
+
+def test_main_run_is_as_the_text_has_it_and_a_whole_program_has_more(tiny_cache):
+    "The same masks; reversed hard and mapped by Eq. 2, or blended and mapped as that program does it"
+    exp = tiny_experiment()
+    ids = choose_clips(exp, ablation=True)[:3]
+    main, whole = (explain_all(exp, ids, 'released-pytorch', start='central', **w) for w in ({}, {'whole': True}))
+    clips, nets = load_clips(exp).take(ids), load_networks(exp)
+    for name, net in nets.items():
+        text = dict(reverse=reverse, cam=dict(preset='paper'), lam1=0.01, lam2=0.02)
+        for es, how in (main[name], text), (whole[name], dict(data='something')):
+            again = explain(net, clips, preset='released-pytorch', start='central', iterations=exp.iterations, **how)
+            for e, a in zip(es, again):
+                np.testing.assert_array_equal(e.mask, a.mask)
+                assert e.scores['RS'] == pytest.approx(a.scores['RS'], abs=1e-6)
+                np.testing.assert_allclose(e.cam, a.cam, atol=1e-3)
+        assert any(not np.allclose(a.cam, b.cam, atol=0.01) for a, b in zip(main[name], whole[name]))
+
+
+def test_weights_have_a_seed_of_their_own():
+    a, b = tiny_experiment(), tiny_experiment(net_seed=1)
+    assert a.net_seed == a.seed == 0 and network_files(a) == network_files(tiny_experiment(net_seed=0))
+    assert not set(network_files(a).values()) & set(network_files(b).values())
+    same, clips = (list(planned(e).values()) for e in (a, b))
+    assert same[:2] == clips[:2], 'the clips are those of `seed`'
+    assert network_files(tiny_experiment(seed=1)) != network_files(tiny_experiment(seed=0, net_seed=1))
+    with pytest.raises(ValueError, match='net_seed'):
+        tiny_experiment(net_seed=-1)
 
 
 def test_training_is_not_interrupted_to_validate(tmp_path, monkeypatch):

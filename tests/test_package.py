@@ -36,12 +36,14 @@ def test_sdist_can_be_built_and_wheel_holds_the_package_alone(tmp_path):
             [sys.executable, 'setup.py', '-q', kind, '--dist-dir', tmp_path], cwd=src, check=True, capture_output=True
         )
     with tarfile.open(next(tmp_path.glob('*.tar.gz'))) as t:
-        assert 'settings.ini' in {Path(n).name for n in t.getnames()}  # setup.py reads it
+        names = {Path(n).name for n in t.getnames()}
+    assert 'settings.ini' in names  # setup.py reads it
+    assert {'i3d-events.safetensors', 'i3d-events.json'} <= names
     (whl,) = tmp_path.glob('*.whl')
     tops = {n.split('/')[0] for n in zipfile.ZipFile(whl).namelist()}
-    assert {f'interpvid/static/{p.name}' for p in (ROOT / 'interpvid' / 'static').iterdir()} <= set(
-        zipfile.ZipFile(whl).namelist()
-    )
+    data = {f'interpvid/{d}/{p.name}' for d in ('static', 'kept') for p in (ROOT / 'interpvid' / d).iterdir()}
+    assert data <= set(zipfile.ZipFile(whl).namelist())
+    assert {'i3d-events', 'clstm-events'} <= {Path(n).stem for n in data if n.endswith('.safetensors')}
     assert tops == {'interpvid', f"interpvid-{metadata.version('interpvid')}.dist-info"}
 
 

@@ -18,8 +18,10 @@ from interpvid.paper.experiment import planned, tiny_experiment
 TABLES = tuple(
     f'{d}/{t}.csv'
     for d in ('something', 'kth')
-    for t in ('table1', 'table2', 'paired', 'conclusions', 'filter', 'blobs', 'classes', 'overlap', 'heat')
-) + tuple(f'programs/{t}.csv' for t in ('settings', 'by-setting', 'baselines', 'cams', 'starts'))
+    for t in ('table1', 'table2', 'paired', 'claims', 'filter', 'blobs', 'classes', 'overlap', 'heat')
+) + tuple(
+    f'programs/{t}.csv' for t in ('settings', 'by-setting', 'effects', 'own-programs', 'baselines', 'cams', 'starts')
+)
 tables = lambda d: {t: (d / t).read_text() for t in TABLES}
 
 

@@ -205,6 +205,7 @@ SETTINGS = dict(
     nb_merge_streams=True,
     nb_mime_priority_overrides=[('*', 'text/html', 0)],
     nb_render_image_options={'alt': 'what the code above shows'},
+    nb_render_markdown_format='myst',  # tables in outputs, as in cells
     myst_enable_extensions=['dollarmath', 'attrs_block', 'attrs_inline'],
     myst_heading_anchors=4,
     html_math_renderer='mathml',

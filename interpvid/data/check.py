@@ -25,6 +25,7 @@ from ..video import VideoError, probe
 LAYOUTS = {'ssv2':'Something-something-V2', 'kth':'KTH actions',
            'folder':'a folder for each class', 'csv':'a list of paths and labels'}
 
+# %% ../../nbs/16_data.check.ipynb #fcf2479b
 def layout_of(
     root, # a folder, or a CSV file
 )->str:   # a key of `LAYOUTS`

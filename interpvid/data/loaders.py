@@ -158,6 +158,7 @@ class ClipOf:
     index:int
     def __repr__(self): return self.clips.names[self.index]
 
+# %% ../../nbs/11_data.loaders.ipynb #a03c699f
 def entries_of(
     clips, # `Clips`
 )->list:   # of `Item` for files, of `ClipOf` for clips in memory

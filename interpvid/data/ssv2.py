@@ -133,6 +133,7 @@ def _check_links(folder, name):
         for e in os.scandir(path):
             if e.is_symlink(): inside(folder, f'{name}/{e.name}')
 
+# %% ../../nbs/13_data.ssv2.ipynb #c170f1cf
 def _check_id(folder, id):
     "A ValueError unless an id is a file's name"
     if os.path.basename(id)==id and id not in ('','.','..'): return
@@ -195,9 +196,10 @@ def ssv2_paper_classes(
 def ssv2_paper_clips(
     items,         # from `ssv2_items`
     per_class=150, # at most so many of each class
+    n=7,           # classes, see `ssv2_paper_classes`
 )->Items:
     "The selection of Table 2: up to 150 validation clips of each of the seven classes, 791 of the whole dataset"
-    chosen,taken = [],dict.fromkeys(ssv2_paper_classes(7), 0) # taken: class -> clips so far
+    chosen,taken = [],dict.fromkeys(ssv2_paper_classes(n), 0) # taken: class -> clips so far
     for i in items:
         if i.split!='validation' or taken.get(i.label, per_class)>=per_class: continue
         taken[i.label] += 1
@@ -270,4 +272,5 @@ register(Dataset(
     'something', 'Something-something-V2', ssv2_dls, ssv2_status, drawn='events', option='ssv2',
     env='INTERPVID_SSV2', heading='Things that move', figure='2', shape=(16,224,224), preset='something', lam=(.01,.02),
     per_class=150, n_ablation=20,
-    sequences=tuple((letter, SSV2_CLASSES[label], str(id)) for letter,(label,id) in _FIGURE2.items())))
+    sequences=tuple((letter, SSV2_CLASSES[label], str(id)) for letter,(label,id) in _FIGURE2.items()),
+    further=tuple(ssv2_paper_classes(11))))

@@ -169,6 +169,7 @@ def mask_scores(
     perturb=freeze,  # (x, mask) -> x, for FS
     reverse=reverse, # (x, mask) -> x, for RS; partial(reverse, blend=True): as the released programs
     mask_range=MaskRange(), # what counts as the clip without a mask; `HALF_FROZEN`: as the released TensorFlow program
+    retarget=False,  # True: FS and RS are of the class predicted on the perturbed clip, as in that program
     probs=None,      # (B,K) scores of the clips without a mask, if they are known already
     bs=24,           # clips at a time
 )->pd.DataFrame:     # a row for each clip: OS, FS, RS, FS binary, RS binary, CS, P, target, pred
@@ -177,13 +178,14 @@ def mask_scores(
     hard = (soft>.5).to(soft.dtype)
     if labels is not None and len(labels)!=len(x):
         raise ValueError(f"mask_scores: {len(labels)} labels for {len(x)} clips")
-    parts,original = BatchSplitter(bs),mask_range.unmasked(x, perturb)
-    if probs is None: probs = class_probs(model, original, parts)
+    parts = BatchSplitter(bs)
+    if probs is None: probs = class_probs(model, mask_range.unmasked(x, perturb), parts)
     target,OS = pick_target(probs, named_target(target, labels))
-    def score(change, clips, m):
-        of = lambda c, m, t: class_score(model, change(c, m), t)
-        with eval_frozen(model), torch.no_grad(): return check_finite(parts(of, clips, m, target))
-    scores = {'OS':OS, 'FS':score(perturb, x, soft), 'RS':score(reverse, original, soft),
-              'FS binary':score(perturb, x, hard), 'RS binary':score(reverse, original, hard)}
+    def turned(clips, m): return mask_range.unmasked(reverse(clips, m), perturb)
+    def score(change, m):
+        of = lambda c, m, t: class_score(model, change(c, m), None if retarget else t)
+        with eval_frozen(model), torch.no_grad(): return check_finite(parts(of, x, m, target))
+    scores = {'OS':OS, 'FS':score(perturb, soft), 'RS':score(turned, soft),
+              'FS binary':score(perturb, hard), 'RS binary':score(turned, hard)}
     return pd.DataFrame({**{k: v.cpu().numpy() for k,v in scores.items()}, **wrong_scores(probs, labels),
                          'target':target.cpu().numpy(), 'pred':probs.argmax(1).cpu().numpy()})

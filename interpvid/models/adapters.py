@@ -132,6 +132,7 @@ def _videomae(m):
                 maps='b (t h w) f', grid=partial(_tubes, c.tubelet_size, _two(c.patch_size)),
                 clip_shape=_clip_shape(c))
 
+# %% ../../nbs/22_models.adapters.ipynb #42df1c1d
 def _vivit(m):
     c = m.config
     stem = 'vivit.layers' if hasattr(m.vivit, 'layers') else 'vivit.encoder.layer' # before transformers 5

@@ -127,15 +127,16 @@ def norm_pool(
     return x.unflatten(0, (B,T)).transpose(1,2)
 
 # %% ../../nbs/21_models.clstm.ipynb #9a1a713a
-_KTH = dict(hidden=(32,32), kernel=(3,5), stride=(2,2), pool=(2,2), dropout=.5, last_only=True)
+_KTH = dict(hidden=(32,32), kernel=(3,5), stride=(2,2), pool=(2,2), dropout=.5)
 _RELEASED_TF = dict(padding='valid', gate='hard', order='pool-norm', norm=False, drop='input')
 
 CLSTM_VARIANTS = {
     'something': {}, # the paper's
-    'kth': dict(_KTH, shared_norm=False),
+    'kth': dict(_KTH, shared_norm=False), # the paper's: two layers, the whole sequence to the classifier
+    'kth-last': dict(_KTH, shared_norm=False, last_only=True), # only the last step (released training)
     'released-pytorch': dict(drop='state'),
     'released-tf': _RELEASED_TF,
-    'released-tf-kth': _RELEASED_TF|_KTH,
+    'released-tf-kth': dict(_RELEASED_TF|_KTH, last_only=True),
 }
 
 # %% ../../nbs/21_models.clstm.ipynb #295bdf89
@@ -211,7 +212,8 @@ class CLSTM(nn.Module):
         pool=(2,2,2),          # of the max pooling after each layer; 1: none
         shared_norm:bool=True, # one batch norm for all layers, as in the released PyTorch program
         dropout:float=0.,      # share of values dropped, where `drop` says
-        last_only:bool=False,  # only the last state goes to the classifier, as in the released KTH configuration
+        last_only:bool=False,  # only the last state goes to the classifier (`kth-last`); maps of the last layer are
+                               # then zero in every frame but the last
         in_channels:int=3,     # C
         padding='same',        # of each layer's convolution over its input: 'same' or 'valid'
         peepholes:bool=False,  # gates that see the memory, see `ConvLSTM`
