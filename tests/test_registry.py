@@ -90,6 +90,6 @@ def test_a_third_network_and_a_third_dataset_are_everywhere(clean, tiny_cache, t
     assert (tmp_path / 'models' / 'toy' / 'mean.safetensors').is_file() and (tmp_path / 'toy' / 'table2.csv').is_file()
     assert (tmp_path / 'gallery-toy' / 'index.html').is_file()
     page = got['page'].read_text(encoding='utf-8')
-    assert '<h2>Pushes</h2>' in page and page.count('Mean, reversed') >= 3 and 'figures/toy-a.gif' in page
+    assert '<h2>Pushes: ' in page and page.count('Mean, reversed') >= 3 and 'figures/toy-a.gif' in page
     a = parser().parse_args(['train', '--data', 'toy', '--arch', 'mean'])
     assert (a.data, a.arch) == ('toy', 'mean')
