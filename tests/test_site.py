@@ -286,6 +286,7 @@ def test_stored_outputs_are_shown(pages, site):
                 data = o.get('data', {'text/plain': o.get('text', '')})
                 where = f'{n}.html, under {text(c["source"])[:60]!r}'
                 images = [v for k, v in data.items() if k.startswith('image/') and 'svg' not in k]
+                drawn = text(data.get('image/svg+xml', '')).strip()
                 if 'text/html' in data:
                     for uri in re.findall(r'data:[\w/]+;base64,[\w+/=]+', text(data['text/html'])):
                         assert uri in html, f'{where}: an image is missing'
@@ -294,6 +295,8 @@ def test_stored_outputs_are_shown(pages, site):
                 elif images:
                     for v in images:
                         assert base64.b64decode(text(v)) in files, f'{where}: an image is missing'
+                elif drawn:
+                    assert drawn.encode() in {f.strip() for f in files}, f'{where}: a drawing is missing'
                 elif 'text/markdown' not in data:
                     assert squeeze(text(data['text/plain'])) in words, f'{where}: text is missing'
                 seen += 1
