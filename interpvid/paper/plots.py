@@ -93,6 +93,7 @@ def _claim_mark(ax, x, y, half, r, seeds):
     d,low,high = _towards_paper(r, sign)
     color,marker,filled = CLAIM_LOOKS[r['verdict']]
     reach = np.nanmax(np.abs([d,low,high,*seeds]), initial=0) or 1
+    if np.isnan(low) and not len(seeds): reach *= 2 # no interval to compare with: half way, whatever its size
     at = lambda v: x+half*np.clip(v/reach, -1, 1)
     if filled: ax.add_patch(Rectangle((x-half-.06, y-.15), 2*half+.12, .32, color=color, alpha=.1, lw=0))
     ax.plot([x-half,x+half], [y,y], color='#cccccc', lw=.6, zorder=1)
@@ -123,6 +124,7 @@ def _claim_key(trainings):
     "Marks and what they mean"
     marks = [Line2D([], [], ls='', marker=m, color=c, mfc=c if f else 'white', ms=6, label=v)
              for v,(c,m,f) in CLAIM_LOOKS.items()]
+    marks.append(Line2D([], [], lw=2, color=COLORS['undecided'], label='95 %; few clips: none'))
     if trainings is None or not len(trainings): return marks
     return [*marks, Line2D([], [], ls='', marker='|', color='#222222', ms=6, label='one training')]
 
