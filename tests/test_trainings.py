@@ -86,10 +86,22 @@ def test_table_counts_signs_and_gives_mean_and_range(two):
         assert row['mean'] == pytest.approx(d.mean()) and row['lowest'] <= row['mean'] <= row['highest']
         if c['sign'].any():
             assert row['agree'] == (np.sign(d) == c['sign'].iloc[0]).sum()
-            assert row['p of signs'] == sign_p(row['agree'], row['trainings'])
+            sided = (d != 0).sum()  # equal is on no side
+            assert row['p of signs'] == (sign_p(row['agree'], sided) if sided else 1)
         assert row['signs'] == f'{row["agree"]} of {row["trainings"]}'
     kth = table.loc['kth']
     assert {'mask length', 'blob count', 'centre distance'} <= set(kth.dropna(subset=['between clips']).index)
+
+
+def test_equal_is_on_no_side(two):
+    "Five trainings without any difference say nothing; one without leaves four that may agree"
+    key = two['claims'].query("data=='kth' and sign!=0").dropna(subset=['difference'])['key'].iloc[0]
+    row = two['claims'].query('data=="kth" and key==@key and seed==0')
+    sign = int(row['sign'].iloc[0])
+    for differences, agree, p in ([0] * 5, 0, 1.0), ([0, sign, sign, sign, sign], 4, 0.125):
+        five = pd.concat([row.assign(seed=k, difference=float(d)) for k, d in enumerate(differences)])
+        said = trainings_table({**two, 'claims': five}).loc[('kth', key)]
+        assert (said['agree'], said['p of signs']) == (agree, p)
 
 
 def test_kept_as_it_was(two, tmp_path):

@@ -231,9 +231,10 @@ def _row_of_claim(g):
     "A claim in all trainings on one dataset"
     d,equal = g['difference'],not g['sign'].any() # the paper says: about equal
     agree = int((d.abs()<=EQUAL).sum() if equal else (np.sign(d)==g['sign']).sum())
+    sided = int((d!=0).sum()) # a difference of 0 is on no side
     verdict = {v: int((g['verdict']==v).sum()) for v in ('as in the paper','the opposite')} # by each training's clips
     return {'trainings':len(d), 'agree':agree, 'signs':f'{agree} of {len(d)}',
-            'p of signs':math.nan if equal else sign_p(agree, len(d)),
+            'p of signs':math.nan if equal else sign_p(agree, sided) if sided else 1.,
             'mean':d.mean(), 'lowest':d.min(), 'highest':d.max(), **verdict}
 
 def trainings_table(
