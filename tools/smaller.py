@@ -15,9 +15,10 @@ def smaller(png):
     picture = Image.open(io.BytesIO(base64.b64decode(png)))
     if picture.mode == 'P':
         return png
-    out = io.BytesIO()
     # the fast octree keeps transparency
-    picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, 'png', optimize=True)
+    few_colours = picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    out = io.BytesIO()
+    few_colours.save(out, 'png', optimize=True)
     few = base64.b64encode(out.getvalue()).decode()
     return few + '\n' * png.endswith('\n') if len(few) < 0.8 * len(png) else png
 
