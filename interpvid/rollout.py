@@ -297,7 +297,8 @@ def attentions_of(
     heads='mean', # see `fused`
 )->list:          # of `Shown` or `Hidden`, in the order in which they ran
     "All attentions of a forward pass"
-    with undisturbed(model), uncontained(model), torch.no_grad(), AttentionWatch(heads) as watch: try_model(model, x)
+    with undisturbed(model), uncontained(model), torch.no_grad(), AttentionWatch(heads) as watch:
+        try_model(model, x, raw=True)
     if watch.found: return watch.found
     raise ValueError(f"attention_rollout: {model.name} computes no attention that PyTorch sees; it is for transformers "
                      "of tokens. For other networks take gradcam, or removal of patches (interpvid.removal)")

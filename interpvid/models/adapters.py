@@ -25,7 +25,8 @@ from einops import EinopsError, rearrange
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from ..device import FunctionModel, as_module, call_model, eval_frozen, is_oom, model_name
+from ..device import (
+    FunctionModel, as_module, call_model, eval_frozen, is_oom, model_name, takes_any_output)
 
 # %% ../../nbs/22_models.adapters.ipynb #2c76f969
 _PATTERNS = { # which letters a pattern may have, which it needs, and what it looks like
@@ -365,6 +366,7 @@ def forward(self:Wrapped,
     if isinstance(y, Tensor) and self.apart and y.ndim==2 and len(y)==B*T:
         y = y.unflatten(0, (B,T)) # scores of frames
         y = self.pool(y) if callable(self.pool) else y.mean(1)
+    if takes_any_output(): return returned if y is None else y # for a target that reads it
     return check_wrapped_scores(y, B, self.name, returned)
 
 # %% ../../nbs/22_models.adapters.ipynb #68e8a3dc
@@ -763,7 +765,7 @@ def layer_runs(
     def keep(module, args, output): runs.append(output)
     handles = model.register_forward_pre_hook(start),layer.register_forward_hook(keep)
     try:
-        with eval_frozen(model), torch.no_grad(): call_model(model, x)
+        with eval_frozen(model), torch.no_grad(): call_model(model, x, raw=True)
     finally:
         for h in handles: h.remove()
     return runs
@@ -869,7 +871,7 @@ def map_layers(
 )->dict:             # name -> shape of the output, in the order in which they run
     "Layers that a heat map can be taken from"
     inner,apart,T = inside(model),getattr(model, 'apart', False) is True,x.shape[2]
-    with _noted_shapes(model, inner) as shapes, eval_frozen(model), torch.no_grad(): call_model(model, x[:1])
+    with _noted_shapes(model, inner) as shapes, eval_frozen(model), torch.no_grad(): call_model(model, x[:1], raw=True)
     whole = {name: (all_runs(s, T), apart or len(s)>1) for name,s in shapes.items()}
     found = {name: s for name,(s,by_frame) in whole.items() if s and has_places(s, T, by_frame)}
     return _outermost(found, dict(inner.named_modules()))
