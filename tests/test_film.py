@@ -120,7 +120,9 @@ def test_a_still_picture_counts_from_where_a_window_begins(tmp_path):
         got = {round(float(film.starts[k]), 2): number(f) for k, f in film.read()}
     assert got[3.0] == [0] * 8
     assert got[9.0].count(0) == 2 and got[9.0][-1] == 25  # not the seven that nine seconds of stillness had
-    assert got[10.0] == number(read_frames(path, 8, start=10.0, stop=12.0)) and 0 not in got[10.0]
+        last = float(film.starts[-1]), float(film.stops[-1])
+    assert list(got.values())[-1] == number(read_frames(path, 8, start=last[0], stop=last[1]))
+    assert last == pytest.approx((9.92, 11.92)) and list(got.values())[-1].count(0) == 1
 
 
 def test_a_folder_of_images_has_times_where_fps_tells_them(tmp_path):
@@ -303,15 +305,26 @@ def test_several_events_and_a_part_of_the_film(tmp_path):
 
 
 @pytest.fixture(scope='module')
-def shelf(tmp_path_factory):
+def drawn():
+    "Drawn clips by class: frames (T,H,W,3) each"
+    only = [HOLDING, RIGHT, UP]
+    clips = make_clips(24, 5, only=only, workers=0, progress=False)
+    return {c: list(clips.frames[np.asarray(clips.labels) == i]) for i, c in enumerate(only)}
+
+
+def joined(path, drawn, moves, cut, still=0):
+    "Clips in which nothing happens, and one in which something does after 6 s and `cut` frames, 8 frames a second"
+    s = drawn[HOLDING][still:] + drawn[HOLDING][:still]
+    return write_video(path, np.concatenate([*s[:3], s[3][:cut], moves, *s[4:6]]), fps=8)
+
+
+@pytest.fixture(scope='module')
+def shelf(tmp_path_factory, drawn):
     "Drawn clips joined into a film; seconds at which something is pushed right, and at which it moves up"
-    drawn = make_clips(16, 6, seed=5, progress=False)
-    labels = np.asarray(drawn.labels)
-    of = lambda c: list(drawn.frames[labels == c])
-    still = of(HOLDING)
-    parts = still[:3] + [still[3][:6]] + of(RIGHT)[:1] + still[4:6] + [still[6][:5]] + of(UP)[:1] + still[7:8]
+    s = drawn[HOLDING]
+    parts = [*s[:3], s[3][:3], drawn[RIGHT][0], *s[4:6], drawn[UP][1], s[7]]
     path = write_video(tmp_path_factory.mktemp('film') / 'shelf.mp4', np.concatenate(parts), fps=8)
-    return path, (3 * 16 + 6) / 8, (3 * 16 + 6 + 16 + 2 * 16 + 5) / 8
+    return path, 51 / 8, 99 / 8
 
 
 @pytest.fixture(scope='module')
@@ -328,6 +341,16 @@ def test_the_trained_network_finds_its_events(shelf, found):
     other = explain_film(model, path, 2.0, 0.5, UP, explain_n=0, progress=False)
     assert abs(other.start[other.score.argmax()] - up) <= 0.25 and other.score.max() > 0.9
     assert other.pred.tolist() == found.pred.tolist() and other.name == f"probability of '{SYNTHETIC_CLASSES[UP]}'"
+
+
+@pytest.mark.parametrize('k, cut', [(0, 0), (1, 3), (2, 6), (3, 10), (4, 3)])
+def test_the_trained_network_finds_an_event_that_begins_anywhere(tmp_path, drawn, k, cut):
+    "Within half a step, which is the nearest window there is"
+    c = (RIGHT, UP)[k % 2]
+    path = joined(tmp_path / 'x.mp4', drawn, drawn[c][k], cut, k)
+    f = explain_film(pretrained('i3d-events', 'cpu'), path, 2.0, 0.5, c, explain_n=0, progress=False)
+    best = stand_out(f.score, f.start, f.stop, 1, 0.1)[0]
+    assert abs(f.start[best] - (6 + cut / 8)) <= 0.25, f.table
 
 
 def test_scores_are_those_of_the_clips(shelf, found):
