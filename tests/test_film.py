@@ -120,7 +120,7 @@ def test_a_still_picture_counts_from_where_a_window_begins(tmp_path):
         got = {round(float(film.starts[k]), 2): number(f) for k, f in film.read()}
     assert got[3.0] == [0] * 8
     assert got[9.0].count(0) == 2 and got[9.0][-1] == 25  # not the seven that nine seconds of stillness had
-        last = float(film.starts[-1]), float(film.stops[-1])
+    last = float(film.starts[-1]), float(film.stops[-1])
     assert list(got.values())[-1] == number(read_frames(path, 8, start=last[0], stop=last[1]))
     assert last == pytest.approx((9.92, 11.92)) and list(got.values())[-1].count(0) == 1
 
