@@ -399,6 +399,20 @@ def test_questions_that_are_not_classes(tmp_path):
     assert 'red' in own.name and 'dB' in own.name
 
 
+def test_a_model_without_gradient_has_scores_along_the_film(tmp_path):
+    "The error says at once that explanations need one, and what can be had without"
+    path = red_film(tmp_path / 'x.mp4', 6, 3.0)
+
+    def model(x):
+        return torch.tensor([[0.0, 6 * float((c[0] - c[1]).mean()) - 5] for c in x])
+
+    model.stats, model.clip_shape, model.classes = (0.5, 0.5), (8, 16, 16), ['grey', 'red']
+    with pytest.raises(ValueError, match='explain_n=0 gives the scores along the film'):
+        explain_film(model, path, 1.0, 0.5, 'red', progress=False)
+    f = explain_film(model, path, 1.0, 0.5, 'red', explain_n=0, progress=False)
+    assert f.start[f.score.argmax()] == 3 and f.html()
+
+
 def test_notes_say_what_was_not_seen(tmp_path):
     path = red_film(tmp_path / 'x.mp4', 3, 1.0)
     ask = lambda **k: explain_film(Redness(), path, **{'target': 'red', 'explain_n': 0, 'progress': False, **k})
