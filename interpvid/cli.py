@@ -162,6 +162,11 @@ def _taken(path, T, size, start=0, stop=None):
     timing = dict(seconds=length, apart=length/max(1, T-1)) if length else {}
     return dict(file=path.name, n=T, size=list(size), start=start, stop=stop, **timing)
 
+def _typed_target(target, nets):
+    "The target of the command line, one for all networks"
+    from interpvid.targets import target_of_text
+    return target_of_text(str(target), next(iter(nets.values())).classes)
+
 def _explain_clip(path, nets, part, how):
     "The explanations of one file by all networks"
     from interpvid.explanation import explain
@@ -190,7 +195,10 @@ def _answer(e, outcomes):
     "What a network says of a clip, and whether it has learned to say anything"
     o = outcomes.get(e.model)
     but = ', but it has learned nothing' if o and o.tells and not o.learned else ''
-    return f"{e.model} says '{e.classes[e.pred]}' ({e.scores['OS']:.2f}){but}"
+    if e.unit: return f"{e.model}: {e.name_of(e.target)} {e.scores['OS']:.2f} ({e.unit}){but}"
+    of = '' if e.target==e.pred else f"; '{e.name_of(e.target)}' {e.scores['OS']:.2f}"
+    said = f" ({e.scores['OS']:.2f})" if e.target==e.pred else ''
+    return f"{e.model} says '{e.name_of(e.pred)}'{said}{of}{but}"
 
 def _answer_lines(path, es, outcomes, stem):
     "The answers and where the page is; the notes of each network, those of all networks once"
@@ -209,6 +217,8 @@ def explain_files(
     iterations:int=None,           # steps of mask learning; None: the preset's
     start:float=None,              # seconds at which a clip begins; None: at the video's start
     stop:float=None,               # seconds at which it ends; None: at the video's end
+    target:str=None,               # a class by name or index; 'a-b': why a and not b; None: the predicted class
+    perturb='freeze',              # what removes frames: blur, black, … in place of freezing
     log=None,                      # where the lines go; None: to the terminal
 )->int:                            # 0, or 1 if a file could not be explained
     "A page and a GIF for each video file"
@@ -221,14 +231,15 @@ def explain_files(
     judged = outcome_lines(outcomes)
     for line in (said, *judged): log(line)
     part = {k: v for k,v in dict(start=start, stop=stop).items() if v is not None}
-    how = dict(preset=mask_preset, iterations=iterations)
+    how = dict(preset=mask_preset, iterations=iterations, perturb=perturb)
+    if target is not None: how['target'] = _typed_target(target, nets)
     taken,failed = set(),0
     for path in files:
         try:
             stem = _free_stem(path, out, files, taken)
             results = _results_of(out/stem)
             es = _explain_clip(path, nets, part, how)
-            _write_explained(path, results, nets, es, [note, *judged], {**part, **how})
+            _write_explained(path, results, nets, es, [note, *judged], {**part, **how, 'target':target})
             taken.add(stem)
             for line in _answer_lines(path, es, outcomes, out/stem): log(line)
         except (OSError, ValueError) as err:
@@ -394,7 +405,8 @@ def _reproduce(a):
     return 0
 
 def _explain(a):
-    return explain_files(a.files, a.checkpoints, a.arch, a.out, a.mask_preset, a.iterations, a.start, a.stop)
+    return explain_files(a.files, a.checkpoints, a.arch, a.out, a.mask_preset, a.iterations, a.start, a.stop, a.target,
+                         a.perturb)
 
 def _film(a):
     return film_files(**{o.name: getattr(a, o.name) for o in options_of('cli', 'film_files') if o.name!='log'})
@@ -415,6 +427,7 @@ def folder_options()->dict: # option, without dashes -> (title, environment vari
 def _choices(name):
     "The values that an option may have; None: any"
     if name=='mask_preset': return keys_of('masks.learn', 'MASK_PRESETS')
+    if name=='perturb': return keys_of('masks.scores', 'PERTURBED')
     return {'arch':list(NETWORKS), 'data':list(DATASETS)}.get(name)
 
 METAVARS = {int:'N', float:'S', str:'NAME'}
