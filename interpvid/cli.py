@@ -294,7 +294,7 @@ def film_files(
     model,             # a network of this package (i3d-events, clstm-events), a checkpoint, or module:name in Python
     seconds=2.,        # length of a window
     every:float=None,  # from the start of one window to that of the next; None: half a window
-    target=None,       # class that is asked for, by name or index; None: the class predicted in each window
+    target:str=None,   # as for `interpvid explain`; None: the class predicted in each window
     explain_n=4,       # how many windows are explained at most; 0: none
     start:float=None,  # second of the film to begin at; None: at its start
     stop:float=None,   # second to end at; None: at its end
@@ -302,18 +302,20 @@ def film_files(
     out='results/films', # folder for a folder a film
     mask_preset='fast',  # settings of the learned masks
     iterations:int=None, # steps of mask learning; None: the preset's
+    perturb='freeze',  # what removes frames: blur, black, … in place of freezing
     log=None,          # where the lines go; None: to the terminal
 )->int:                # 0, or 1 if a film could not be explained
     "A folder with a page for each film"
     from interpvid.files import log_line
     from interpvid.film import explain_film
+    from interpvid.targets import target_of_text
     log,out,net,taken,failed = log or log_line,Path(out),load_named(str(model)),set(),0
-    target = int(target) if str(target).isdigit() else target
+    target = target if target is None else target_of_text(str(target), getattr(net, 'classes', None) or ())
     for path in map(Path, files):
         try:
             folder = _free_folder(path, out, taken)
             f = explain_film(net, path, seconds, every, target, start, stop, explain_n, fps=fps, preset=mask_preset,
-                             iterations=iterations)
+                             iterations=iterations, perturb=perturb)
             taken.add(folder.name)
             for line in _film_line(path, f, f.save(folder)): log(as_options(line))
         except (OSError, ValueError) as err:

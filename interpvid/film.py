@@ -8,7 +8,7 @@ Docs: https://interpvid.github.io/interpvid/film.html.md"""
 __all__ = ['Question', 'as_question', 'scores_of_windows', 'stand_out', 'FilmExplanation', 'clock', 'explain_film', 'curve_svg',
            'ticks', 'class_runs', 'film_html']
 
-# %% ../nbs/68_film.ipynb #4a21c60e
+# %% ../nbs/68_film.ipynb #382eb0e9
 import base64
 import hashlib
 import json
@@ -38,7 +38,7 @@ from .targets import as_one_target, class_index, is_class, score_of
 from .video import open_film
 from .viz import COLORS, as_json, jpeg, parts_html, resize, scrub_js, static, style_sheet
 
-# %% ../nbs/68_film.ipynb #57bcacf6
+# %% ../nbs/68_film.ipynb #d3de6c0a
 @dataclass
 class Question:
     "What is asked of each window"
@@ -65,7 +65,7 @@ def as_question(
     target = class_index(target, names)
     return Question(target, names, f"probability of '{names[target]}'")
 
-# %% ../nbs/68_film.ipynb #c1eecf79
+# %% ../nbs/68_film.ipynb #c87efde0
 def scores_of_windows(
     model,
     x:Tensor, # (B,C,T,H,W)
@@ -82,7 +82,7 @@ def scores_of_windows(
     top = probs[np.arange(len(pred)),pred]
     return (top if question.target is None else probs[:,question.target]),pred,top
 
-# %% ../nbs/68_film.ipynb #a7e7c201
+# %% ../nbs/68_film.ipynb #ea71796e
 def _peaks(score, fall):
     "Peaks, the highest first: the curve falls by `fall` between each and any higher one"
     found,_ = find_peaks(np.r_[-np.inf, score, -np.inf], prominence=fall)
@@ -113,7 +113,7 @@ def stand_out(
         if all(stop[k]<=start[j]+1e-6 or start[k]>=stop[j]-1e-6 for j in chosen): chosen.append(k)
     return chosen
 
-# %% ../nbs/68_film.ipynb #4bec617b
+# %% ../nbs/68_film.ipynb #134cadde
 @dataclass(repr=False)
 class FilmExplanation:
     "A network's scores along a film, and the windows that stand out explained"
@@ -136,7 +136,7 @@ class FilmExplanation:
     facts:dict = field(default_factory=dict) # what `notes` are made of
     def __len__(self): return len(self.score)
 
-# %% ../nbs/68_film.ipynb #03d030df
+# %% ../nbs/68_film.ipynb #c21ea448
 def clock(
     seconds:float,
 )->str:
@@ -155,7 +155,7 @@ def table(self:FilmExplanation)->pd.DataFrame:
     df['explained'] = pd.array([number.get(k) for k in range(len(self))], dtype='Int64')
     return df.rename_axis('window')
 
-# %% ../nbs/68_film.ipynb #1568468a
+# %% ../nbs/68_film.ipynb #f51121ac
 def _lasts_note(f):
     seconds = f.settings['seconds']
     if len(f)==1 and f.stop[0]-f.start[0]<seconds-1e-6:
@@ -184,7 +184,7 @@ def notes(self:FilmExplanation)->list: # of sentences
     "What there is to note before reading anything into the scores"
     return [n for n in (say(self) for say in (_lasts_note, _gap_note, _repeat_note, _flat_note)) if n]
 
-# %% ../nbs/68_film.ipynb #ce38e864
+# %% ../nbs/68_film.ipynb #debe89d8
 @patch
 def __repr__(self:FilmExplanation):
     best = int(self.score.argmax())
@@ -193,18 +193,22 @@ def __repr__(self:FilmExplanation):
     return (f"FilmExplanation({self.file}, {self.model}: {len(self)} windows of {how['seconds']:g} s; {self.name} "
             f"highest from {clock(self.start[best])}, {self.score[best]:.3f}; {len(self.chosen)} explained{said})")
 
-# %% ../nbs/68_film.ipynb #33cec943
+# %% ../nbs/68_film.ipynb #b6f49856
 def _rehearse(model, clip, question, n, kwargs):
     "An error, before the long work, for all that `explain` would stop at"
     wrong = {'labels','truth','desc','classes','target','x','model'}&set(kwargs)
     if wrong: raise TypeError(f"explain_film: {min(wrong)!r} is not for the windows of a film")
     if not n: return
     brief = {} if 'masks' in kwargs else {'iterations':1}
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore') # one step finds no mask worth a word
-        explain(model, clip, question.target, classes=question.classes, **{**kwargs, **brief})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore') # one step finds no mask worth a word
+            explain(model, clip, question.target, classes=question.classes, **{**kwargs, **brief})
+    except ValueError as e:
+        if 'gradient' not in str(e): raise
+        raise ValueError(f"{e}. Without explanations, explain_n=0 gives the scores along the film") from None
 
-# %% ../nbs/68_film.ipynb #734fcb0b
+# %% ../nbs/68_film.ipynb #24649285
 @dataclass
 class _Previews:
     "Small pictures of the windows' middle frames, at most `most` along the film"
@@ -222,7 +226,7 @@ class _Previews:
         "(N,) which preview is nearest to each window"
         return np.searchsorted((self.windows[1:]+self.windows[:-1])/2, np.arange(self.N))
 
-# %% ../nbs/68_film.ipynb #2495fee3
+# %% ../nbs/68_film.ipynb #bc42c67a
 @dataclass
 class _Job:
     "A film and a network, while scores are made"
@@ -249,7 +253,7 @@ def score(self:_Job, clips):
     x,_ = normalised(self.model, np.stack(clips), self.stats)
     return scores_of_windows(self.model, x, self.question, self.bs)
 
-# %% ../nbs/68_film.ipynb #42c16b30
+# %% ../nbs/68_film.ipynb #8737b632
 def _batches(windows, bs):
     "Windows in batches: lists of numbers and of frames"
     ks,clips = [],[]
@@ -276,7 +280,7 @@ def run(self:_Job, bar):
     join = lambda parts: None if parts[0] is None else np.concatenate(parts)
     return tuple(map(join, zip(*found))),previews
 
-# %% ../nbs/68_film.ipynb #3af91aaf
+# %% ../nbs/68_film.ipynb #7b98be09
 @patch
 def explain_windows(self:_Job, chosen, desc):
     "`Explanation`s of the windows chosen"
@@ -292,7 +296,7 @@ def explain_windows(self:_Job, chosen, desc):
         e.settings = {**e.settings, 'frames':taken}
     return es
 
-# %% ../nbs/68_film.ipynb #d947dac6
+# %% ../nbs/68_film.ipynb #10315fd1
 def _bar_of(progress):
     "What shows how far a long work is"
     return lambda frames, desc, total: tqdm(frames, desc, total, disable=not progress, leave=False)
@@ -301,7 +305,7 @@ def _different(index):
     "How many different frames a window has, the median over the windows"
     return float(np.median([len(set(row)) for row in index.tolist()]))
 
-# %% ../nbs/68_film.ipynb #f7506415
+# %% ../nbs/68_film.ipynb #ab36c0b7
 def explain_film(
     model,        # (B,C,T,H,W) -> (B,K), as for `explain`
     path,         # a video file of any length, or a folder of images
@@ -334,7 +338,7 @@ def explain_film(
         windows = job.explain_windows(chosen, f'{path.name}: masks' if progress else None)
         return _packed(job, how, scored, chosen, windows, previews)
 
-# %% ../nbs/68_film.ipynb #6f9cef08
+# %% ../nbs/68_film.ipynb #c5c7c2d6
 def _packed(job, settings, scored, chosen, windows, previews):
     "What was found, put together"
     film,q,(score,pred,top) = job.film,job.question,scored
@@ -346,7 +350,7 @@ def _packed(job, settings, scored, chosen, windows, previews):
         settings={**settings, 'size':list(settings['size'])},
         facts=dict(different=_different(film.index), probability=q.probability))
 
-# %% ../nbs/68_film.ipynb #dc200dd1
+# %% ../nbs/68_film.ipynb #feb1d0c0
 def _range(f):
     "Lowest and highest value of the curve's axis, and decimals of its labels"
     if f.facts.get('probability'): return 0.,1.,3
@@ -365,7 +369,7 @@ def _curve_points(f, most=1500):
     parts = [max(range(i, min(i+n, len(f))), key=lambda k: f.score[k]) for i in range(0, len(f), n)]
     return [(_percent(f, (f.start[k]+f.stop[k])/2), float(f.score[k])) for k in parts]
 
-# %% ../nbs/68_film.ipynb #2a2a1e2f
+# %% ../nbs/68_film.ipynb #54e64e79
 def curve_svg(
     f:FilmExplanation,
 )->str: # address of an SVG image
@@ -394,7 +398,7 @@ def ticks(
     text = (lambda t: clock(t)) if step<1 else (lambda t: clock(t)[:-2])
     return [(_percent(f, t), text(t)) for t in at]
 
-# %% ../nbs/68_film.ipynb #a9ceb8b5
+# %% ../nbs/68_film.ipynb #4b5b7f99
 def _data_url(img, quality, fine=False):
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg(img, quality, fine)).decode()}"
 
@@ -415,7 +419,7 @@ def _preview_sheet(previews, across=20):
     img = img.reshape(rows, across, H, W, 3).swapaxes(1, 2).reshape(rows*H, across*W, 3)
     return img,dict(cell=[W,H], size=[w,h], across=across)
 
-# %% ../nbs/68_film.ipynb #86634559
+# %% ../nbs/68_film.ipynb #7ffc0336
 def class_runs(
     f:FilmExplanation,
     most=60,
@@ -431,7 +435,7 @@ def class_runs(
     return [dict(left=a, width=round(b-a, 3), name=str(f.classes[f.pred[k]]), hue=hue[int(f.pred[k])])
             for k,a,b in zip(first, at, at[1:])]
 
-# %% ../nbs/68_film.ipynb #5616647e
+# %% ../nbs/68_film.ipynb #39868dca
 def _for_script(f, quality, digits):
     "What the timeline's script knows"
     img,where = _preview_sheet(f.previews)
@@ -449,7 +453,7 @@ def _window_text(f, k, digits):
     said = f'{clock(f.start[k])} to {clock(f.stop[k])} · {f.name} {f.score[k]:.{digits}f}'
     return said if f.pred is None else f'{said} · predicted: {f.classes[f.pred[k]]}'
 
-# %% ../nbs/68_film.ipynb #9bbb9358
+# %% ../nbs/68_film.ipynb #7fce7fac
 def film_html(
     f:FilmExplanation,
     px=160,      # the longer side of a frame in the scrubbers
@@ -483,7 +487,7 @@ def html(self:FilmExplanation, **kwargs)->str:
 @patch
 def _repr_html_(self:FilmExplanation): return self.html()
 
-# %% ../nbs/68_film.ipynb #38d39079
+# %% ../nbs/68_film.ipynb #c8f6335c
 _ARRAYS = 'start','stop','score','previews','preview'
 _MAYBE = 'pred','top'
 _VALUES = 'file','seconds','name','target','model','chosen','settings','facts'
@@ -500,7 +504,7 @@ def _tables(f, most=500):
     some = '' if len(f)<=most else f', the {most} highest'
     return f'<details><summary>All {len(f)} windows{some}</summary>{html_table(shown, 3)}</details>'
 
-# %% ../nbs/68_film.ipynb #0a241866
+# %% ../nbs/68_film.ipynb #a9491677
 @patch
 def save(self:FilmExplanation,
     folder, # created, or replaced if this package wrote it; other folders are refused

@@ -605,12 +605,20 @@ def run(tmp_path, capsys):
 
 def test_the_command_makes_a_folder_a_film(run, shelf, tmp_path):
     (tmp_path / 'bad.mp4').write_bytes(b'junk')
-    how = '--seconds', 2, '--every', 0.5, '--target', PUSHED, '--explain-n', 1, '--start', 4, '--stop', 12
+    how = '--seconds', 2, '--every', 0.5, '--target', PUSHED, '--explain-n', 1, '--start', 4, '--stop', 9
     code, out, err = run(shelf[0], tmp_path / 'bad.mp4', tmp_path / 'none.mp4', *how)
     assert code == 1 and len(err) == 2 and 'bad.mp4' in err[0] and 'none.mp4' in err[1]
     f = FilmExplanation.load(tmp_path / 'out' / 'shelf')
-    assert abs(f.start[f.chosen[0]] - shelf[1]) <= 0.25 and f.start[0] == 4 and f.stop[-1] == 12
+    assert abs(f.start[f.chosen[0]] - shelf[1]) <= 0.25 and f.start[0] == 4 and f.stop[-1] == 9
     assert 'shelf.mp4: ' in out and 'index.html' in out and (tmp_path / 'out' / 'shelf' / 'index.html').exists()
+
+
+def test_the_command_takes_other_questions_and_removals(run, shelf, tmp_path):
+    how = '--every', 1, '--start', 4, '--stop', 9, '--explain-n', 1
+    code, out, err = run(shelf[0], *how, '--target', f'{RIGHT}-{UP}', '--perturb', 'blur')
+    assert code == 0 and 'logit difference' in out, (out, err)
+    f = FilmExplanation.load(tmp_path / 'out' / 'shelf')
+    assert f.score.max() > 1 and f.pred is None and f.windows[0].settings['mask']['perturb'] == 'blur'
 
 
 def test_the_command_takes_a_checkpoint_a_function_and_no_pickle(run, shelf, tmp_path, monkeypatch):
