@@ -26,6 +26,7 @@ _ROOMS = {
     'masks.search': 'search_windows',
     'masks.learn': 'MASK_PRESETS learn_masks',
     'masks.scores': 'mask_scores',
+    'removal': 'attribute compare_removals',
     'explanation': 'Explanation explain load_explanations save_explanations',
     'gallery': 'write_gallery',
     'film': 'explain_film',
