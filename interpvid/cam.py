@@ -8,8 +8,8 @@ Docs: https://interpvid.github.io/interpvid/cam.html.md"""
 __all__ = ['CAM_WEIGHTS', 'CAM_SCORES', 'CAM_PRESETS', 'CAM_CHOICES', 'cam_weights', 'cam_map', 'upsample', 'scaled',
            'undisturbed', 'find_layer', 'check_open', 'LayerCut', 'cut_at', 'check_scores', 'check_no_nan', 'check_ran',
            'check_in_turn', 'check_places', 'read_layer', 'cam_score', 'grads_at', 'can_count', 'check_counts',
-           'check_choice', 'acts_and_grads', 'check_layer', 'cam_settings', 'map_notes', 'layer_maps', 'warn_of_maps',
-           'gradcam', 'check_maps', 'as_maps']
+           'check_choice', 'number_at', 'acts_and_grads', 'check_layer', 'cam_settings', 'map_notes', 'layer_maps',
+           'warn_of_maps', 'gradcam', 'check_maps', 'as_maps']
 
 # %% ../nbs/40_cam.ipynb #2ce069fc
 import warnings
@@ -25,7 +25,9 @@ from .core import as_clips
 from .device import (
     BatchSplitter, FunctionModel, as_module, call_model, eval_frozen, init_lazy, model_name)
 from .models.adapters import Wrapped, first_tensor, inside, known, map_layers, own_grid, with_tensor
-from .targets import as_target, check_made_for, check_possible, check_target, logits_of, probs_of, try_model
+from interpvid.targets import (
+    Targets, as_target, ask, asked_of, check_made_for, check_possible, check_target, logits_of, probs_of, read_each,
+    try_model)
 
 # %% ../nbs/40_cam.ipynb #e1015070
 CAM_WEIGHTS = {
@@ -181,6 +183,7 @@ class LayerCut:
     layer:nn.Module
     x:Tensor
     change:object = None # (tensor) -> tensor that takes the place of what the layer gives; None: it stays
+    asked:object = None  # `Targets` that are read from the output; None: scores of classes
     outputs:list = field(default_factory=list) # what the layer gave, once for each time that it ran
     acts:list = field(default_factory=list)    # the first tensor of each, where the graph starts; None if there is none
     def __post_init__(self):
@@ -312,10 +315,10 @@ def can_count(
     cut:LayerCut, # a forward pass
 )->bool:
     "Whether the scores change with the layer, where its activations are others"
-    x = cut.x[:1]
+    x,read = cut.x[:1],call_model if cut.asked is None else asked_of(cut.asked)
     for scale in (1,10,100):
         other = LayerCut(cut.model, cut.layer, x, partial(_other, scale=scale))
-        with cut_at(other): scores = call_model(cut.model, x)
+        with cut_at(other): scores = read(cut.model, x)
         y = (scores*torch.linspace(1, 2, scores.shape[1]).to(scores)).sum()
         if any(bool((v.isfinite()&(v!=0)).any()) for v in grads_at(other, y)): return True
     return False
@@ -337,29 +340,46 @@ def check_choice(name:str, value, choices):
     if value not in choices: raise ValueError(f"{name}={value!r}; there are {', '.join(map(repr, choices))}")
 
 # %% ../nbs/40_cam.ipynb #de30eff6
+def number_at(
+    cut:LayerCut, # a forward pass
+    output,       # what it gave
+    target,       # class index, (B,) of them, None, or `Targets`
+    of='logit',   # see `cam_score`
+)->tuple:         # one number; the target of each clip
+    "What Grad-CAM differentiates, and what it is of"
+    if cut.asked is not None:
+        y = read_each(cut.asked, cut.model, output, cut.x, 'before')
+        check_no_nan(cut, y, 'scores')
+        return y.sum(),cut.asked
+    logits,probs = logits_of(cut.model, output, cut.x),probs_of(cut.model, output)
+    target = logits.argmax(1) if target is None else check_target(target, *logits.shape, logits.device).clone()
+    check_possible(cut.model, logits, target)
+    return cam_score(logits, target, of, probs),target
+
+# %% ../nbs/40_cam.ipynb #fae608ac
 def acts_and_grads(
-    model:nn.Module, # (B,C,T,H,W) -> (B,K)
+    model:nn.Module, # (B,C,T,H,W) -> (B,K), or anything that `target` can be read from
     x:Tensor,        # (B,C,T,H,W)
-    target=None,     # class index or (B,) of them; None: the predicted class
+    target=None,     # any target, or (B,) of them; None: the predicted class
     layer=None,      # see `find_layer`
-    of='logit',      # what is differentiated, one of `CAM_SCORES`
+    of='logit',      # what is differentiated for a class, one of `CAM_SCORES`
 )->tuple:            # A (B,F,T',H',W'), G of the same shape, target (B,)
-    "Activations of a layer, and the gradient of the class score there"
+    "Activations of a layer, and the gradient of the score there"
     check_choice('of', of, CAM_SCORES)
     model,x = as_module(model),as_clips(x).detach()
     check_made_for(model, x)
-    init_lazy(model, x)
-    cut = LayerCut(model, find_layer(model, layer, x), x)
+    asked = ask(target, len(x), model)
+    raw = isinstance(asked, Targets)
+    if not raw: init_lazy(model, x)
+    cut = LayerCut(model, find_layer(model, layer, x), x, asked=asked if raw else None)
     with undisturbed(model):
-        with cut_at(cut): scores = try_model(model, x.clone() if x.is_inference() else x)
-        check_scores(cut, scores)
+        with cut_at(cut): output = try_model(model, x.clone() if x.is_inference() else x, raw)
+        if not raw: check_scores(cut, output)
         check_ran(cut)
         A = read_layer(cut, cut.acts)
         check_no_nan(cut, A, f'activations of {cut.name}')
-        logits,probs = logits_of(model, scores, x),probs_of(model, scores)
-        target = logits.argmax(1) if target is None else check_target(target, *logits.shape, logits.device).clone()
-        check_possible(model, logits, target)
-        g = grads_at(cut, cam_score(logits, target, of, probs))
+        y,target = number_at(cut, output, asked, of)
+        g = grads_at(cut, y)
         G = read_layer(cut, g)
         check_no_nan(cut, G, f'gradients at {cut.name}')
         check_counts(cut, g, G)
@@ -370,7 +390,7 @@ def check_layer(
     model,           # (B,C,T,H,W) -> (B,K): a module or a function
     layer,           # name or module; None: the model's `cam_layer`
     x:Tensor,        # clips (B,C,T,H,W); the first is sent through
-    target=None,     # class index; None: the predicted class
+    target=None,     # any target; None: the predicted class
 )->tuple:            # the layer's places (T',H',W')
     "Raise a ValueError if no map can be taken from a layer"
     return tuple(acts_and_grads(model, x[:1], target, layer)[0].shape[2:])
@@ -413,21 +433,12 @@ def map_notes(
     return notes
 
 # %% ../nbs/40_cam.ipynb #650ef8cc
-def _named(target, classes):
-    "A target with the names of classes replaced by their indices"
-    if isinstance(target, (list,tuple)): return [_named(t, classes) for t in target]
-    if not isinstance(target, str): return target
-    if classes is None: raise ValueError(f"target={target!r}: the model does not name its classes; give an index")
-    names = [str(c) for c in classes]
-    if target in names: return names.index(target)
-    raise ValueError(f"target={target!r} is none of the model's classes; there are {', '.join(names[:20])}"
-                     f"{', …' if len(names)>20 else ''}")
-
-# %% ../nbs/40_cam.ipynb #8e230db5
-def _target_of(target, B, classes=None):
+def _target_of(target, B, model=None):
     "A function from the indices of clips to their target; there is one target, or one for each clip"
-    if target is None: return lambda i: None
-    t = torch.as_tensor(_named(target, classes))
+    asked = ask(target, B, model)
+    if asked is None: return lambda i: None
+    if isinstance(asked, Targets): return lambda i: asked[i]
+    t = torch.as_tensor(asked)
     if t.ndim==0: return lambda i: t
     if t.ndim>1 or len(t) not in (1,B): check_target(t, B, 1) # says so
     return lambda i: t.expand(B)[i]
@@ -440,7 +451,7 @@ def layer_maps(
     bs:int=24,               # clips at a time
 )->tuple:                    # maps (B,T,H,W), and what they were made from: signed maps (B,T',H',W')
     "Grad-CAM maps at the size of the clip and, as they are, at that of the layer"
-    target_of = _target_of(target, len(as_clips(x)), getattr(model, 'classes', None))
+    target_of = _target_of(target, len(as_clips(x)), model)
     def maps_of(part, i):
         A,G,_ = acts_and_grads(model, part, target_of(i), layer, how['of'])
         signed = cam_map(A, G, how['weights'], relu=False)
@@ -472,7 +483,7 @@ def warn_of_maps(
 def gradcam(
     model,              # (B,C,T,H,W) -> (B,K): a module, wrapped or not, or a function
     x:Tensor,           # clips (B,C,T,H,W)
-    target=None,        # class index or name, or (B,) of them; None: the predicted class
+    target=None,        # any target, see `interpvid.targets`, or (B,) of them; None: the predicted class
     layer=None,         # name or module, or a list of them; None: the model's `cam_layer`
     preset='paper',     # a name in `CAM_PRESETS`, for all that is 'preset' below
     weights='preset',   # a name in `CAM_WEIGHTS`: 'frame' (Eq. 2), 'clip'

@@ -6,15 +6,16 @@ Docs: https://interpvid.github.io/interpvid/device.html.md"""
 
 # %% auto #0
 __all__ = ['best_device', 'has_bf16', 'device_of', 'dtype_of', 'reference_ops', 'use_fast_ops', 'fast', 'fast_layout', 'Habits',
-           'habits_of', 'as_laid_out', 'as_model_takes', 'check_output', 'model_name', 'call_model', 'other_habit',
-           'modules_in', 'FunctionModel', 'as_module', 'eval_frozen', 'init_lazy', 'is_oom', 'trim_memory',
-           'log_to_stderr', 'BatchSplitter', 'duration_text', 'Forecast']
+           'habits_of', 'as_laid_out', 'as_model_takes', 'check_output', 'model_name', 'takes_any_output', 'any_output',
+           'call_model', 'other_habit', 'modules_in', 'FunctionModel', 'as_module', 'eval_frozen', 'init_lazy',
+           'is_oom', 'trim_memory', 'log_to_stderr', 'BatchSplitter', 'duration_text', 'Forecast']
 
 # %% ../nbs/01_device.ipynb #37f11f3b
 import ctypes
 import functools
 import inspect
 import sys
+import threading
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -162,11 +163,31 @@ def model_name(model):
     return next((n for n in names if isinstance(n, str)), type(model).__name__)
 
 # %% ../nbs/01_device.ipynb #26ee1fad
+_any = threading.local()
+
+def takes_any_output()->bool:
+    "Whether models may return what is no (B,K) now, in this thread"
+    return getattr(_any, 'on', False)
+
+@contextmanager
+def any_output(
+    on=True, # False: scores (B,K) are asked for
+):
+    "Models may return tensors of any shape, tuples and dicts"
+    before,_any.on = takes_any_output(),on
+    try: yield
+    finally: _any.on = before
+
+# %% ../nbs/01_device.ipynb #7221d8b9
+def _in_float32(t):
+    return t.dequantize() if t.is_quantized else t.float() if t.is_floating_point() else t
+
 def _scores(model, clips):
-    "What a model returns, as (B,K) in float32; one number for each clip is K = 1"
+    "What a model returns, as (B,K) in float32; one number for each clip is K = 1. Within `any_output`: of any form"
     scores = model(clips)
+    if takes_any_output(): return _in_float32(scores) if isinstance(scores, Tensor) else scores
     check_output(model, scores, len(clips))
-    scores = scores.dequantize() if scores.is_quantized else scores.float()
+    scores = _in_float32(scores)
     return scores if scores.ndim==2 else scores.view(-1,1)
 
 # %% ../nbs/01_device.ipynb #64274d09
@@ -192,15 +213,17 @@ def _protected_scores(model, clips, habits):
 def call_model(
     model,        # (B,C,T,H,W) -> (B,K)
     clips:Tensor, # (B,C,T,H,W), normalised, of any float type; they stay as they are
+    raw=False,    # True: what the model returns, of any form; tensors in float32
 )->Tensor:        # scores (B,K), float32
     "Scores of clips: the one place where a model is called"
     habits,clips = habits_of(model),as_model_takes(model, clips)
-    try: return _as_it_needs(model, clips, habits)
-    except RuntimeError as e:
+    try:
+        with any_output(raw): return _as_it_needs(model, clips, habits)
+    except (RuntimeError,TypeError) as e: # NumPy says the latter of bfloat16
         other = other_habit(e, clips, habits)
         if not other: raise
     setattr(habits, other, True)
-    return call_model(model, clips)
+    return call_model(model, clips, raw)
 
 def other_habit(e, clips, habits):
     "What a model that failed may need, for clips in this order and precision; None: nothing that could be given to it"
@@ -290,7 +313,8 @@ def init_lazy(
 ):
     "Let a network of lazy layers make its weights"
     if not any(nn.parameter.is_lazy(t) for t in _tensors(model)): return
-    with eval_frozen(model), torch.inference_mode(False), torch.no_grad(): call_model(model, clips[:1].clone())
+    with eval_frozen(model), torch.inference_mode(False), torch.no_grad():
+        call_model(model, clips[:1].clone(), raw=True)
 
 # %% ../nbs/01_device.ipynb #a80d43ad
 def is_oom(

@@ -8,15 +8,16 @@ Docs: https://interpvid.github.io/interpvid/explanation.html.md"""
 __all__ = ['ALIKE', 'LEAST', 'DISPLAY', 'USUAL_SHAPE', 'Explanation', 'as_stored', 'check_one_clip', 'unique_names', 'beside',
            'save_explanations', 'read_explanation', 'load_explanations', 'read_clips', 'check_channels',
            'frames_to_clips', 'normalised', 'frames_to_show', 'clip_of', 'class_names', 'as_labels', 'Request',
-           'check_preset', 'mask_settings_of', 'data_of', 'program_for', 'reverse_name', 'range_of', 'check_masks',
-           'named_for', 'make_request', 'check_maps', 'notes_of_maps', 'mask_notes', 'highest', 'Found', 'read_as',
-           'explain']
+           'check_preset', 'mask_settings_of', 'perturb_by_name', 'perturb_for', 'data_of', 'program_for',
+           'reverse_name', 'range_of', 'check_masks', 'asks_for_class', 'named_for', 'check_asked', 'make_request',
+           'check_maps', 'notes_of_maps', 'mask_notes', 'highest', 'Found', 'read_as', 'explain']
 
 # %% ../nbs/60_explanation.ipynb #a066989f
 import inspect, json, os, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -29,11 +30,14 @@ from .core import as_clips, mean_and_std, to_batch, to_frames
 from .device import BatchSplitter, as_module, device_of
 from .files import writing
 from .masks.learn import MASK_CHANGES, MASK_PRESETS, check_start, learn_masks, mask_settings
-from .masks.loss import check_maskable, class_probs, mask_loss, pick_target
+from .masks.loss import (
+    all_removed, asked_scores, check_maskable, class_probs, mask_loss, perturb_name, pick_target, probs_if_any)
+import interpvid.masks.perturb as perturbations
 from .masks.perturb import MaskRange, as_mask, freeze
-from .masks.scores import KEPT, SCORES, class_index, mask_scores, named_target, pictured
+from .masks.scores import KEPT, PERTURBED, SCORES, mask_scores, named_target, perturbed_word, pictured
 from .presets import BLENDED, PRESET_LABELS, Program, program_of
-from .targets import check_model, stated_scores
+from .targets import (
+    Targets, ask, check_model, class_index, is_class, is_many, scaled_score, stated_scores)
 from .video import probe, read_frames
 from .viz import ScrubParts, as_rgb, overlay, parts_html, scrub_parts
 from .viz import columns as draw_columns
@@ -46,8 +50,8 @@ class Explanation:
     mask:np.ndarray    # (T,) float32 in [0,1]: the learned freeze mask
     start:np.ndarray   # (T,) the mask that learning started from
     cam:np.ndarray     # (T,H,W) float32 in [0,1]
-    target:int         # class that was explained
-    pred:int           # class with the highest score
+    target:int|str     # class that was explained; the name of another target
+    pred:int|None      # class with the highest score; None: the model has no classes
     label:int|None     # true class, if known
     scores:dict        # OS, FS, RS, FS binary, RS binary; CS where the prediction is wrong
     loss:dict          # of the mask, by the paper's Eq. 1: length, tv, score and their sum loss
@@ -56,6 +60,7 @@ class Explanation:
     settings:dict = field(default_factory=dict) # of 'mask' and 'cam', 'stats' that clips were normalised by, 'frames'
     truth:dict = field(default_factory=dict)    # for built-in clips: event (T,), boxes (T,n,4), acting (n,)
     facts:dict = field(default_factory=dict)    # what `notes` are made of, beside the scores
+    perturbed:np.ndarray = None # (T,H,W,3) uint8 under the binary mask; None: it follows from the frames, by `freeze`
     def __post_init__(self): # files keep halves, whose sums overflow
         self.mask,self.cam = np.asarray(self.mask, np.float32),np.asarray(self.cam, np.float32)
 
@@ -63,10 +68,24 @@ class Explanation:
 @patch(as_prop=True)
 def wrong(self:Explanation):
     "Whether the prediction is known to be wrong"
-    return self.label is not None and self.pred!=self.label
+    return None not in (self.label,self.pred) and self.pred!=self.label
+
+@patch
+def name_of(self:Explanation,
+    c, # class index; the name of another target; None
+)->str:
+    "A class or a target by name; '' for None"
+    return '' if c is None else c if isinstance(c, str) else str(self.classes[c])
 
 @patch(as_prop=True)
-def title(self:Explanation): return f'{self.model}: {self.classes[self.target]}'
+def unit(self:Explanation):
+    "The unit of the scores; '' where they are probabilities"
+    unit = self.settings.get('target', {}).get('unit', '')
+    return '' if unit=='probability' else unit
+
+@patch(as_prop=True)
+def title(self:Explanation):
+    return f'{self.model}: {self.name_of(self.target)}'+(f' ({self.unit})' if self.unit else '')
 
 @patch(as_prop=True)
 def caption(self:Explanation):
@@ -88,6 +107,19 @@ def binary(self:Explanation):
     "(T,) bool: the mask cut at one half"
     return self.mask>.5
 
+@patch(as_prop=True)
+def perturb(self:Explanation):
+    "Name of the perturbation that removed frames"
+    return self.settings.get('perturb', 'freeze')
+
+@patch
+def share(self:Explanation,
+    drop, # difference of two scores
+):        # the same as a share of what removing all frames does; of probabilities the difference itself
+    "A drop on the scale of masks"
+    told = self.settings.get('target', {})
+    return drop/(told['high']-told['low']) if 'low' in told else drop
+
 # %% ../nbs/60_explanation.ipynb #d5711d56
 ALIKE = 1.2 # probabilities up to so many times chance count as chance
 LEAST = .01 # drops up to this count as none (paper, footnote 1)
@@ -95,6 +127,7 @@ LEAST = .01 # drops up to this count as none (paper, footnote 1)
 def _chance_note(e):
     "What there is to note about the prediction"
     K,OS = len(e.classes),SCORES['OS'].of(e)
+    if isinstance(e.target, str): return # no class, and chance is not known
     top = e.facts.get('top', OS if e.target==e.pred else 1) # None: these are not probabilities that sum to 1
     if K<2 or top is None or np.isnan(OS): return
     if top<=ALIKE/K:
@@ -110,17 +143,19 @@ def _mask_note(e):
     "What there is to note about the mask"
     OS,binary,soft = (SCORES[k].of(e) for k in ('OS','FS binary','FS'))
     FS = soft if np.isnan(binary) else binary
-    given = e.settings.get('mask', {}).get('preset')=='given'
-    if OS-FS<-LEAST:
+    given,drop = e.settings.get('mask', {}).get('preset')=='given',e.share(OS-FS)
+    if drop<-LEAST:
         failed = '' if given else ', so the search has failed'
-        return (f"With the masked frames frozen the score is higher than without: FS {FS:.3f}, OS {OS:.3f}{failed}. "
-                "Try another preset or start, or `search_windows`, which tries every window.")
+        side = 'higher' if FS>OS else 'lower'
+        return (f"With the masked frames {perturbed_word(e.perturb)} the score is {side} than without: FS {FS:.3f}, "
+                f"OS {OS:.3f}{failed}. Try another preset or start, or `search_windows`, which tries every window.")
     if not e.binary.any():
         if given: return "The mask is empty: no frame of it is above one half."
         return ("No mask lowers this score by as much as its length costs, so the mask is empty. Perhaps the class "
                 "needs no motion; a smaller `lam1` makes masks cheaper.")
-    if OS-FS<=LEAST:
-        return (f"The mask lowers this score by {max(0, OS-FS):.3f} only, so it does not show what the network needs. "
+    if drop<=LEAST:
+        amount = f"{max(0, drop):.0%} of what removing all frames does" if e.unit else f"{max(0, drop):.3f}"
+        return (f"The mask lowers this score by {amount} only, so it does not show what the network needs. "
                 "`search_windows` says whether any window does.")
 
 # %% ../nbs/60_explanation.ipynb #4e0c05a5
@@ -130,7 +165,8 @@ def _film_note(e):
     apart = how.get('apart') or 0
     if apart<=1: return
     return (f"A film of {how['seconds']:.0f} s in {len(e.frames)} frames: they are {apart:.1f} s apart, and what "
-            "happens between them is not seen. Cut out a part: read_frames(path, start=…, stop=…), in seconds.")
+            "happens between them is not seen. Cut out a part: read_frames(path, start=…, stop=…), in seconds; "
+            "or go along it: explain_film(model, path).")
 
 # %% ../nbs/60_explanation.ipynb #3a734832
 @patch(as_prop=True)
@@ -147,8 +183,16 @@ def __repr__(self:Explanation):
 # %% ../nbs/60_explanation.ipynb #91233a3c
 @patch(as_prop=True)
 def frozen(self:Explanation):
-    "(T,H,W,3) uint8: the clip frozen by the binary mask"
+    "(T,H,W,3) uint8: the clip under the binary mask, frozen or as `perturb` has it"
+    if self.perturbed is not None: return self.perturbed
     return self.frames[freeze.index(torch.from_numpy(self.binary)[None])[0].numpy()]
+
+_COLUMN = {'mean_frame':'mean frame', 'freeze_after':'frozen after'}
+
+@patch(as_prop=True)
+def removed_name(self:Explanation):
+    "What the column of the clip under its mask is called: 'frozen', 'blurred', …"
+    return _COLUMN.get(self.perturb.partition('(')[0]) or perturbed_word(self.perturb)
 
 @patch(as_prop=True)
 def cam_name(self:Explanation):
@@ -159,7 +203,7 @@ def cam_name(self:Explanation):
 @patch(as_prop=True)
 def columns(self:Explanation):
     "The three columns of the paper's Fig. 2"
-    return {'original':self.frames, self.cam_name:overlay(self.frames, self.cam), 'frozen':self.frozen}
+    return {'original':self.frames, self.cam_name:overlay(self.frames, self.cam), self.removed_name:self.frozen}
 
 @patch
 def figure(self:Explanation, px=128):
@@ -172,7 +216,7 @@ DISPLAY = None # `Explanation` -> MIME bundle (dict) that a notebook shows; None
 @patch(as_prop=True)
 def said(self:Explanation):
     "The scores and what they mean, for the table beside a scrubber"
-    return [(s.label, s.of(self), s.meaning) for s in pictured(self)]
+    return [(s.label, s.text(self) if self.unit else s.of(self), s.about(self)) for s in pictured(self)]
 
 @patch(as_prop=True)
 def beneath(self:Explanation):
@@ -185,7 +229,7 @@ def beneath(self:Explanation):
 @patch
 def scrub(self:Explanation, **kwargs)->ScrubParts:
     "The columns as a scrubber draws them; `kwargs` as for `scrub_parts`"
-    cols = {'original':self.frames, self.cam_name:(self.frames, self.cam), 'frozen':self.frozen}
+    cols = {'original':self.frames, self.cam_name:(self.frames, self.cam), self.removed_name:self.frozen}
     return scrub_parts(cols, self.mask, self.title, self.beneath, self.said, **kwargs)
 
 @patch
@@ -257,9 +301,9 @@ def beside(
     check_one_clip(es)
     if len(es)==1: return es[0].scrub(**kwargs)
     named,cols = dict(zip(unique_names(es), es)),{'original':es[0].frames}
-    for n,e in named.items(): cols |= {f'{n} {e.cam_name}':(e.frames, e.cam), f'{n} frozen':e.frozen}
+    for n,e in named.items(): cols |= {f'{n} {e.cam_name}':(e.frames, e.cam), f'{n} {e.removed_name}':e.frozen}
     scores = [(f'{n} {k}', v, about) for n,e in named.items() for k,v,about in e.said]
-    title = ' · '.join(f'{n}: {e.classes[e.target]}' for n,e in named.items())
+    title = ' · '.join(f'{n}: {e.name_of(e.target)}' for n,e in named.items())
     masks = {n: e.mask for n,e in named.items()}|_known_event(es[0])
     return scrub_parts(cols, masks, title, _beneath_all(named), scores, **kwargs)
 
@@ -284,6 +328,7 @@ def save_explanations(
     about = [{k: getattr(e, k) for k in _VALUES} | {'truth':sorted(e.truth)} for e in es]
     arrays = {k: _stacked(es, k, dtype, path) for k,dtype in _ARRAYS.items()}
     truth = {f'truth/{i}/{k}': np.asarray(v) for i,e in enumerate(es) for k,v in e.truth.items()}
+    truth |= {f'perturbed/{i}': e.perturbed for i,e in enumerate(es) if e.perturbed is not None}
     with writing(path) as tmp:
         with open(tmp, 'wb') as f: np.savez_compressed(f, about=np.array(json.dumps(about)), **arrays, **truth)
 
@@ -304,8 +349,9 @@ def read_explanation(
 )->Explanation:
     "One explanation of a file; those of the first edition say 'guess' for `pred`, and have no `facts`"
     about = {'pred':about.get('guess'), 'facts':{}} | about
-    truth = {k: file[f'truth/{i}/{k}'] for k in about['truth']}
-    return Explanation(**{k: a[i] for k,a in arrays.items()}, **{k: about[k] for k in _VALUES}, truth=truth)
+    truth,key = {k: file[f'truth/{i}/{k}'] for k in about['truth']},f'perturbed/{i}'
+    return Explanation(**{k: a[i] for k,a in arrays.items()}, **{k: about[k] for k in _VALUES}, truth=truth,
+                       perturbed=file[key] if key in file.files else None)
 
 # %% ../nbs/60_explanation.ipynb #59560164
 def load_explanations(
@@ -460,24 +506,34 @@ class Request:
     classes:list         # names of the classes
     labels:list|None     # true classes, None where not known
     truth:list|None      # a dict for each clip
-    given:object         # the target that was asked for: an index, a list of them, or None
+    given:object         # the target that was asked for: an index, a list of them, None, or `Targets`
     files:list|None      # where they were read from, a dict for each clip
     mask_range:MaskRange # what counts as the clip without a mask
     bs:int               # clips at a time
+    perturb:Callable=freeze # (x, mask) -> x, that removes frames
+    by:str='freeze'      # its name
     @cached_property
-    def original(self): return self.mask_range.unmasked(self.x)
+    def original(self): return self.mask_range.unmasked(self.x, self.perturb)
     @cached_property
-    def probs(self): return class_probs(self.model, self.original, BatchSplitter(self.bs)) # (B,K)
+    def probs(self):
+        "(B,K) probabilities; None where the model has no classes"
+        return probs_if_any(self.model, self.original, self.given, BatchSplitter(self.bs))
     @cached_property
-    def target(self): return pick_target(self.probs, self.given)[0] # (B,)
+    def target(self):
+        "(B,) class indices, or `Targets` with the scale of masks"
+        if not isinstance(self.given, Targets): return pick_target(self.probs, self.given)[0]
+        v,parts = self.mask_range,BatchSplitter(self.bs)
+        return asked_scores(self.model, self.x, self.given, parts, all_removed(self.perturb, v.on),
+                            lambda x: v.unmasked(x, self.perturb))[0]
     @cached_property
     def true(self):
         "(B,) true classes, and the predicted ones where those are not known"
-        pred = self.probs.argmax(1).tolist()
-        return None if self.labels is None else [p if l is None else l for l,p in zip(self.labels, pred)]
+        if self.labels is None or self.probs is None: return None
+        return [p if l is None else l for l,p in zip(self.labels, self.probs.argmax(1).tolist())]
     @cached_property
     def missed(self):
         "(B,) bool: the class explained is known not to be the true one"
+        if isinstance(self.given, Targets): return torch.zeros(len(self.x), dtype=torch.bool)
         labels = self.labels or [None]*len(self.x)
         return torch.tensor([l not in (None,t) for t,l in zip(self.target.tolist(), labels)])
 
@@ -485,12 +541,10 @@ class Request:
 def check_preset(preset, masks, learning):
     "Raise an error for masks that `explain` cannot show, and for settings that `learn_masks` does not take"
     if preset not in MASK_PRESETS: raise ValueError(f"no preset {preset!r}; there are {', '.join(MASK_PRESETS)}")
-    if 'perturb' in learning or mask_settings_of(masks).get('perturb', 'freeze')!='freeze':
-        raise ValueError("explain freezes, in its scores and columns; "
-                         "for another perturbation take `learn_masks` and `mask_scores`")
     if masks is not None and learning:
         raise ValueError(f"explain: {', '.join(learning)} is for masks that are learned, and masks= gives them")
-    takes = set(inspect.signature(learn_masks).parameters)-{'model','x','target','preset','data','bs','probs','desc'}
+    ours = {'model','x','target','perturb','preset','data','bs','probs','desc'}
+    takes = set(inspect.signature(learn_masks).parameters)-ours
     if unknown := set(learning)-takes:
         raise TypeError(f"explain has no argument {min(unknown)!r}; for the masks there are {', '.join(sorted(takes))}")
     changes = {k: learning[k] for k in ('lam1','lam2','beta','lr','iterations') if learning.get(k) is not None}
@@ -500,6 +554,28 @@ def check_preset(preset, masks, learning):
 def mask_settings_of(masks)->dict:
     "What made masks that are given"
     return getattr(masks, 'settings', {'preset':'given'})
+
+# %% ../nbs/60_explanation.ipynb #c2737e80
+def perturb_by_name(
+    name:str, # such as 'blur'
+):            # (x, mask) -> x
+    "A perturbation of `masks.perturb`; 'reverse' blends frames, so that masks can be learned"
+    if name=='reverse': return BLENDED
+    found = getattr(perturbations, name, None)
+    if name in PERTURBED and found is not None: return found
+    raise ValueError(f"no perturbation {name!r}; there are {', '.join(PERTURBED)}, or a function (x, mask) -> x")
+
+def perturb_for(
+    perturb, # function or name; None: that of the masks, or freeze
+    masks,   # see `explain`
+):           # (x, mask) -> x
+    "What removes frames"
+    if callable(perturb): return perturb
+    name = perturb or mask_settings_of(masks).get('perturb', 'freeze')
+    if perturb is None and name not in PERTURBED:
+        raise ValueError(f"the masks were made with the perturbation {name}: give it as perturb=, too")
+    found = perturb_by_name(name)
+    return getattr(perturbations, name) if perturb is None else found
 
 # %% ../nbs/60_explanation.ipynb #af8441a2
 def data_of(
@@ -512,12 +588,14 @@ def data_of(
     return told if isinstance(told, str) and told in MASK_CHANGES else 'something'
 
 # %% ../nbs/60_explanation.ipynb #f91ec75e
-def program_for(preset, data, model, masks)->Program:
-    "The program that clips are explained by; see `explain`"
-    if masks is None: return program_of(preset, data_of(data, model))
+def program_for(preset, data, model, masks, cam=None, reverse=None)->Program:
+    "The program that clips are explained by, with what is asked for in its place; see `explain`"
     how = mask_settings_of(masks)
-    known = how.get('preset') in PRESET_LABELS
-    return program_of(how['preset'], how.get('data', 'something')) if known else program_of('paper')
+    if masks is None: p = program_of(preset, data_of(data, model))
+    elif how.get('preset') in PRESET_LABELS: p = program_of(how['preset'], how.get('data', 'something'))
+    else: p = program_of('paper')
+    p = replace(p, reverse=reverse or p.reverse)
+    return p if cam is None else replace(p, cam=cam, cam_wrong={})
 
 # %% ../nbs/60_explanation.ipynb #0ab7c9e3
 def reverse_name(reverse)->str:
@@ -543,33 +621,52 @@ def check_masks(
         if start is not None: check_start(start, x)
 
 # %% ../nbs/60_explanation.ipynb #7bafd56b
+def asks_for_class(target)->bool:
+    "Whether a target is a class, or (B,) of them"
+    if target is None or is_class(target): return True
+    return is_many(target) and not isinstance(target, Targets) and all(t is None or is_class(t) for t in target)
+
 def named_for(target, labels, classes, B):
-    "The target as indices: one, or one for each clip; None: the predicted class"
+    "Classes as indices: one, or one for each clip; None: the predicted class"
     target = named_target(target, labels, classes)
-    if callable(target):
-        raise ValueError("explain takes a class by index or name; a function of the output goes to `class_score`")
     if isinstance(target, list) and None in target: raise ValueError("target='label' needs the label of each clip")
     if isinstance(target, list) and len(target) not in (1,B):
         raise ValueError(f"{len(target)} targets for {B} clips: one for all, or one for each of them")
     return target
 
 # %% ../nbs/60_explanation.ipynb #f0ac8714
-def make_request(model, x, target, labels, truth, stats, preset, masks, bs, classes=None, start=None)->Request:
+def check_asked(model, x, target, classes, gradient)->tuple: # target in the form that is handed on; names of classes
+    "What is asked of the model, checked on the first clip"
+    if asks_for_class(target):
+        check_model(model, x[:1], gradient=gradient)
+        return target,class_names(model, classes, class_probs(model, x[:1], BatchSplitter(1)).shape[1])
+    names = getattr(model, 'classes', None) if classes is None else classes
+    names = list(_in_order(names) if isinstance(names, dict) else names or [])
+    asked = ask(target, len(x), model, names or None)
+    check_model(model, x[:1], asked[:1], gradient)
+    probs = probs_if_any(model, x[:1], asked[:1], BatchSplitter(1))
+    return asked,names or list(range(0 if probs is None else probs.shape[1]))
+
+def make_request(model, x, target, labels, truth, stats, preset, masks, bs, classes=None, start=None,
+                 perturb=None)->Request:
     "The clips and what is asked of them, checked"
     paths = _paths(x)
     x,files = (x, None) if paths is None else read_clips(model, paths)
     x,stats = normalised(model, x, stats)
     check_masks(x, masks, start)
     if truth is not None and len(truth)!=len(x): raise ValueError(f"explain: {len(truth)} truth for {len(x)} clips")
-    check_model(model, x[:1], gradient=masks is None)
-    classes = class_names(model, classes, class_probs(model, x[:1], BatchSplitter(1)).shape[1])
+    target,classes = check_asked(model, x, target, classes, masks is None)
     labels = as_labels(labels, len(x), classes)
-    target = named_for(target, labels, classes, len(x))
-    return Request(model, x, stats, classes, labels, truth, target, files, range_of(preset, masks), bs)
+    if not isinstance(target, Targets): target = named_for(target, labels, classes, len(x))
+    change = perturb_for(perturb, masks)
+    by = 'reverse' if change is BLENDED else perturb_name(change)
+    if change is perturbations.black and stats is not None: change = partial(change, stats=stats)
+    return Request(model, x, stats, classes, labels, truth, target, files, range_of(preset, masks), bs, change, by)
 
 # %% ../nbs/60_explanation.ipynb #ff0d042f
 def check_maps(
     model, layer, cam, x, # see `explain`
+    target=None,          # what is asked for
 )->dict: # what Grad-CAM depends on
     "Settings of Grad-CAM that `explain` can show, or a ValueError"
     if isinstance(layer, (list,tuple)):
@@ -577,7 +674,7 @@ def check_maps(
     how = cam_settings(**{k: v for k,v in cam.items() if k not in ('relu','bs')})
     if None in (how['space'],how['time']) or not cam.get('relu', True):
         raise ValueError("explain shows maps at the size of the clip, not negative; for others take `gradcam`")
-    places = check_layer(model, layer, x)
+    places = check_layer(model, layer, x, target[:1] if isinstance(target, Targets) else None)
     name = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
     return {'layer':name, 'places':list(places), **how}
 
@@ -623,7 +720,8 @@ def masks_of(self:Request,
         known = self.given is None and self.labels is not None and None not in self.labels
         if known and MASK_PRESETS[learning['preset']]['label_start']:
             learning = {'start_target':self.labels, **learning}
-        masks = learn_masks(self.model, self.x, self.given, probs=self.probs, bs=self.bs, **learning)
+        asked = self.target if isinstance(self.given, Targets) else self.given
+        masks = learn_masks(self.model, self.x, asked, self.perturb, probs=self.probs, bs=self.bs, **learning)
     m = as_mask(getattr(masks, 'mask', masks), self.x).float()
     start = getattr(masks, 'start', None)
     start = m if start is None else as_mask(start, self.x)
@@ -666,16 +764,35 @@ def settings_of(self:Request, found, i)->dict:
     drawn = settings['cam']
     if found.cam_wrong and 'of' in drawn and self.missed[i]: settings = {**settings, 'cam':{**drawn, **found.cam_wrong}}
     stats = {} if self.stats is None else {'stats':[np.asarray(s).tolist() for s in self.stats]}
+    more = self.told_of(i)|({} if self.by=='freeze' else {'perturb':self.by})
     told = stated_scores(self.model)
     told = {} if told is None else {'scores':told if isinstance(told, str) else getattr(told, '__name__', 'a function')}
-    return {**settings, **stats, **told, **({'frames':self.files[i]} if self.files else {})}
+    return {**settings, **stats, **told, **more, **({'frames':self.files[i]} if self.files else {})}
+
+@patch
+def told_of(self:Request, i)->dict:
+    "What was asked of clip `i`, where that is no class"
+    if not isinstance(self.target, Targets): return {}
+    t,t_i = self.target.items[i],self.target
+    scale = {} if t_i.low is None else dict(low=float(t_i.low[i]), high=float(t_i.high[i]))
+    return {'target':dict(name=t.name, unit=t.unit_for(self.model), **scale)}
 
 @patch
 def facts_of(self:Request, found, i)->dict:
     "What the notes of clip `i` are made of"
-    return dict(top=highest(self.probs[i]), mask=found.notes[i], map=found.map_notes[i], channels=self.x.shape[1])
+    top = None if self.probs is None else highest(self.probs[i])
+    return dict(top=top, mask=found.notes[i], map=found.map_notes[i], channels=self.x.shape[1])
 
 # %% ../nbs/60_explanation.ipynb #2151a58e
+@patch
+def removed(self:Request,
+    mask, # (B,T)
+):        # (B,T,H,W,3) uint8; None: frozen, which follows from the frames
+    "The clips under their binary masks, to look at"
+    if self.perturb is freeze: return None
+    shown = BatchSplitter(self.bs)(self.perturb, self.x, (torch.from_numpy(mask)>.5).to(self.x))
+    return frames_to_show(shown, self.stats)
+
 @patch
 def pack(self:Request,
     found:Found,
@@ -684,14 +801,17 @@ def pack(self:Request,
     "What was found out, clip by clip"
     how = found.settings['mask']
     weights = {k: how[k] for k in ('lam1','lam2','beta') if k in how}
-    loss = mask_loss(torch.from_numpy(found.mask), torch.tensor(found.scores['FS'].to_numpy()), **weights)
-    frames = frames_to_show(self.x, self.stats)
+    FS = torch.tensor(found.scores['FS'].to_numpy())
+    if isinstance(self.target, Targets): FS = scaled_score(self.target, FS)
+    loss = mask_loss(torch.from_numpy(found.mask), FS, **weights)
+    frames,removed,pred = frames_to_show(self.x, self.stats),self.removed(found.mask),found.scores['pred']
     return [Explanation(
         frames=frames[i], mask=found.mask[i], start=found.start[i], cam=found.heat[i],
-        target=int(self.target[i]), pred=int(found.scores['pred'][i]), label=self.labels[i] if self.labels else None,
+        target=self.target.items[i].name if isinstance(self.target, Targets) else int(self.target[i]),
+        pred=None if self.probs is None else int(pred[i]), label=self.labels[i] if self.labels else None,
         scores=_values(found.scores[list(KEPT)], i), loss=_values(loss, i), classes=self.classes, model=name,
         settings=self.settings_of(found, i), truth=dict(self.truth[i]) if self.truth else {},
-        facts=self.facts_of(found, i)) for i in range(len(self.x))]
+        facts=self.facts_of(found, i), perturbed=None if removed is None else removed[i]) for i in range(len(self.x))]
 
 # %% ../nbs/60_explanation.ipynb #b937f516
 @contextmanager
@@ -716,7 +836,7 @@ def read_as(
 def explain(
     model:nn.Module,          # (B,C,T,H,W) -> (B,K); or a plain function
     x,                        # clips (B,C,T,H,W), normalised; frames (B,T,H,W,3) or (T,H,W,3), uint8; or files
-    target=None,              # class index or name, or (B,) of them; None: the predicted class; 'label': the true class
+    target=None,              # any target, see `interpvid.targets`; None: the predicted class; 'label': the true class
     labels=None,              # (B,) true classes, by index or name, or None
     classes=None,             # names, or a dict of index -> name; None: those of the model
     truth=None,               # per clip a dict with what is known about it, or None
@@ -731,24 +851,24 @@ def explain(
     maps=None,                # heat maps in place of Grad-CAM: an array, or (model, x, target) -> array, see `as_maps`
     masks=None,               # masks in place of learned ones: `MaskResult`, (T,) or (B,T) in [0,1]
     reverse=None,             # (x, mask) -> x, for RS; None: as the preset
+    perturb=None,             # (x, mask) -> x that removes frames, or its name, 'blur'; None: freeze, or the masks'
     scores=None,              # what the model returns: 'logits', 'probs', 'sigmoid', a function; None: as it says
     **kwargs,                 # further arguments of `learn_masks`
 )->list:                      # of `Explanation`
-    "Grad-CAM, a learned freeze mask, its reversal, and their scores"
+    "Grad-CAM, a learned mask, the clip with its frames frozen (or removed as `perturb` does) and reversed, and scores"
     check_preset(preset, masks, kwargs)
     BatchSplitter(bs)
     model = as_module(model)
-    program = program_for(preset, data, model, masks)
-    cam,cam_wrong = (program.cam, program.cam_wrong) if cam is None else (cam, {})
-    reverse = reverse or program.reverse
+    program = program_for(preset, data, model, masks, cam, reverse)
     learning = dict(preset=preset, data=program.data, desc=desc, **kwargs) if masks is None else {}
     with read_as(model, scores):
-        job = make_request(model, x, target, labels, truth, stats, preset, masks, bs, classes, kwargs.get('start'))
-        drawn = None if maps is not None else check_maps(model, layer, cam, job.x)
-        heat,drawn = job.maps_of(maps, layer, cam, drawn, cam_wrong)
+        job = make_request(model, x, target, labels, truth, stats, preset, masks, bs, classes, kwargs.get('start'),
+                           perturb)
+        drawn = None if maps is not None else check_maps(model, layer, program.cam, job.x, job.given)
+        heat,drawn = job.maps_of(maps, layer, program.cam, drawn, program.cam_wrong)
         mask,start,how,notes = job.masks_of(masks, **learning)
-        scored = mask_scores(model, job.x, mask, job.target, job.true, reverse=reverse, mask_range=job.mask_range,
-                             retarget=how.get('retarget', False), probs=job.probs, bs=bs)
-        settings = dict(mask=how, cam=drawn, reverse=reverse_name(reverse))
-        found = Found(mask, start, heat, scored, settings, notes, notes_of_maps(heat, drawn), cam_wrong)
+        scored = mask_scores(model, job.x, mask, job.target, job.true, job.perturb, program.reverse, job.mask_range,
+                             how.get('retarget', False), job.probs, bs)
+        settings = dict(mask=how, cam=drawn, reverse=reverse_name(program.reverse))
+        found = Found(mask, start, heat, scored, settings, notes, notes_of_maps(heat, drawn), program.cam_wrong)
         return job.pack(found, name or getattr(model, 'name', type(model).__name__))

@@ -58,9 +58,10 @@ def _plain(s):
 
 def _prediction(e):
     "What a network predicted, in words"
-    if e.label is None: said = f'predicted: {e.classes[e.pred]}'
-    else: said = f'✗ predicted: {e.classes[e.pred]}' if e.wrong else '✓ predicted right'
-    return said if e.target==e.pred else f'{said}; explained: {e.classes[e.target]}'
+    if e.pred is None: return f'explained: {e.name_of(e.target)}'
+    if e.label is None: said = f'predicted: {e.name_of(e.pred)}'
+    else: said = f'✗ predicted: {e.name_of(e.pred)}' if e.wrong else '✓ predicted right'
+    return said if e.target==e.pred else f'{said}; explained: {e.name_of(e.target)}'
 
 def _length(e):
     "How many frames the mask holds, in words"
@@ -68,7 +69,7 @@ def _length(e):
 
 def _net(name, e):
     "What one network says of a clip, for the template"
-    scores = [f'{label} {v:.3f}' for label,v,_ in e.said]
+    scores = [f"{label} {v if isinstance(v, str) else f'{v:.3f}'}" for label,v,_ in e.said]
     return dict(name=_plain(name), says=_plain(_prediction(e)), mask=mask_img(e.mask),
                 scores=[*scores, _length(e)], notes=list(map(_plain, e.notes)))
 
@@ -182,7 +183,7 @@ def _written(score, e):
 def _table(clip):
     "The scores of one clip, a network a column"
     def column(e):
-        of = lambda c: '–' if c is None else _plain(e.classes[c])
+        of = lambda c: '–' if c is None else _plain(e.name_of(c))
         return {'true class':of(e.label), 'predicted':of(e.pred), 'explained':of(e.target),
                 **{s.label: _written(s, e) for s in SCORES.values()}}
     return pd.DataFrame({_plain(n): column(e) for n,e in zip(clip.nets, clip.es)}).rename_axis('')

@@ -36,13 +36,14 @@ from .classify import stats_of
 from .core import as_clips
 from .device import BatchSplitter, as_module, call_model, device_of, eval_frozen
 from .explanation import (
-    Explanation, beside, class_names, clip_of, frames_to_clips, frames_to_show, read_clips)
+    Explanation, asks_for_class, beside, class_names, clip_of, frames_to_clips, frames_to_show, perturb_for, read_clips)
 from .masks.learn import learn_masks
-from .masks.loss import class_probs, mask_loss
+from .masks.loss import all_removed, asked_scores, class_probs, mask_loss, perturb_name
 from .masks.perturb import as_mask, freeze, reverse
-from .masks.scores import SCORES, class_index
+from .masks.scores import SCORES, perturbed_word
 from .masks.search import search_windows, windows
-from .targets import check_explainable, check_finite, check_model, check_target, class_score
+from .targets import (
+    ask, check_explainable, check_finite, check_model, check_target, class_index, own_score, score_of)
 from .viz import ScrubParts, as_marks, parts_html, scrub_js, scrub_parts
 
 # %% ../nbs/71_widgets.ipynb #511d2dd2
@@ -266,27 +267,22 @@ class Painter(Shown, W.VBox):
     def __init__(self,
         model,           # module or function, (B,C,T,H,W) -> (B,K)
         clip,            # as for `one_clip`: an `Explanation`, a file, frames or a normalised clip
-        target=None,     # class index or name; None: the explanation's, or the predicted class
+        target=None,     # any target, see `interpvid.targets`; None: the explanation's class, or the predicted one
         mask=None,       # (T,) in [0,1] to start from; None: the explanation's, or no frame
         preset='fast',   # of *Learn*, see `learn_masks`
         cam=None,        # heat map (T,H,W) in [0,1]; None: the explanation's, or Grad-CAM if possible; False: none
         classes=None,    # names; None: those of the explanation or the model
         stats=None,      # normalisation (mean, standard deviation); None: the explanation's or the model's
         lam1=.01, lam2=.02, beta=3, # of the loss, as in `learn_masks`
+        perturb=None,    # (x, mask) -> x that removes frames, or its name; None: the explanation's, or freeze
         **kwargs,        # further arguments of `scrub_parts`
     ):
         e = clip if isinstance(clip, Explanation) else None
         self.model = model = as_module(model)
         self.preset,self.weights = preset,dict(lam1=lam1, lam2=lam2, beta=beta)
         self.x,frames,self.stats = one_clip(model, clip, stats)
-        check_model(model, self.x, gradient=False)
-        probs = class_probs(model, self.x, BatchSplitter(1))[0]
-        self.classes = names_of(model, len(probs), e.classes if e and classes is None else classes)
-        if target is None: target = e.target if e else probs.argmax()
-        self.target = check_target(index_of(target, self.classes), 1, len(probs), self.x.device)
-        with eval_frozen(model), torch.no_grad():
-            check_explainable(model, call_model(model, self.x), self.x, self.target)
-        self.OS = float(probs[self.target])
+        self.perturb = perturb_for(perturb or (e.perturb if e else None), None)
+        self.ask_for(e.target if target is None and e else target, e.classes if e and classes is None else classes)
         if mask is None: mask = e.binary if e else np.zeros(self.x.shape[2])
         self.start,self.before = (as_mask(mask, self.x)[0]>.5).float().cpu().numpy(),None
         parts = self.parts_of(frames, e.cam if e and cam is None else cam, e.cam_name if e else 'Grad-CAM', kwargs)
@@ -306,6 +302,33 @@ class Painter(Shown, W.VBox):
 
 # %% ../nbs/71_widgets.ipynb #5a676e2f
 @patch
+def ask_for(self:Painter,
+    target,  # any; None: the predicted class
+    classes, # names, or None
+):
+    "What is asked of the model: the target, its name and unit, and the score of the clip as it is"
+    if asks_for_class(target): return self.ask_class(target, classes)
+    names = getattr(self.model, 'classes', None) if classes is None else classes
+    asked = ask(target, 1, self.model, names)
+    check_model(self.model, self.x, asked, gradient=False)
+    self.target,OS = asked_scores(self.model, self.x, asked, BatchSplitter(1), all_removed(self.perturb))
+    t = asked.items[0]
+    self.classes,self.OS,self.named,self.unit = names,float(OS),t.name,t.unit_for(self.model)
+
+@patch
+def ask_class(self:Painter, target, classes):
+    "The same for a class"
+    check_model(self.model, self.x, gradient=False)
+    probs = class_probs(self.model, self.x, BatchSplitter(1))[0]
+    self.classes = names_of(self.model, len(probs), classes)
+    if target is None: target = probs.argmax()
+    self.target = check_target(index_of(target, self.classes), 1, len(probs), self.x.device)
+    with eval_frozen(self.model), torch.no_grad():
+        check_explainable(self.model, call_model(self.model, self.x), self.x, self.target)
+    self.OS,self.named,self.unit = float(probs[self.target]),self.classes[int(self.target)],'probability'
+
+# %% ../nbs/71_widgets.ipynb #a7c7722c
+@patch
 def own_map(self:Painter):
     "Grad-CAM (T,H,W) at the model's own layer; None where it has none, or where the scores have no gradient there"
     if not getattr(self.model, 'cam_layer', None): return
@@ -314,13 +337,14 @@ def own_map(self:Painter):
 
 @patch
 def parts_of(self:Painter, frames, cam, cam_name, kwargs):
-    "Columns of the scrubber: the clip, its heat map if there is one, and the clip frozen by the mask"
+    "Columns of the scrubber: the clip, its heat map if there is one, and, drawn in the browser, the clip frozen"
     if cam is None: cam = self.own_map()
     heat = {} if cam is None or cam is False else {cam_name:(frames, cam)}
     name = getattr(self.model, 'name', type(self.model).__name__)
-    parts = scrub_parts({'original':frames, **heat, 'frozen':frames}, self.start,
-                        f"{name}: {self.classes[int(self.target)]}", **kwargs)
-    parts.spec['cols'][-1] |= dict(by='freeze', mask=0)
+    unit = '' if self.unit=='probability' else f' ({self.unit})'
+    frozen = {'frozen':frames} if self.perturb is freeze else {}
+    parts = scrub_parts({'original':frames, **heat, **frozen}, self.start, f"{name}: {self.named}{unit}", **kwargs)
+    if frozen: parts.spec['cols'][-1] |= dict(by='freeze', mask=0)
     return parts
 
 # %% ../nbs/71_widgets.ipynb #8aa70115
@@ -334,10 +358,11 @@ def scores_of(self:Painter,
 )->dict:  # OS, FS, RS and loss
     "Scores and loss of a mask"
     m = as_mask(mask, self.x)
-    both = torch.cat([freeze(self.x, m), reverse(self.x, m)])
+    both,target = torch.cat([self.perturb(self.x, m), reverse(self.x, m)]),self.target.expand(2)
     with eval_frozen(self.model), torch.no_grad():
-        FS,RS = check_finite(class_score(self.model, both, self.target))
-    loss = mask_loss(m, FS[None], **self.weights)['loss'][0]
+        scores = check_finite(score_of(self.model, both, target))
+    loss = mask_loss(m, scores[:1], **self.weights)['loss'][0]
+    FS,RS = own_score(target, scores)
     return dict(OS=self.OS, FS=float(FS), RS=float(RS), loss=float(loss))
 
 # %% ../nbs/71_widgets.ipynb #6dc33803
@@ -350,8 +375,10 @@ def scores(self:Painter):
 def score_rows(self:Painter, masks):
     "The scorer of the scrubber: scores of the painted mask as rows of a table, and no note"
     scores = self.scores_of(np.array(masks[0])>.5)
-    shown = {k: f'{v:.3f}' if k=='loss' else round(v, 4) for k,v in scores.items()} # numbers, probabilities, have a bar
-    return [(k, v, PAINTER_SCORES[k]) for k,v in shown.items()],''
+    text = {k for k in scores if k=='loss' or self.unit!='probability'} # numbers, probabilities, have a bar
+    shown = {k: f'{v:.3f}' if k in text else round(v, 4) for k,v in scores.items()}
+    about = {**PAINTER_SCORES, 'FS':PAINTER_SCORES['FS'].replace('frozen', perturbed_word(perturb_name(self.perturb)))}
+    return [(k, v, about[k]) for k,v in shown.items()],''
 
 # %% ../nbs/71_widgets.ipynb #2be7be02
 class TickingSplitter(BatchSplitter):
@@ -389,14 +416,14 @@ def offer(self:Painter,
 @patch
 def learn(self:Painter, tick=None):
     "Paint the mask that learning finds, if it is better than the painted one"
-    found = learn_masks(self.model, self.x, self.target, preset=self.preset, tick=tick, **self.weights)
+    found = learn_masks(self.model, self.x, self.target, self.perturb, preset=self.preset, tick=tick, **self.weights)
     self.offer(found.binary[0], 'Learn')
 
 @patch
 def best_window(self:Painter, tick=None):
     "Paint the best window, if it is better than the painted mask"
     bs = 48 if tick is None else TickingSplitter(48, len(windows(self.x.shape[2])), tick)
-    found = search_windows(self.model, self.x, self.target, bs=bs, **self.weights)
+    found = search_windows(self.model, self.x, self.target, self.perturb, bs=bs, **self.weights)
     self.offer(found.mask[0], 'Best window')
 
 @patch
@@ -546,7 +573,7 @@ def make_controls(self:Browser):
 @patch
 def of(self:Browser, e):
     "Name of the class that an explanation is listed under"
-    return e.classes[e.target if e.label is None else e.label]
+    return e.name_of(e.target if e.label is None else e.label)
 
 # %% ../nbs/71_widgets.ipynb #3b97e0ad
 @patch

@@ -27,13 +27,13 @@ from tqdm.auto import tqdm
 from ..core import as_clips
 from ..device import (
     BatchSplitter, Forecast, as_module, call_model, device_of, eval_frozen, fast, trim_memory)
-from interpvid.masks.loss import (
-    TERMS, MaskResult, check_maskable, check_number, check_weights, class_probs, join_results, mask_loss, pick_target,
-    warn_failed)
+from .loss import (
+    TERMS, MaskResult, all_removed, asked_scores, check_maskable, check_number, check_weights, join_results, mask_loss,
+    perturb_name, scale_of, told_target, warn_failed)
 from .perturb import HALF_FROZEN, MaskRange, freeze
 from .search import MaskScores, search_windows, windows
 from ..models.fast import has_linear_stem
-from ..targets import as_target, check_finite, check_model, class_score, probs_of
+from ..targets import Targets, as_target, ask, check_finite, check_model, is_many, scaled_score, score_of
 
 # %% ../../nbs/53_masks.learn.ipynb #b7c97c26
 def mask_step(
@@ -58,14 +58,14 @@ def window_score(
 )->Tensor:       # (B,)
     "Score of clips under one mask for all"
     def score(v, t):
-        with fast(v.device, half): return class_score(model, perturb(v, mask) if float(mask.max())>0 else v, t)
+        with fast(v.device, half): return score_of(model, perturb(v, mask) if float(mask.max())>0 else v, t)
     return parts(score, x, target)
 
 # %% ../../nbs/53_masks.learn.ipynb #377eaceb
 def central_window(
     model:nn.Module, # (B,C,T,H,W) -> (B,K)
     x:Tensor,        # clips (B,C,T,H,W)
-    target:Tensor,   # (B,) class indices
+    target:Tensor,   # (B,) class indices, or `Targets`
     perturb=freeze,  # (x, mask) -> x
     share=.9,        # of the full mask's drop, below which a window has become too short
     mask_range=MaskRange(), # what counts as no mask and as a full one
@@ -100,9 +100,13 @@ class Batch:
     "Clips that are learned together"
     clips:Tensor  # (B,C,T,H,W)
     index:Tensor  # (B,) which clips of the source they are
-    target:Tensor # (B,) class whose score is taken away
-    OS:Tensor     # (B,) its score without a mask
+    target:object # (B,) class indices, or `Targets`: whose score is taken away
+    own_OS:Tensor # (B,) its score without a mask, in its own unit
     def __len__(self): return len(self.clips)
+    @property
+    def OS(self):
+        "(B,) score without a mask, on the scale of masks"
+        return scaled_score(self.target, self.own_OS) if isinstance(self.target, Targets) else self.own_OS
 
 class Start(NamedTuple):
     "Where the masks of a batch start"
@@ -125,6 +129,7 @@ class MaskLearner:
     candidates:Tensor=None # (T,) or (N,T): masks that the result must not be worse than
     start_target:Tensor=None # (N,) class under which a central start is found; None: the class explained
     optimizer:torch.optim.Adam=None # of the batch before
+    told:dict=None       # what was asked, where that is no class
     def __post_init__(self): self.search_parts = BatchSplitter(2*self.parts.n, self.parts.log)
 
 @patch(as_prop=True)
@@ -206,7 +211,7 @@ class MaskScorer:
     def __init__(self,
         model:nn.Module, # (B,C,T,H,W) -> (B,K)
         clips:Tensor,    # (B,C,T,H,W)
-        target:Tensor,   # (B,) class indices
+        target,          # (B,) class indices, or `Targets`
         perturb=freeze,  # (x, mask) -> x, differentiable in the mask
         bs=24,           # clips at a time, or `BatchSplitter`
         half=True,       # bfloat16 where it is fast
@@ -223,7 +228,7 @@ class MaskScorer:
 def logits(self:MaskScorer, mask, inputs):
     "What the network says of one part under its masks"
     if self.stem is not None: return self.model.forward_from_stem(inputs, self.perturb.matrix(mask)).float()
-    return call_model(self.model, self.perturb(inputs, mask))
+    return call_model(self.model, self.perturb(inputs, mask), isinstance(self.target, Targets))
 
 @patch
 def score_and_gradient(self:MaskScorer, mask, inputs, target):
@@ -231,7 +236,7 @@ def score_and_gradient(self:MaskScorer, mask, inputs, target):
     with torch.enable_grad():
         mask = mask.detach().requires_grad_()
         with fast(mask.device, self.half): logits = self.logits(mask, inputs)
-        score = as_target(None if self.retarget else target, probs_of(self.model, logits))
+        score = as_target(None if self.retarget else target, logits, self.model)
         if not score.requires_grad: return score,torch.zeros_like(mask)
         gradient, = torch.autograd.grad(score.sum(), mask, allow_unused=True, materialize_grads=True)
     return score.detach(),gradient
@@ -301,7 +306,7 @@ def lowest(self:MaskLearner,
 )->BestMask:
     "The best of some masks, by scores in float32"
     best = BestMask(masks[0], **self.weights)
-    def exact(c, m, t): return class_score(self.model, self.perturb(c, m), t)
+    def exact(c, m, t): return score_of(self.model, self.perturb(c, m), t)
     with torch.no_grad():
         for m in masks: best.see(m, check_finite(self.parts(exact, b.clips, m, b.target)))
     return best
@@ -326,14 +331,17 @@ def to_choose_from(self:MaskLearner,
 def pick(self:MaskLearner,
     index:Tensor, # (B,)
     clips:Tensor, # (B,C,T,H,W)
-    target=None,  # (B,) class indices; None: the predicted class
+    target=None,  # (B,) class indices, or a list of targets; None: the predicted class
 )->Batch:
-    "The class that each clip of a batch is explained for, and its score"
+    "What each clip of a batch is explained for, and its score"
     clips = check_maskable(clips).to(device_of(self.model, clips.device))
     if clips.is_inference(): clips = clips.clone()
-    if self.probs is not None: probs = self.probs[index.to(self.probs.device)]
-    else: probs = class_probs(self.model, self.settings['mask_range'].unmasked(clips, self.perturb), self.parts)
-    return Batch(clips, index, *pick_target(probs, target))
+    values,probs = self.settings['mask_range'],self.probs
+    if probs is not None: probs = probs[index.to(probs.device)]
+    asked,OS = asked_scores(self.model, clips, target, self.parts, all_removed(self.perturb, values.on),
+                            lambda x: values.unmasked(x, self.perturb), probs)
+    self.told = told_target(asked, self.model)
+    return Batch(clips, index, asked, OS)
 
 # %% ../../nbs/53_masks.learn.ipynb #4d80be10
 @patch
@@ -347,11 +355,12 @@ def learn(self:MaskLearner, index, clips, target=None)->MaskResult:
         best = self.lowest(b, masks)
     n = self.settings['iterations']
     loss = mask_loss(best.mask, best.score, **self.weights)
-    fields = dict(mask=best.mask, target=b.target, OS=b.OS, start=start.mask, steps=torch.full_like(start.passes, n),
-                  evaluations=1+start.passes+3*n+len(masks))
+    scale = scale_of(b.target)
+    fields = dict(mask=best.mask, target=b.target, OS=b.own_OS, start=start.mask,
+                  steps=torch.full_like(start.passes, n), evaluations=1+bool(scale)+start.passes+3*n+len(masks))
     if start.loss is not None: fields['best_window'] = start.loss
     return MaskResult(**{k: v.cpu().numpy() for k,v in fields.items()}, curve=curve, settings=self.settings,
-                      loss={k: v.cpu().numpy() for k,v in loss.items()})
+                      loss={k: v.cpu().numpy() for k,v in loss.items()}, **scale)
 
 # %% ../../nbs/53_masks.learn.ipynb #0ced213a
 def as_indices(
@@ -364,20 +373,23 @@ def as_indices(
 
 # %% ../../nbs/53_masks.learn.ipynb #dc742deb
 def check_targets(
-    target, # class index, one for each clip, None, or 'label'
-    x,      # clips, or an iterable of them
-):          # int, list of int, None or 'label'
+    target,     # any target, one for each clip, None, or 'label'
+    x,          # clips, or an iterable of them
+    model=None, # names its classes
+):              # int or `Target`, a list of them, None or 'label'
     "Targets that can be taken, or a ValueError"
     if target is None or isinstance(target, str) and target=='label': return target
-    if isinstance(target, str):
-        raise ValueError(f"target={target!r}; a class index, one for each clip, None (the predicted class) or 'label'")
-    t = as_indices(target)
-    if t is None or t.ndim>1:
-        raise ValueError(f"target has to be a class index or one for each clip, got {target!r}")
-    if t.ndim==0 or len(t)==1: return int(t)
-    if isinstance(x, Tensor) and len(x)!=len(t):
-        raise ValueError(f"{len(t)} targets for {len(x)} clips: one class index for all, or one for each of them")
-    return t.tolist()
+    asked = ask(target, len(target) if is_many(target) else 1, model)
+    if isinstance(asked, Targets): asked = asked.items
+    else:
+        t = as_indices(asked)
+        if t is None or t.ndim>1:
+            raise ValueError(f"target has to be a class index or one for each clip, got {target!r}")
+        asked = t.reshape(-1).tolist()
+    if len(asked)==1: return asked[0]
+    if isinstance(x, Tensor) and len(x)!=len(asked):
+        raise ValueError(f"{len(asked)} targets for {len(x)} clips: one for all, or one for each of them")
+    return asked
 
 # %% ../../nbs/53_masks.learn.ipynb #178e3245
 def check_labels(
@@ -595,15 +607,14 @@ def check_start_target(
 def told_settings(p, preset, data, perturb, half, seed)->dict:
     "Settings as they are kept with a result: plain numbers and names"
     start = p['start'] if isinstance(p['start'], str) else 'given'
-    name = getattr(perturb, '__name__', str(perturb))
-    return {'preset':preset, 'data':data, 'perturb':name, 'half':half, 'seed':seed, **p, 'start':start,
+    return {'preset':preset, 'data':data, 'perturb':perturb_name(perturb), 'half':half, 'seed':seed, **p, 'start':start,
             'mask_range':list(p['mask_range'])}
 
 # %% ../../nbs/53_masks.learn.ipynb #f4973461
 def learn_masks(
     model:nn.Module,  # (B,C,T,H,W) -> (B,K)
     x,                # clips (B,C,T,H,W); or an iterable of clips, batches or pairs with labels, such as a DataLoader
-    target=None,      # class index, or one for each clip; None: the predicted class; 'label': the labels of the pairs
+    target=None,      # any target, or one for each clip; None: the predicted class; 'label': the labels of the pairs
     perturb=freeze,   # (x, mask) -> x, differentiable in the mask
     preset='paper',   # 'paper', 'released-pytorch', 'released-tf' or 'fast', see `MASK_PRESETS`
     data='something', # or 'kth': the dataset whose settings are taken
@@ -626,8 +637,9 @@ def learn_masks(
     candidates = check_candidates(candidates, x)
     if candidates is not None: keep_best = keep_best or True
     p = mask_settings(preset, lam1, lam2, beta, lr, iterations, keep_best, data)
-    start_from(p, start, x, target)
     model,parts = as_module(model),BatchSplitter(1 if p['carry_moments'] else bs)
+    start_from(p, start, x, target)
+    target = check_targets(target, x, model)
     total = len(x)*p['iterations'] if isinstance(x, Tensor) else None
     batches = look_first(clip_batches(x, target, parts.n), model, perturb, check)
     with tqdm(total=total, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
@@ -635,7 +647,7 @@ def learn_masks(
         job = MaskLearner(model, perturb, p, parts, half, seed, steps, probs, candidates,
                           check_start_target(start_target, x))
         result = join_results(list(starmap(job.learn, batches)))
-    result.settings = told_settings(p, preset, data, perturb, half, seed)
+    result.settings = {**told_settings(p, preset, data, perturb, half, seed), **job.told}
     warn_insensitive(result)
     warn_failed(result)
     return result

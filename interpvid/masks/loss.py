@@ -6,8 +6,9 @@ Docs: https://interpvid.github.io/interpvid/masks.loss.html.md"""
 
 # %% auto #0
 __all__ = ['TERMS', 'WEIGHTS', 'FAR', 'tv_norm', 'mask_loss', 'check_number', 'check_weights', 'check_maskable', 'class_probs',
-           'pick_target', 'MaskResult', 'spread_of_scores', 'note_of', 'as_text', 'warn_failed', 'check_comparable',
-           'join_results']
+           'pick_target', 'clip_scores', 'all_removed', 'asked_scores', 'has_classes', 'probs_if_any', 'scale_of',
+           'told_target', 'perturb_name', 'MaskResult', 'spread_of_scores', 'note_of_rise', 'note_of', 'as_text',
+           'warn_failed', 'check_comparable', 'join_results']
 
 # %% ../../nbs/51_masks.loss.ipynb #cd92a2ac
 import warnings
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 
 from ..core import as_clips
 from ..device import BatchSplitter, call_model, eval_frozen
-from ..targets import check_finite, check_target, probs_of
+from ..targets import (
+    OfClass, Pair, Targets, ask, check_finite, check_target, is_probability, own_score, probs_of, score_of, with_scale)
 
 # %% ../../nbs/51_masks.loss.ipynb #55b72257
 def tv_norm(
@@ -91,14 +93,97 @@ def pick_target(
     t = probs.argmax(1) if target is None else check_target(target, *probs.shape, probs.device)
     return t, probs.gather(1, t[:,None])[:,0]
 
+# %% ../../nbs/51_masks.loss.ipynb #f83c79a3
+def clip_scores(
+    model:nn.Module,
+    clips:Tensor,        # (B,C,T,H,W)
+    targets,             # (B,) class indices, or `Targets`
+    parts:BatchSplitter, # how many clips at a time
+    change=None,         # (x) -> x, done to each part first
+)->Tensor:               # (B,) float32
+    "Scores of clips, in float32 and without gradients"
+    def of(x, t): return score_of(model, x if change is None else change(x), t)
+    with eval_frozen(model), torch.no_grad(): return check_finite(parts(of, clips, targets))
+
+def all_removed(
+    perturb,   # (x, mask) -> x
+    on=1.,     # of the full mask
+):             # (x) -> x
+    "Clips with every frame removed"
+    return lambda x: perturb(x, x.new_full((x.shape[2],), on))
+
+# %% ../../nbs/51_masks.loss.ipynb #180820ac
+def asked_scores(
+    model:nn.Module,
+    clips:Tensor,        # (B,C,T,H,W)
+    target,              # any target, see `interpvid.targets`; None: the predicted class
+    parts:BatchSplitter, # how many clips at a time
+    removed=None,        # (x) -> x with all frames removed; None: scores are not moved
+    unmasked=None,       # (x) -> x that counts as the clip as it is; None: itself
+    probs=None,          # (B,K) of the clips as they are, if they are known already
+)->tuple:                # (B,) class indices, or `Targets` with the scale of masks; scores (B,) in their own unit
+    "What is asked of each clip, and its score without a mask"
+    asked = ask(target, len(clips), model)
+    if not isinstance(asked, Targets):
+        if probs is None: probs = class_probs(model, clips if unmasked is None else unmasked(clips), parts)
+        return pick_target(probs, asked)
+    OS = clip_scores(model, clips, asked, parts, unmasked)
+    if asked.low is not None: return asked,own_score(asked, OS)
+    if removed is None or is_probability(asked, model): return asked,OS
+    return with_scale(asked, clip_scores(model, clips, asked, parts, removed), OS),OS
+
+# %% ../../nbs/51_masks.loss.ipynb #4ba55b02
+def has_classes(
+    targets, # `Targets`, or class indices
+    model,
+)->bool:
+    "Whether the model's output is known to be scores of classes"
+    if not isinstance(targets, Targets): return True
+    by_class = [isinstance(t, OfClass) or isinstance(t, Pair) and t.by_class for t in targets.items]
+    return all(by_class) or getattr(model, 'classes', None) is not None
+
+def probs_if_any(
+    model, clips, targets, parts, # see `clip_scores`
+)->Tensor: # (B,K), or None
+    "Probabilities of all classes beside a target of another kind; None where the model gives none"
+    if not has_classes(targets, model): return None
+    try: p = class_probs(model, clips, parts)
+    except (TypeError, ValueError):
+        if isinstance(targets, Targets): return None
+        raise
+    names = getattr(model, 'classes', None)
+    return p if not isinstance(targets, Targets) or names is None or len(names)==p.shape[1] else None
+
+def scale_of(targets)->dict:
+    "The scale of `Targets`, for a `MaskResult`; empty where scores are not moved"
+    return {k: v.cpu().numpy() for k in ('low','high') if (v := getattr(targets, k, None)) is not None}
+
+def told_target(
+    targets, # `Targets`, or class indices
+    model,
+)->dict:
+    "What was asked, for the settings of a result; empty for classes"
+    if not isinstance(targets, Targets): return {}
+    names,units = (list(dict.fromkeys(v)) for v in (targets.tolist(), [t.unit_for(model) for t in targets.items]))
+    scale = {} if targets.low is None else {'scale':'the clip as it is 1, with all frames removed 0'}
+    return {'target':', '.join(names[:20]), 'unit':', '.join(units), **scale}
+
+def perturb_name(
+    perturb, # (x, mask) -> x
+)->str:
+    "What a perturbation is called in settings and titles"
+    f = getattr(perturb, 'func', None) # of functools.partial
+    if f is None: return getattr(perturb, '__name__', str(perturb))
+    return f"{perturb_name(f)}({', '.join(f'{k}={v!r}' for k,v in perturb.keywords.items())})"
+
 # %% ../../nbs/51_masks.loss.ipynb #ac9bcd69
 @dataclass(repr=False)
 class MaskResult:
     "Masks of a batch of clips, learned or searched, and what they cost"
     mask:np.ndarray         # (B,T) in [0,1]; of 0 and 1 if searched
-    target:np.ndarray       # (B,) class whose score the mask takes away
+    target:np.ndarray       # (B,) class whose score the mask takes away; the names of other targets
     loss:dict               # of `mask`, by the paper's Eq. 1 in float32: `TERMS`, (B,) each
-    OS:np.ndarray           # (B,) score without a mask, in float32
+    OS:np.ndarray           # (B,) score without a mask, in float32, in the target's own unit
     evaluations:np.ndarray  # (B,) passes through the network; a gradient step counts as three
     settings:dict           # weights of the loss, perturbation, preset, …
     start:np.ndarray=None   # if learned: (B,T) of 0 and 1, where the mask was on at first
@@ -107,6 +192,8 @@ class MaskResult:
     tried:np.ndarray=None   # if searched: (n,T) of 0 and 1, all masks that were tried
     losses:np.ndarray=None  # if searched: (B,n), of each mask that was tried; inf where not tried for that clip
     best_window:np.ndarray=None # (B,) loss of the best window, where windows were tried before learning
+    low:np.ndarray=None     # (B,) score that is 0 in `loss`, in the target's own unit; None: 0
+    high:np.ndarray=None    # (B,) score that is 1 in `loss`; None: 1
 
 # %% ../../nbs/51_masks.loss.ipynb #47fddf23
 @patch(as_prop=True)
@@ -115,9 +202,15 @@ def binary(self:MaskResult):
     return self.mask>.5
 
 @patch(as_prop=True)
+def FS(self:MaskResult):
+    "(B,) score under the mask, in the target's own unit"
+    score = self.loss['score']
+    return score if self.low is None else self.low+score*(self.high-self.low)
+
+@patch(as_prop=True)
 def drop(self:MaskResult):
-    "(B,) what the mask takes away: OS - FS"
-    return self.OS-self.loss['score']
+    "(B,) what the mask takes away: OS - FS; where scores are no probabilities, as a share of what removing all does"
+    return (self.OS if self.low is None else 1)-self.loss['score']
 
 @patch(as_prop=True)
 def insensitive(self:MaskResult):
@@ -155,21 +248,31 @@ def failed(self:MaskResult):
     return self.raises_score|self.far_from_best
 
 # %% ../../nbs/51_masks.loss.ipynb #3c06ac57
+def note_of_rise(
+    result:MaskResult,
+    i:int, # which clip
+)->str:    # '' for probabilities, and where the score falls
+    "Says that removal raises a score"
+    if result.low is None or result.low[i]<=result.high[i]: return ''
+    return (f"with all frames removed the score is higher, {result.low[i]:.3f}, than as the clip is, "
+            f"{result.high[i]:.3f}: the mask shows the frames that hold it down")
+
 def note_of(
     result:MaskResult,
     i:int, # which clip
 )->str:    # '' where there is nothing to say
     "What makes the mask of a clip meaningless, and what to do"
-    OS,FS,loss = result.OS[i],result.loss['score'][i],result.loss['loss'][i]
+    OS,FS,loss = result.OS[i],result.FS[i],result.loss['loss'][i]
     if result.insensitive[i]: return "no mask changed the score: the mask means nothing"
     if result.raises_score[i]:
-        above = f"the score under the mask, {FS:.3f}, is above that of the clip as it is, {OS:.3f}: "
+        side = 'above' if FS>OS else 'below' # below where removing all frames raises the score
+        above = f"the score under the mask, {FS:.3f}, is {side} that of the clip as it is, {OS:.3f}: "
         if result.tried is not None: return above+"none of the masks that were tried takes it away"
         return above+"the search failed; try preset='fast', or `search_windows`"
     if result.far_from_best[i]:
         return (f"the loss of the mask, {loss:.3f}, is far above that of the best window, {result.best_window[i]:.3f}: "
                 "the search failed; try preset='fast', or more iterations")
-    if result.drop[i]>=1e-3: return ''
+    if result.drop[i]>=1e-3: return note_of_rise(result, i)
     return f"the mask does not lower the score, {OS:.3f}: it shows no frames that the score depends on"
 
 @patch(as_prop=True)
@@ -192,7 +295,7 @@ def table(self:MaskResult):
     steps = {} if self.steps is None else {'steps':self.steps}
     terms = {k: self.loss[k] for k in ('length','tv','loss')}
     return pd.DataFrame({'target':self.target, **start, 'mask':as_text(self.mask), 'OS':self.OS,
-                         'FS':self.loss['score'], **terms, **steps, 'evaluations':self.evaluations,
+                         'FS':self.FS, **terms, **steps, 'evaluations':self.evaluations,
                          **({'note':self.notes} if any(self.notes) else {})})
 
 @patch
@@ -223,7 +326,7 @@ def check_comparable(
     "Raise a ValueError unless two results are of the same clips, classes and weights of the loss"
     if best.mask.shape!=other.mask.shape:
         raise ValueError(f"masks {other.mask.shape} are not of the clips that were searched, {best.mask.shape}")
-    if (best.target!=other.target).any():
+    if not np.array_equal(best.target, other.target):
         raise ValueError("the masks take away the scores of other classes than were searched")
     for k in 'lam1','lam2','beta':
         a,b = best.settings.get(k),other.settings.get(k)

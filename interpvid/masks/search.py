@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..device import BatchSplitter, Forecast, as_module, device_of, eval_frozen, fast, is_oom
-from interpvid.masks.loss import (
-    TERMS, MaskResult, check_maskable, check_number, check_weights, class_probs, join_results, mask_loss, pick_target,
-    warn_failed)
+from .loss import (
+    TERMS, MaskResult, all_removed, asked_scores, check_maskable, check_number, check_weights, join_results, mask_loss,
+    perturb_name, scale_of, told_target, warn_failed)
 from .perturb import freeze, order_matrix, take_frames
 from ..models.fast import has_linear_stem, overrides_consistent
-from ..targets import as_target, check_finite, check_model, class_score, probs_of
+from ..targets import as_target, check_finite, check_model, score_of
 
 # %% ../../nbs/51_masks.search.ipynb #05a181ae
 def windows(
@@ -170,8 +170,8 @@ def by_trees(self:MaskScores, x, target):
     def of(x, target):
         with fast(x.device, self.half): logits = torch.cat([tree_scores(self.model, x, t) for t in self.trees], 1)
         self.count(len(x)*logits.shape[1])
-        probs = probs_of(self.model, logits.float().flatten(0,1)).unflatten(0, logits.shape[:2])
-        return probs.gather(2, target[:,None,None].expand(-1, logits.shape[1], 1))[...,0]
+        each = target.repeat_interleave(logits.shape[1])
+        return as_target(each, logits.float().flatten(0,1), self.model).unflatten(0, logits.shape[:2])
     while True:
         try: return self.clips(of, x, target)
         except (RuntimeError, MemoryError) as e:
@@ -187,7 +187,7 @@ def by_stem(self:MaskScores, clip, target):
     def of(order):
         with fast(clip.device, self.half): logits = self.model.forward_from_stem(stem, order_matrix(order))
         self.count(len(order))
-        return as_target(target.expand(len(order)), probs_of(self.model, logits.float()))
+        return as_target(target.expand(len(order)), logits.float(), self.model)
     return self.parts(of, self.order.to(clip.device))
 
 @patch
@@ -198,15 +198,15 @@ def by_clips(self:MaskScores, clip, target):
         many = clip[None].expand(len(w), *clip.shape)
         with fast(clip.device, self.half):
             shown = self.perturb(many, w) if self.order is None else take_frames(many, w)
-            return class_score(self.model, shown, target.expand(len(w)))
+            return score_of(self.model, shown, target.expand(len(w)))
     return self.parts(of, (self.masks if self.order is None else self.order).to(clip.device))
 
 # %% ../../nbs/51_masks.search.ipynb #82b11148
 @patch
 def __call__(self:MaskScores,
     x:Tensor,      # clips (B,C,T,H,W)
-    target:Tensor, # (B,) class indices
-)->Tensor:         # (B,n) float32 in [0,1]
+    target:Tensor, # (B,) class indices, or `Targets`
+)->Tensor:         # (B,n) float32; in [0,1] for classes
     "Score of `target` under each mask"
     if self.masks.shape[1]!=x.shape[2]:
         raise ValueError(f"masks of {self.masks.shape[1]} frames do not fit clips of {x.shape[2]}")
@@ -225,7 +225,7 @@ def compare_exactly(
 )->tuple:          # the best mask of each clip (B,), its terms (B,) each, and `losses` with those in float32
     "The lowest loss of the `k` best masks, in float32"
     top = losses.topk(k, largest=False).indices # (B,k)
-    def exact(c, m, t): return class_score(model, perturb(c, m), t)
+    def exact(c, m, t): return score_of(model, perturb(c, m), t)
     with eval_frozen(model), torch.no_grad():
         scores = parts(exact, x.repeat_interleave(k, 0), masks[top].flatten(0,1), target.repeat_interleave(k))
     terms = mask_loss(masks[top], check_finite(scores).view(top.shape), **weights)
@@ -264,7 +264,7 @@ def start_search(
     x = check_maskable(x).to(device_of(model, x.device))
     if check: check_model(model, x, target, gradient=False)
     parts = bs if isinstance(bs, BatchSplitter) else BatchSplitter(bs)
-    target,OS = pick_target(class_probs(model, x, parts), target)
+    target,OS = asked_scores(model, x, target, parts, all_removed(perturb))
     return Search(model, x, target, OS, perturb, parts, half, int(recheck), share,
                   dict(lam1=lam1, lam2=lam2, beta=beta))
 
@@ -282,17 +282,18 @@ def compared(self:Search,
     best,terms,losses = compare_exactly(self.model, x, target, self.perturb, self.parts, masks, losses, k,
                                         **self.weights)
     fields = dict(mask=masks[best], target=target, OS=self.OS[i], losses=losses)
-    settings = dict(perturb=getattr(self.perturb, '__name__', str(self.perturb)), **self.weights)
+    settings = dict(perturb=perturb_name(self.perturb), **told_target(target, self.model), **self.weights)
+    scale = scale_of(target)
     return MaskResult(**{k: v.cpu().numpy() for k,v in fields.items()}, settings=settings, tried=masks.cpu().numpy(),
-                      loss={k: v.cpu().numpy() for k,v in terms.items()},
-                      evaluations=np.full(len(x), 1+evaluations+k))
+                      loss={k: v.cpu().numpy() for k,v in terms.items()}, **scale,
+                      evaluations=np.full(len(x), 1+bool(scale)+evaluations+k))
 
 # %% ../../nbs/51_masks.search.ipynb #47a49ff2
 def search_masks(
     model:nn.Module, # (B,C,T,H,W) -> (B,K)
     x:Tensor,        # clips (B,C,T,H,W)
     masks,           # (n,T) of 0 and 1: those to try
-    target=None,     # class index or (B,); None: the predicted class
+    target=None,     # any target, or one for each clip; None: the predicted class
     perturb=freeze,  # (x, mask) -> x
     lam1=.01, lam2=.02, beta=3, # as in `learn_masks`
     bs=48,           # perturbed clips at a time, or `BatchSplitter`
@@ -421,7 +422,7 @@ def join_searches(
 def search_windows(
     model:nn.Module, # (B,C,T,H,W) -> (B,K)
     x:Tensor,        # clips (B,C,T,H,W)
-    target=None,     # class index or (B,); None: the predicted class
+    target=None,     # any target, or one for each clip; None: the predicted class
     perturb=freeze,  # (x, mask) -> x
     pairs=False,     # try pairs of windows too
     exact=None,      # True: try all; False: from coarse to fine; None: all up to 64 frames (pairs: 32)
