@@ -758,13 +758,14 @@ class Film:
     @property
     def seconds(self): return self.line.seconds
 
+# %% ../nbs/09_video.ipynb #5341321f
 def _check_windows(seconds, every, fps):
     "A ValueError unless windows can be laid along a film like this"
     for name,v in dict(seconds=seconds, every=every, fps=fps).items():
         if v is None or isinstance(v, (int,float,np.number)) and 0<v<float('inf'): continue
         raise ValueError(f"open_film: {name} has to be a number above 0, not {v!r}")
 
-# %% ../nbs/09_video.ipynb #5341321f
+# %% ../nbs/09_video.ipynb #86c3f5a4
 def _film_line(path, video, fps, bar):
     "When each frame of a film is shown"
     if video is None: line = _Timeline(np.arange(len(image_files(path))), known=False)
@@ -775,6 +776,7 @@ def _film_line(path, video, fps, bar):
     if fps is None: raise VideoError(f"{path}: does not say when its frames are shown; fps=25, say, tells it")
     return _Timeline(np.arange(len(line))/fps, 1/fps)
 
+# %% ../nbs/09_video.ipynb #e2ac55e6
 def _film_part(path, line, start, stop):
     "Seconds from which to which windows are laid"
     begin,end = float(start or 0),min(line.seconds, float('inf') if stop is None else float(stop))
@@ -783,9 +785,10 @@ def _film_part(path, line, start, stop):
     if not end>begin: raise ValueError(f"open_film: from second {begin:g} to second {stop:g} there is nothing")
     return begin,end
 
-# %% ../nbs/09_video.ipynb #86c3f5a4
+# %% ../nbs/09_video.ipynb #d3a7860f
 def _no_bar(frames, desc, total): return frames
 
+# %% ../nbs/09_video.ipynb #caf9904d
 @contextmanager
 def open_film(
     path,            # a video file or a folder of images
@@ -811,6 +814,7 @@ def open_film(
         index = np.stack([_window_frames(path, line, n, *part) for part in zip(starts, stops)])
         yield Film(path, starts, stops, index, line, video, to_rgb)
 
+# %% ../nbs/09_video.ipynb #5085f12d
 def _window_frames(path, line, n, start, stop):
     "Numbers of the frames of a window"
     first,last = _part(path, line, start, stop)
@@ -836,6 +840,7 @@ def _decoded(film, needed):
         raise _ends_early(film, i, getattr(e, 'strerror', None) or 'damaged') from None
     raise _ends_early(film, i+1, 'it holds fewer frames than it announces')
 
+# %% ../nbs/09_video.ipynb #2b0222ed
 def _ends_early(film, i, why):
     at = film.line.at[min(max(i, 0), len(film.line)-1)]
     before = int(at*100)/100
