@@ -356,6 +356,7 @@ def number_at(
     check_possible(cut.model, logits, target)
     return cam_score(logits, target, of, probs),target
 
+# %% ../nbs/40_cam.ipynb #fae608ac
 def acts_and_grads(
     model:nn.Module, # (B,C,T,H,W) -> (B,K), or anything that `target` can be read from
     x:Tensor,        # (B,C,T,H,W)
@@ -432,7 +433,7 @@ def map_notes(
     return notes
 
 # %% ../nbs/40_cam.ipynb #650ef8cc
-def _target_of(target, B, model):
+def _target_of(target, B, model=None):
     "A function from the indices of clips to their target; there is one target, or one for each clip"
     asked = ask(target, B, model)
     if asked is None: return lambda i: None

@@ -215,7 +215,7 @@ def explain_files(
     start:float=None,              # seconds at which a clip begins; None: at the video's start
     stop:float=None,               # seconds at which it ends; None: at the video's end
     target:str=None,               # a class by name or index; 'a-b': why a and not b; None: the predicted class
-    perturb='freeze',              # what removes frames: freeze, reverse, blur, mean_frame, shuffle, black, freeze_after
+    perturb='freeze',              # what removes frames: blur, black, … in place of freezing
     log=None,                      # where the lines go; None: to the terminal
 )->int:                            # 0, or 1 if a file could not be explained
     "A page and a GIF for each video file"

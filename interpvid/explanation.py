@@ -587,12 +587,14 @@ def data_of(
     return told if isinstance(told, str) and told in MASK_CHANGES else 'something'
 
 # %% ../nbs/60_explanation.ipynb #f91ec75e
-def program_for(preset, data, model, masks)->Program:
-    "The program that clips are explained by; see `explain`"
-    if masks is None: return program_of(preset, data_of(data, model))
+def program_for(preset, data, model, masks, cam=None, reverse=None)->Program:
+    "The program that clips are explained by, with what is asked for in its place; see `explain`"
     how = mask_settings_of(masks)
-    known = how.get('preset') in PRESET_LABELS
-    return program_of(how['preset'], how.get('data', 'something')) if known else program_of('paper')
+    if masks is None: p = program_of(preset, data_of(data, model))
+    elif how.get('preset') in PRESET_LABELS: p = program_of(how['preset'], how.get('data', 'something'))
+    else: p = program_of('paper')
+    p = replace(p, reverse=reverse or p.reverse)
+    return p if cam is None else replace(p, cam=cam, cam_wrong={})
 
 # %% ../nbs/60_explanation.ipynb #0ab7c9e3
 def reverse_name(reverse)->str:
@@ -663,7 +665,7 @@ def make_request(model, x, target, labels, truth, stats, preset, masks, bs, clas
 # %% ../nbs/60_explanation.ipynb #ff0d042f
 def check_maps(
     model, layer, cam, x, # see `explain`
-    target=None,          # `Targets`; None: any class
+    target=None,          # what is asked for
 )->dict: # what Grad-CAM depends on
     "Settings of Grad-CAM that `explain` can show, or a ValueError"
     if isinstance(layer, (list,tuple)):
@@ -671,7 +673,7 @@ def check_maps(
     how = cam_settings(**{k: v for k,v in cam.items() if k not in ('relu','bs')})
     if None in (how['space'],how['time']) or not cam.get('relu', True):
         raise ValueError("explain shows maps at the size of the clip, not negative; for others take `gradcam`")
-    places = check_layer(model, layer, x, target)
+    places = check_layer(model, layer, x, target[:1] if isinstance(target, Targets) else None)
     name = type(layer).__name__ if isinstance(layer, nn.Module) else layer or model.cam_layer
     return {'layer':name, 'places':list(places), **how}
 
@@ -856,19 +858,16 @@ def explain(
     check_preset(preset, masks, kwargs)
     BatchSplitter(bs)
     model = as_module(model)
-    program = program_for(preset, data, model, masks)
-    cam,cam_wrong = (program.cam, program.cam_wrong) if cam is None else (cam, {})
-    reverse = reverse or program.reverse
+    program = program_for(preset, data, model, masks, cam, reverse)
     learning = dict(preset=preset, data=program.data, desc=desc, **kwargs) if masks is None else {}
     with read_as(model, scores):
         job = make_request(model, x, target, labels, truth, stats, preset, masks, bs, classes, kwargs.get('start'),
                            perturb)
-        first = job.given[:1] if isinstance(job.given, Targets) else None
-        drawn = None if maps is not None else check_maps(model, layer, cam, job.x, first)
-        heat,drawn = job.maps_of(maps, layer, cam, drawn, cam_wrong)
+        drawn = None if maps is not None else check_maps(model, layer, program.cam, job.x, job.given)
+        heat,drawn = job.maps_of(maps, layer, program.cam, drawn, program.cam_wrong)
         mask,start,how,notes = job.masks_of(masks, **learning)
-        scored = mask_scores(model, job.x, mask, job.target, job.true, job.perturb, reverse, job.mask_range,
+        scored = mask_scores(model, job.x, mask, job.target, job.true, job.perturb, program.reverse, job.mask_range,
                              how.get('retarget', False), job.probs, bs)
-        settings = dict(mask=how, cam=drawn, reverse=reverse_name(reverse))
-        found = Found(mask, start, heat, scored, settings, notes, notes_of_maps(heat, drawn), cam_wrong)
+        settings = dict(mask=how, cam=drawn, reverse=reverse_name(program.reverse))
+        found = Found(mask, start, heat, scored, settings, notes, notes_of_maps(heat, drawn), program.cam_wrong)
         return job.pack(found, name or getattr(model, 'name', type(model).__name__))

@@ -370,7 +370,7 @@ def as_one_target(
         return Pair(a, b, ' − '.join(named) if len(named)==2 else None)
     if is_class(target): return OfClass(target)
     if callable(target): return Target(target)
-    raise ValueError(f"target={target!r}: a class by index or name, a pair of targets, one of `interpvid.targets`, "
+    raise ValueError(f"target={target!r}: a class index or name, a pair of targets, one of `interpvid.targets`, "
                      "or a function of what the model returns")
 
 # %% ../nbs/28_targets.ipynb #e2d912bf

@@ -783,3 +783,123 @@ FORMS['clips with channels last'] = Form(
 FORMS['clips with gaps in memory'] = Form(
     lambda net: net, clips=lambda: clips().repeat_interleave(2, 2)[:, :, ::2], plain_clips=clips
 )
+
+# --- containers, lists, further arguments, other libraries: in two lines at most
+
+
+@form('DataParallel, wrapped')
+def data_parallel_wrapped(net):
+    return wrap(nn.DataParallel(net))
+
+
+@form('torch.compile, wrapped', tol=1e-6)
+def compiled(net):
+    return wrap(torch.compile(net, backend='eager'))
+
+
+class LightningModule(nn.Module):
+    "Stands for Lightning's class of this name"
+
+
+class Trained(LightningModule):
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.loss = net, nn.CrossEntropyLoss()
+
+    def forward(self, x):
+        return self.net(x)
+
+
+@form('Lightning, wrapped')
+def lightning(net):
+    return wrap(Trained(net))
+
+
+class TwoWays(Around):
+    "The network, and a second pathway that sees the first and the last frame"
+
+    def joined(self, slow, fast):
+        return self.net(fast) + torch.tanh(slow).mean((3, 4)).flatten(1) @ torch.linspace(-3, 3, 6 * K).view(6, K)
+
+    def forward(self, clips):
+        return self.joined(*clips)
+
+
+class TwoWaysInOne(TwoWays):
+    def forward(self, x):
+        return self.joined(x[:, :, [0, T - 1]], x)
+
+
+@form('two pathways', plain=TwoWaysInOne, **around)
+def two_pathways(net):
+    return wrap(TwoWays(net), pathways=(3, 1), layer='net.conv2')
+
+
+class Scaled(Around):
+    def forward(self, x, scale, shift=1.0):
+        return self.net(x) * scale + shift
+
+
+@form('further arguments', layer='net.conv2', tol=1e-5)
+def further_arguments(net):
+    return wrap(Scaled(net), inputs=dict(scale=torch.ones(1), shift=0.0), layer='net.conv2')
+
+
+class Segments(Frames):
+    "Frames in the channels (B,T·C,H,W), as TSN takes them"
+
+    def forward(self, x):
+        y = self.cnn(x.view(-1, 3, *x.shape[2:])).relu()
+        return self.scores_of(y.mean((2, 3)).view(len(x), -1, 5))
+
+
+FORMS['segments in the channels'] = Form(
+    lambda net: wrap(Segments(), axes='B(TC)HW', layer='cnn'),
+    lambda net: Tubes(),
+    tol=1e-4,
+    layer='cnn',
+    plain_layer='cnn3',
+)
+
+no_layer = r'no layer|runs not at all'
+
+
+@form('Keras 3', errors={'gradcam': no_layer, 'explain': no_layer}, tol=1e-4)
+def keras_model(net):
+    import os
+
+    os.environ.setdefault('KERAS_BACKEND', 'torch')
+    import keras
+    from keras import layers
+
+    padded = lambda f, s: [layers.ZeroPadding3D(1), layers.Conv3D(f, 3, s, activation='relu')]
+    model = keras.Sequential(
+        [
+            keras.Input((T, SIZE, SIZE, 3)),
+            *padded(4, 1),
+            *padded(6, (1, 2, 2)),
+            layers.GlobalAveragePooling3D(),
+            layers.Dense(K),
+        ]
+    )
+    weights = lambda w: w.detach().permute(*range(2, w.ndim), 1, 0).numpy()
+    model.set_weights([w for m in (net.conv1, net.conv2, net.head) for w in (weights(m.weight), m.bias.detach().numpy())])
+    return wrap(model)
+
+
+def without_gradient(net):
+    "What any other program gives, through NumPy"
+
+    def scores(x):
+        with torch.no_grad():
+            return torch.from_numpy(net(torch.from_numpy(x.detach().numpy())).float().numpy())
+
+    return scores
+
+
+FORMS['a function without gradients'] = Form(
+    without_gradient,
+    errors=errors(r'by their gradient the scores do not depend on the clip.*numpy.*search_windows', GRADIENT)
+    | {'gradcam': r'scores of .* do not depend on the layer'},
+    layer='inside.0.conv2',
+)

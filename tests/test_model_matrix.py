@@ -15,7 +15,7 @@ from interpvid.masks.learn import learn_masks
 from interpvid.masks.search import search_windows
 from interpvid.widgets import Painter
 
-LISTED = dict(gradcam=17, learn_masks=20, search_windows=13, explain=22, Painter=13)  # forms that have to be an error
+LISTED = dict(gradcam=19, learn_masks=21, search_windows=13, explain=24, Painter=13)  # forms that have to be an error
 LEARN = dict(preset='fast', iterations=4, half=False)
 
 

@@ -72,9 +72,11 @@ def about(self:Score,
 )->str:
     "The meaning of the score, for the perturbation and the target of an explanation"
     name = getattr(e, 'perturb', 'freeze')
-    said = self.meaning if name=='freeze' or not self.key.startswith(('FS','OS - FS','drop')) else self.meaning.replace(
-        'frozen', perturbed_word(name)).replace('freezing takes', f'{name} takes')
-    return said.replace('of the class explained', f'{e.unit} explained') if getattr(e, 'unit', None) else said
+    said = self.meaning
+    if name!='freeze' and self.key.startswith(('FS','OS - FS','drop')):
+        said = said.replace('frozen', perturbed_word(name)).replace('freezing takes', f'{name} takes')
+    unit = getattr(e, 'unit', '')
+    return said.replace('of the class explained', f'of what is explained ({unit})') if unit else said
 
 # %% ../../nbs/54_masks.scores.ipynb #e0c7f7a9
 def _kept(key): return lambda e: float(e.scores.get(key, np.nan))

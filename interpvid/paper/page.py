@@ -26,7 +26,7 @@ from ..files import writing
 from ..gallery import write_gallery
 from ..masks.scores import SCORES
 from ..pages import explanation_pairs, fill, html_table, write_figure, write_page
-from .claims import PAPER_TABLE1, PAPER_TABLE2, judge
+from .claims import EQUAL, PAPER_TABLE1, PAPER_TABLE2, judge
 from .experiment import (
     Step, choose_clips, describe, explain_pairs, explained_folders, load_clips, look, remember, run)
 from .plots import CLAIM_LOOKS, plot_claims, two_widths
@@ -200,12 +200,23 @@ def kept_claims()->pd.DataFrame|None: # see `trainings_table`, and `claims` of `
     try: return load_trainings()['claims']
     except FileNotFoundError: return None
 
+def _on_side(signs, side):
+    "'k of n', and how many were equal"
+    equal = int((signs==0).sum())
+    return f'{int((signs==side).sum())} of {len(signs)}'+(f', {equal} equal' if equal else '')
+
 def _signs(kept, exp):
     "key -> 'k of n' trainings on the paper's side; empty for real clips, which no kept training is about"
     if kept is None or not exp.synthetic: return {}
     of = kept[(kept['data']==exp.data)&kept['difference'].notna()]
     of = of[of['sign']!=0] # of 'about equal' there is no side
-    return {key: f"{int((np.sign(g['difference'])==g['sign']).sum())} of {len(g)}" for key,g in of.groupby('key')}
+    return {key: _on_side(np.sign(g['difference']), g['sign']) for key,g in of.groupby('key')}
+
+_SIDES = {1:'above 0', -1:'below 0', 0:f'within {EQUAL} of 0'}
+
+def _side(r):
+    "The number that a sentence is about, and where the paper has it"
+    return f"{r['number']}: {_SIDES[r['sign']]}" if r['number'] else ''
 
 def _with_interval(r):
     "A difference, and its interval where there is one"
@@ -224,7 +235,8 @@ def claims_table(exp,
     why = t['note'].fillna('') if 'note' in t else pd.Series('', t.index)
     said = [f'{v}: {w}' if w and v not in CLAIM_LOOKS else v for v,w in zip(t['verdict'], why)]
     shown = pd.DataFrame({
-        'the paper says':t['claim']+' ['+t['section'].astype(str)+']', 'here':said,
+        'the paper says':t['claim']+' ['+t['section'].astype(str)+']',
+        'that is':[_side(r) for _,r in t.iterrows()], 'here':said,
         'difference':[_with_interval(r) for _,r in t.iterrows()], 'p (Holm)':t['p (Holm)'], 'clips':t['clips']})
     if signs: shown['trainings on its side'] = [signs.get(k, '') for k in t.index]
     return shown.reset_index(drop=True)
@@ -237,9 +249,13 @@ def claims_html(exp,
 )->str:        # HTML
     "`claims_table` for a page: its texts wrap, and no verdict is cut off"
     t = claims_table(exp, keys)
-    t['p (Holm)'] = ['' if np.isnan(p) else '<0.001' if p<.001 else f'{p:.3f}' for p in t['p (Holm)'].astype(float)]
+    t['p (Holm)'] = ['' if np.isnan(p) else '&lt;0.001' if p<.001 else f'{p:.3f}' for p in t['p (Holm)'].astype(float)]
     t['clips'] = [f'{n:.0f}' if n else '' for n in t['clips'].fillna(0)]
-    table = t.to_html(index=False, border=0, justify='left').replace('<td>', '<td style="text-align:left">')
+    t['the paper says'] = [f'{html.escape(c)}<br><small>{html.escape(n)}</small>' if n else html.escape(c)
+                           for c,n in zip(t['the paper says'], t.pop('that is'))]
+    t['here'] = t['here'].map(html.escape)
+    table = t.to_html(index=False, border=0, justify='left', escape=False)
+    table = table.replace('<td>', '<td style="text-align:left">')
     return f'<div class="claims">{table}</div>'
 
 def show_claims(exp, *keys):
