@@ -188,7 +188,7 @@ def test_shared_frames_change_nothing(name, T):
     t = ask(lambda output: output[:, 1], 2)  # logits: this network's probabilities are near 0 and 1
     for perturb in freeze, reverse, black, partial(blur, sigma=1.0):
         want = MaskScores(net, all_masks(T)[::3], perturb, share=False, **PLAIN)(x, t)
-        assert want.std() > 0.01
+        assert want.std() > 1e-3 * want.abs().max() or T == 2
         for bs in 1, 48:
             got = MaskScores(net, all_masks(T)[::3], perturb, bs, share=True, **PLAIN)
             assert got.shared
