@@ -238,17 +238,17 @@ def random_game(n, seed):
     return v, exact
 
 
-@pytest.mark.parametrize('n,budget', [(10, 200), (15, 400), (24, 600)])
+@pytest.mark.parametrize('n,budget', [(10, 200), (15, 200), (15, 400), (20, 400)])
 def test_sampled_values_cover_the_exact_ones(n, budget):
     "95 % intervals, ±1.96 standard errors, over many seeds and games"
     hit, z = [], []
-    for seed in range(60):
+    for seed in range(50):
         v, exact = random_game(n, seed)
         rng = np.random.default_rng(1000 + seed)
         size, take, room = share_pairs(n, budget // 2 - 1)
-        sets = np.concatenate([draw_sets(rng, n, int(s), int(k)) for s, k in zip(size, take) if k])
+        sets = np.concatenate([draw_sets(rng, n, int(s), int(k)) for s, k in zip(size, take)])
         all_of, none = np.ones((1, n), bool), np.zeros((1, n), bool)
-        values, se = shapley_of_pairs(sets, np.repeat(room, take), v(sets) - v(~sets), (v(all_of) - v(none))[0])
+        values, se = shapley_of_pairs(rng, sets, np.repeat(room, take), v(sets) - v(~sets), (v(all_of) - v(none))[0])
         assert values.sum() == pytest.approx((v(all_of) - v(none))[0], abs=1e-9)
         hit.append(np.abs(values - exact) <= 1.96 * se + 1e-9)
         z.append((values - exact) / np.maximum(se, 1e-12))
@@ -320,7 +320,7 @@ def found_parts():
 def test_drawn_sets_differ(n):
     rng = np.random.default_rng(0)
     size, take, room = share_pairs(n, 40)
-    assert take.sum() == min(40, room.sum())
+    assert min(40, room.sum()) <= take.sum() <= 40 + n // 2
     assert (take <= room).all()
     for s, k in zip(size, take):
         sets = draw_sets(rng, n, int(s), int(k))
@@ -392,7 +392,7 @@ def test_without_a_gradient():
     for how in HOWS:
         if how == 'learned':
             continue
-        found = attribute(f, ones(), 1, by=dark, how=how, n=16, half=False)
+        found = attribute(f, ones(), 1, by=dark, how=how, n=40, half=False)
         assert found.values[0].argmax() == 2, how
 
 
@@ -422,6 +422,7 @@ def test_iterables_labels_and_one_target_for_each():
         (dict(what=lambda size: np.eye(4)), 'do not fit'),
         (dict(what=lambda size: np.zeros((2, 6))), 'empty'),
         (dict(n=2.5), 'n=2.5'),
+        (dict(n=12), 'at least 26'),
         (dict(by=lambda x, m: x[:, :, 1:]), 'keeps the size'),
         (dict(what=lambda size: np.eye(6)[:1], by=freeze), 'removes none'),
         (dict(what=lambda size: np.eye(6).repeat(3, 0), how='interactions'), 'at most 16'),
