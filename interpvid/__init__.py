@@ -29,6 +29,7 @@ _ROOMS = {
     'removal': 'attribute compare_removals',
     'explanation': 'Explanation explain load_explanations save_explanations',
     'gallery': 'write_gallery',
+    'film': 'explain_film',
     'widgets': 'Browser Painter Scrubber',
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -47,6 +47,7 @@ from .metrics import expected_tiou, tiou
 from .removal import attribute, compare_removals
 
 # %% ../nbs/all.ipynb #aaf7b40b
+from .film import explain_film
 from .gallery import gallery_html, write_gallery
 from .pages import figure_columns
 from .stats import boot_ci, paired_ci

@@ -1,4 +1,4 @@
-"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid explain FILE…` explains videos of one's own; `interpvid data check ROOT` looks over a dataset.
+"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid explain FILE…` explains videos of one's own, `interpvid film FILE…` long ones; `interpvid data check ROOT` looks over a dataset.
 
 Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
@@ -6,12 +6,13 @@ Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
 # %% auto #0
 __all__ = ['AT_LEAST', 'ARGUMENTS', 'METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OLD_VALUES', 'Option', 'options_of',
-           'check_numbers', 'as_options', 'load_explained', 'explain_files', 'read_data', 'folder_options',
-           'add_option', 'Command', 'parser', 'modern', 'main']
+           'check_numbers', 'as_options', 'load_explained', 'explain_files', 'load_named', 'film_files', 'read_data',
+           'folder_options', 'add_option', 'Command', 'parser', 'modern', 'main']
 
 # %% ../nbs/98_cli.ipynb #4060fd33
 import argparse
 import ast
+import importlib
 import inspect
 import sys
 import warnings
@@ -76,7 +77,7 @@ def options_of(
 
 # %% ../nbs/98_cli.ipynb #6c063696
 AT_LEAST = dict(epochs=1, bs=1, frames=1, size=1, scenes=1, valid=1, patience=1, iterations=1, keep_every=0, workers=0,
-                start=0, stop=0, seeds=1, ablation_clips=1)
+                start=0, stop=0, seeds=1, ablation_clips=1, explain_n=0)
 
 def check_numbers(**options):
     "A ValueError that names an option whose number cannot be"
@@ -93,7 +94,9 @@ def check_numbers(**options):
 # %% ../nbs/98_cli.ipynb #244f5a54
 ARGUMENTS = {
     "on_error='skip'":'--skip-broken', 'fresh=True':'--fresh', '(root)':'(--root)', 'or valid_pct)':'or --valid-pct)',
-    '(frames, size)':'(--frames, --size)', 'read_frames(path, start=…, stop=…)':'--start and --stop'}
+    '(frames, size)':'(--frames, --size)', 'read_frames(path, start=…, stop=…)':'--start and --stop',
+    'explain_film(model, path)':'`interpvid film`', 'open_film: seconds':'--seconds', 'open_film: every':'--every',
+    'open_film: fps':'--fps', '; fps=25, say':'; --fps 25, say', '; stop=':'; --stop '}
 
 def as_options(
     error, # an exception
@@ -121,12 +124,14 @@ def load_explained(
                                 "`interpvid reproduce` first, or name another folder with --checkpoints")
     return {labels[key]: load_model(path) for key,path in wanted.items()}
 
+# %% ../nbs/98_cli.ipynb #09bef9af
 def _outcomes(nets):
     "Name -> `Outcome` of the networks whose checkpoints hold one"
     from interpvid.chance import outcome_from
     outcomes = {name: outcome_from(getattr(net, 'info', None)) for name,net in nets.items()}
     return {name: o for name,o in outcomes.items() if o}
 
+# %% ../nbs/98_cli.ipynb #1dfaf837
 def _what_they_know(nets, own):
     "What the networks can say: for the terminal, and for the page"
     classes = next(iter(nets.values())).classes
@@ -136,13 +141,14 @@ def _what_they_know(nets, own):
             f"{'; '.join(classes)}.",
             f"{they} {len(classes)} classes{drawn}, and nothing else. What {name} is the nearest of these.")
 
-# %% ../nbs/98_cli.ipynb #09bef9af
+# %% ../nbs/98_cli.ipynb #a28daf1b
 def _free_stem(path, out, files, taken):
     "A name for the results of a file that is no other's, and under which no input lies"
     inputs,stem = {f.resolve() for f in files},path.stem
     while stem in taken or {(out/f'{stem}{end}').resolve() for end in ('.html','.gif')}&inputs: stem += '_'
     return stem
 
+# %% ../nbs/98_cli.ipynb #28b1da19
 def _results_of(stem):
     "Paths of a file's page and GIF; an OSError if someone else's files lie there"
     from interpvid.files import check_replaceable
@@ -150,6 +156,7 @@ def _results_of(stem):
     for target in (page, gif): check_replaceable(target, ours=True)
     return page,gif
 
+# %% ../nbs/98_cli.ipynb #633e8d13
 def _taken(path, T, size, start=0, stop=None):
     "What was taken of a film, and how far apart its frames are, in seconds"
     from interpvid.video import probe
@@ -159,11 +166,13 @@ def _taken(path, T, size, start=0, stop=None):
     timing = dict(seconds=length, apart=length/max(1, T-1)) if length else {}
     return dict(file=path.name, n=T, size=list(size), start=start, stop=stop, **timing)
 
+# %% ../nbs/98_cli.ipynb #6fc61162
 def _typed_target(target, nets):
     "The target of the command line, one for all networks"
     from interpvid.targets import target_of_text
     return target_of_text(str(target), next(iter(nets.values())).classes)
 
+# %% ../nbs/98_cli.ipynb #349dd5a0
 def _explain_clip(path, nets, part, how):
     "The explanations of one file by all networks"
     from interpvid.explanation import explain
@@ -176,6 +185,7 @@ def _explain_clip(path, nets, part, how):
         es.append(e)
     return es
 
+# %% ../nbs/98_cli.ipynb #16fe55ad
 def _write_explained(path, results, nets, es, notes, settings):
     "The page and the GIF of a file"
     from interpvid.files import writing
@@ -244,6 +254,84 @@ def explain_files(
             log_line(str(err) if str(path) in str(err) else f'{path}: {err}', sys.stderr)
     return failed
 
+# %% ../nbs/98_cli.ipynb #964f9eb5
+def _imported(model):
+    "What `module:name` names: a model, or what a function without parameters makes"
+    module,_,name = model.partition(':')
+    sys.path.insert(0, str(Path.cwd()))
+    try: found = getattr(importlib.import_module(module), name)
+    except ImportError as e: raise ValueError(f"--model {model}: {module} cannot be imported ({e})") from None
+    except AttributeError: raise ValueError(f"--model {model}: {module} has no {name!r}") from None
+    finally: sys.path.pop(0)
+    makes = not hasattr(found, 'parameters') and not inspect.signature(found).parameters
+    return found() if makes else found
+
+# %% ../nbs/98_cli.ipynb #37bd8197
+def load_named(
+    model, # name of a network of this package, a checkpoint (.safetensors), or module:name
+):         # a network, or a function of clips
+    "The network that --model names"
+    from interpvid.models.checkpoints import load_model
+    from interpvid.models.pretrained import pretrained, pretrained_names
+    if model in pretrained_names(): return pretrained(model)
+    if Path(model).exists(): return load_model(model)
+    if ':' in model: return _imported(model)
+    raise ValueError(f"--model {model}: no such file; there are {', '.join(pretrained_names())}, checkpoints "
+                     "(best.safetensors of `interpvid train`), and module:name in Python")
+
+# %% ../nbs/98_cli.ipynb #01de7528
+def _free_folder(path, out, taken):
+    "A folder for the results of a film, that is no other's"
+    from interpvid.files import check_replaceable
+    stem = path.stem or 'film'
+    while stem in taken or (out/stem).resolve()==path.resolve(): stem += '_'
+    check_replaceable(out/stem, ours=True)
+    return out/stem
+
+# %% ../nbs/98_cli.ipynb #aae9fdb4
+def _film_line(path, f, page):
+    "What was found in a film, in a line, and the notes"
+    from interpvid.film import clock
+    best = int(f.score.argmax())
+    at = ', '.join(clock(f.start[k]) for k in f.chosen) or 'nothing'
+    yield f"{path}: {f.name} highest from {clock(f.start[best])} ({f.score[best]:.3f}); explained: {at} → {page}"
+    for note in f.notes: yield f'  {note}'
+
+# %% ../nbs/98_cli.ipynb #21370d5f
+def film_files(
+    files,             # video files of any length, or folders of images
+    model,             # a network of this package (i3d-events, clstm-events), a checkpoint, or module:name in Python
+    seconds=2.,        # length of a window
+    every:float=None,  # from the start of one window to that of the next; None: half a window
+    target:str=None,   # as for `interpvid explain`; None: the class predicted in each window
+    explain_n=4,       # how many windows are explained at most; 0: none
+    start:float=None,  # second of the film to begin at; None: at its start
+    stop:float=None,   # second to end at; None: at its end
+    fps:float=None,    # frames a second, where a file does not say when they are shown, as a folder of images
+    out='results/films', # folder for a folder a film
+    mask_preset='fast',  # settings of the learned masks
+    iterations:int=None, # steps of mask learning; None: the preset's
+    perturb='freeze',  # what removes frames: blur, black, … in place of freezing
+    log=None,          # where the lines go; None: to the terminal
+)->int:                # 0, or 1 if a film could not be explained
+    "A folder with a page for each film"
+    from interpvid.files import log_line
+    from interpvid.film import explain_film
+    from interpvid.targets import target_of_text
+    log,out,net,taken,failed = log or log_line,Path(out),load_named(str(model)),set(),0
+    target = target if target is None else target_of_text(str(target), getattr(net, 'classes', None) or ())
+    for path in map(Path, files):
+        try:
+            folder = _free_folder(path, out, taken)
+            f = explain_film(net, path, seconds, every, target, start, stop, explain_n, fps=fps, preset=mask_preset,
+                             iterations=iterations, perturb=perturb)
+            taken.add(folder.name)
+            for line in _film_line(path, f, f.save(folder)): log(as_options(line))
+        except (OSError, ValueError) as err:
+            failed,said = 1,as_options(err)
+            log_line(said if str(path) in said else f'{path}: {said}', sys.stderr)
+    return failed
+
 # %% ../nbs/98_cli.ipynb #d929dd9f
 def read_data(
     data,            # built-in clips, a dataset as it is downloaded, or any folder (see `interpvid data check --help`)
@@ -282,6 +370,7 @@ def read_data(
 # %% ../nbs/98_cli.ipynb #83716027
 def _data_options(a): return {o.name: getattr(a, o.name) for o in options_of('cli', 'read_data') if hasattr(a, o.name)}
 
+# %% ../nbs/98_cli.ipynb #be4cb74f
 def _show(got):
     "Table 1, and what reversal costs the classes, where there is anything to lose"
     print(got['table1'].round(3).to_string())
@@ -293,6 +382,7 @@ def _show(got):
         print(t.head(5).round(2).to_string())
         print(f"highest F1 after reversal: {t['F1 reversed'].idxmax()} ({t['F1 reversed'].max():.2f})")
 
+# %% ../nbs/98_cli.ipynb #4e1f5c52
 def _train(a):
     from interpvid.learner import preset_of, rank
     from interpvid.training import small_batches, train
@@ -304,6 +394,7 @@ def _train(a):
     if not rank(): _show(got)
     return 0
 
+# %% ../nbs/98_cli.ipynb #79b2b946
 def _evaluate(a):
     from interpvid.chance import outcome_lines
     from interpvid.learner import rank
@@ -320,17 +411,23 @@ def _evaluate(a):
     for line in outcome_lines(got['outcomes']): print(line)
     return 0
 
-# %% ../nbs/98_cli.ipynb #be4cb74f
+# %% ../nbs/98_cli.ipynb #daab8c21
 def _reproduce(a):
     from interpvid.paper.reproduce import reproduce
     names = [o.name for o in options_of('paper.reproduce', 'reproduce') if hasattr(a, o.name)]
     reproduce(**{name: getattr(a, name) for name in (*names, *folder_options())})
     return 0
 
+# %% ../nbs/98_cli.ipynb #0404d5ab
 def _explain(a):
     return explain_files(a.files, a.checkpoints, a.arch, a.out, a.mask_preset, a.iterations, a.start, a.stop, a.target,
                          a.perturb)
 
+# %% ../nbs/98_cli.ipynb #84539a31
+def _film(a):
+    return film_files(**{o.name: getattr(a, o.name) for o in options_of('cli', 'film_files') if o.name!='log'})
+
+# %% ../nbs/98_cli.ipynb #dc34b240
 def _check(a):
     from interpvid.data.check import check_folder
     report = check_folder(a.root, a.frames, a.decode, groups=a.groups)
@@ -344,15 +441,17 @@ def folder_options()->dict: # option, without dashes -> (title, environment vari
     real = {key: a for key,a in about.items() if a.get('drawn')}
     return {a.get('option') or key: (a.get('title', key), a.get('env', '')) for key,a in real.items()}
 
+# %% ../nbs/98_cli.ipynb #b8c5b7de
 def _choices(name):
     "The values that an option may have; None: any"
     if name=='mask_preset': return keys_of('masks.learn', 'MASK_PRESETS')
     if name=='perturb': return keys_of('masks.scores', 'PERTURBED')
     return {'arch':list(NETWORKS), 'data':list(DATASETS)}.get(name)
 
+# %% ../nbs/98_cli.ipynb #0251c694
 METAVARS = {int:'N', float:'S', str:'NAME'}
 PLACES = {'root':'DIR', 'out':'DIR', 'cache':'DIR', 'networks':'DIR', 'checkpoints':'DIR', 'weights':'FILE',
-          'files':'FILE'}
+          'files':'FILE', 'model':'MODEL'}
 
 def add_option(parser, option, flag=None):
     "One option, or one positional argument where `option` has no default"
@@ -388,6 +487,10 @@ COMMANDS = {
         'explain video files with the networks that reproduce trained, or with one of your own training',
         'Makes a page (.html) and a GIF for each video file: AVI, WebM, MP4, GIF. Exit code 1 if a file could not '
         'be explained.'),
+    'film':Command(_film, (('cli','film_files'),), ('log',),
+        'explain long videos: a score along the film, and the windows where it stands out',
+        'Sends a window along each film and makes a folder with a page (a timeline to move along), a table and what '
+        'loads it again. Exit code 1 if a film could not be explained.'),
     'train':Command(_train, (('cli','read_data'),('training','train')), ('dls','cbs','log','progress'),
         'train a network on a dataset, and make its Table 1',
         "Trains a network with the settings of the paper, of its programs, or of your own, and writes the best "
@@ -407,6 +510,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action):
         return action.help if action.default is False or action.required else super()._get_help_string(action)
 
+# %% ../nbs/98_cli.ipynb #e2870408
 def _add_command(sub, name, c):
     "One command with its options"
     p = sub.add_parser(name, formatter_class=_Help, help=c.help, description=c.about)
@@ -427,6 +531,7 @@ def _add_command(sub, name, c):
             p.add_argument(f'--{option}', default=None, metavar='ROOT',
                            help=f'folder of {title}; None: what {env} says, else built-in clips')
 
+# %% ../nbs/98_cli.ipynb #de0fad03
 def parser()->argparse.ArgumentParser:
     "The command line of interpvid"
     p = argparse.ArgumentParser('interpvid', description='What do video models look at, and when? '
