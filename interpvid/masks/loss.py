@@ -61,6 +61,7 @@ def check_number(
     if not ok: raise ValueError(f"{name} has to be a finite number from {least:g} on, got {value!r}")
     return value
 
+# %% ../../nbs/51_masks.loss.ipynb #dc374d5a
 def check_weights(
     lam1, lam2, beta, # of the loss, see `mask_loss`
 ):
@@ -85,6 +86,7 @@ def class_probs(
     with eval_frozen(model), torch.no_grad():
         return check_finite(parts(lambda x: probs_of(model, call_model(model, x), x), clips))
 
+# %% ../../nbs/51_masks.loss.ipynb #bcc94427
 def pick_target(
     probs:Tensor, # (B,K)
     target=None,  # class index or (B,) of them; None: the predicted class
@@ -105,6 +107,7 @@ def clip_scores(
     def of(x, t): return score_of(model, x if change is None else change(x), t)
     with eval_frozen(model), torch.no_grad(): return check_finite(parts(of, clips, targets))
 
+# %% ../../nbs/51_masks.loss.ipynb #0245472f
 def all_removed(
     perturb,   # (x, mask) -> x
     on=1.,     # of the full mask
@@ -201,17 +204,20 @@ def binary(self:MaskResult):
     "(B,T) bool: the masks cut at one half"
     return self.mask>.5
 
+# %% ../../nbs/51_masks.loss.ipynb #1e7cec04
 @patch(as_prop=True)
 def FS(self:MaskResult):
     "(B,) score under the mask, in the target's own unit"
     score = self.loss['score']
     return score if self.low is None else self.low+score*(self.high-self.low)
 
+# %% ../../nbs/51_masks.loss.ipynb #ef5b6283
 @patch(as_prop=True)
 def drop(self:MaskResult):
     "(B,) what the mask takes away: OS - FS; where scores are no probabilities, as a share of what removing all does"
     return (self.OS if self.low is None else 1)-self.loss['score']
 
+# %% ../../nbs/51_masks.loss.ipynb #4c0d6ea0
 @patch(as_prop=True)
 def insensitive(self:MaskResult):
     "(B,) bool: no mask changed the score, rounding apart, so the mask is meaningless"
@@ -220,6 +226,7 @@ def insensitive(self:MaskResult):
     if self.tried is not None: same &= spread_of_scores(self)<1e-4
     return same
 
+# %% ../../nbs/51_masks.loss.ipynb #12cb9644
 def spread_of_scores(
     result:MaskResult, # of a search
 )->np.ndarray:         # (B,)
@@ -257,6 +264,7 @@ def note_of_rise(
     return (f"with all frames removed the score is higher, {result.low[i]:.3f}, than as the clip is, "
             f"{result.high[i]:.3f}: the mask shows the frames that hold it down")
 
+# %% ../../nbs/51_masks.loss.ipynb #4f73d2a9
 def note_of(
     result:MaskResult,
     i:int, # which clip
@@ -275,6 +283,7 @@ def note_of(
     if result.drop[i]>=1e-3: return note_of_rise(result, i)
     return f"the mask does not lower the score, {OS:.3f}: it shows no frames that the score depends on"
 
+# %% ../../nbs/51_masks.loss.ipynb #4668d877
 @patch(as_prop=True)
 def notes(self:MaskResult):
     "A sentence for each clip whose mask is meaningless or takes nothing away, '' for the others"
