@@ -756,7 +756,7 @@ WRONG = {
     'D8: no such class': (dict(target='nothing'), 'the nearest are'),
     'target out of range': (dict(target=4), 'no class 4'),
     'targets of other clips': (dict(target=[0, 1, 2]), '3 targets for 2 clips'),
-    'target of floats': (dict(target=0.5), 'not by 0.5'),
+    'target of floats': (dict(target=0.5), 'target=0.5: a class index or name'),
     'no labels': (dict(target='label'), 'needs labels'),
     'a label missing': (dict(target='label', labels=[1, None]), 'label of each clip'),
     'no layer': (dict(layer='convv'), 'convv'),

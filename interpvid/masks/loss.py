@@ -7,8 +7,8 @@ Docs: https://interpvid.github.io/interpvid/masks.loss.html.md"""
 # %% auto #0
 __all__ = ['TERMS', 'WEIGHTS', 'FAR', 'tv_norm', 'mask_loss', 'check_number', 'check_weights', 'check_maskable', 'class_probs',
            'pick_target', 'clip_scores', 'all_removed', 'asked_scores', 'has_classes', 'probs_if_any', 'scale_of',
-           'told_target', 'perturb_name', 'MaskResult', 'spread_of_scores', 'note_of_rise', 'note_of', 'as_text',
-           'warn_failed', 'check_comparable', 'join_results']
+           'told_target', 'MaskResult', 'spread_of_scores', 'note_of_rise', 'note_of', 'as_text', 'warn_failed',
+           'check_comparable', 'join_results']
 
 # %% ../../nbs/51_masks.loss.ipynb #cd92a2ac
 import warnings
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..core import as_clips
 from ..device import BatchSplitter, call_model, eval_frozen
+from .perturb import perturb_name
 from ..targets import (
     OfClass, Pair, Targets, ask, check_finite, check_target, is_probability, own_score, probs_of, score_of, with_scale)
 
@@ -113,7 +114,9 @@ def all_removed(
     on=1.,     # of the full mask
 ):             # (x) -> x
     "Clips with every frame removed"
-    return lambda x: perturb(x, x.new_full((x.shape[2],), on))
+    def removed(x): return perturb(x, x.new_full((x.shape[2],), on))
+    removed.__name__ = f'all frames under {perturb_name(perturb)}'
+    return removed
 
 # %% ../../nbs/51_masks.loss.ipynb #180820ac
 def asked_scores(
@@ -145,6 +148,7 @@ def has_classes(
     by_class = [isinstance(t, OfClass) or isinstance(t, Pair) and t.by_class for t in targets.items]
     return all(by_class) or getattr(model, 'classes', None) is not None
 
+# %% ../../nbs/51_masks.loss.ipynb #4bc04210
 def probs_if_any(
     model, clips, targets, parts, # see `clip_scores`
 )->Tensor: # (B,K), or None
@@ -157,10 +161,12 @@ def probs_if_any(
     names = getattr(model, 'classes', None)
     return p if not isinstance(targets, Targets) or names is None or len(names)==p.shape[1] else None
 
+# %% ../../nbs/51_masks.loss.ipynb #3c5b7d94
 def scale_of(targets)->dict:
     "The scale of `Targets`, for a `MaskResult`; empty where scores are not moved"
     return {k: v.cpu().numpy() for k in ('low','high') if (v := getattr(targets, k, None)) is not None}
 
+# %% ../../nbs/51_masks.loss.ipynb #9ac36126
 def told_target(
     targets, # `Targets`, or class indices
     model,
@@ -170,14 +176,6 @@ def told_target(
     names,units = (list(dict.fromkeys(v)) for v in (targets.tolist(), [t.unit_for(model) for t in targets.items]))
     scale = {} if targets.low is None else {'scale':'the clip as it is 1, with all frames removed 0'}
     return {'target':', '.join(names[:20]), 'unit':', '.join(units), **scale}
-
-def perturb_name(
-    perturb, # (x, mask) -> x
-)->str:
-    "What a perturbation is called in settings and titles"
-    f = getattr(perturb, 'func', None) # of functools.partial
-    if f is None: return getattr(perturb, '__name__', str(perturb))
-    return f"{perturb_name(f)}({', '.join(f'{k}={v!r}' for k,v in perturb.keywords.items())})"
 
 # %% ../../nbs/51_masks.loss.ipynb #ac9bcd69
 @dataclass(repr=False)
