@@ -26,8 +26,10 @@ _ROOMS = {
     'masks.search': 'search_windows',
     'masks.learn': 'MASK_PRESETS learn_masks',
     'masks.scores': 'mask_scores',
+    'removal': 'attribute compare_removals',
     'explanation': 'Explanation explain load_explanations save_explanations',
     'gallery': 'write_gallery',
+    'film': 'explain_film',
     'widgets': 'Browser Painter Scrubber',
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}

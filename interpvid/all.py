@@ -46,6 +46,7 @@ from .masks.search import search_windows
 from .metrics import expected_tiou, tiou
 
 # %% ../nbs/all.ipynb #aaf7b40b
+from .film import explain_film
 from .gallery import gallery_html, write_gallery
 from .pages import figure_columns
 from .stats import boot_ci, paired_ci

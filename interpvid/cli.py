@@ -1,4 +1,4 @@
-"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid explain FILE…` explains videos of one's own; `interpvid data check ROOT` looks over a dataset.
+"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid explain FILE…` explains videos of one's own, `interpvid film FILE…` long ones; `interpvid data check ROOT` looks over a dataset.
 
 Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
@@ -6,12 +6,13 @@ Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
 # %% auto #0
 __all__ = ['AT_LEAST', 'ARGUMENTS', 'METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OLD_VALUES', 'Option', 'options_of',
-           'check_numbers', 'as_options', 'load_explained', 'explain_files', 'read_data', 'folder_options',
-           'add_option', 'Command', 'parser', 'modern', 'main']
+           'check_numbers', 'as_options', 'load_explained', 'explain_files', 'load_named', 'film_files', 'read_data',
+           'folder_options', 'add_option', 'Command', 'parser', 'modern', 'main']
 
 # %% ../nbs/98_cli.ipynb #4060fd33
 import argparse
 import ast
+import importlib
 import inspect
 import sys
 import warnings
@@ -76,7 +77,7 @@ def options_of(
 
 # %% ../nbs/98_cli.ipynb #6c063696
 AT_LEAST = dict(epochs=1, bs=1, frames=1, size=1, scenes=1, valid=1, patience=1, iterations=1, keep_every=0, workers=0,
-                start=0, stop=0, seeds=1, ablation_clips=1)
+                start=0, stop=0, seeds=1, ablation_clips=1, explain_n=0)
 
 def check_numbers(**options):
     "A ValueError that names an option whose number cannot be"
@@ -93,7 +94,9 @@ def check_numbers(**options):
 # %% ../nbs/98_cli.ipynb #244f5a54
 ARGUMENTS = {
     "on_error='skip'":'--skip-broken', 'fresh=True':'--fresh', '(root)':'(--root)', 'or valid_pct)':'or --valid-pct)',
-    '(frames, size)':'(--frames, --size)', 'read_frames(path, start=…, stop=…)':'--start and --stop'}
+    '(frames, size)':'(--frames, --size)', 'read_frames(path, start=…, stop=…)':'--start and --stop',
+    'explain_film(model, path)':'`interpvid film`', 'open_film: seconds':'--seconds', 'open_film: every':'--every',
+    'open_film: fps':'--fps', '; fps=25, say':'; --fps 25, say', '; stop=':'; --stop '}
 
 def as_options(
     error, # an exception
@@ -244,6 +247,82 @@ def explain_files(
             log_line(str(err) if str(path) in str(err) else f'{path}: {err}', sys.stderr)
     return failed
 
+# %% ../nbs/98_cli.ipynb #964f9eb5
+def _imported(model):
+    "What `module:name` names: a model, or what a function without parameters makes"
+    module,_,name = model.partition(':')
+    sys.path.insert(0, str(Path.cwd()))
+    try: found = getattr(importlib.import_module(module), name)
+    except ImportError as e: raise ValueError(f"--model {model}: {module} cannot be imported ({e})") from None
+    except AttributeError: raise ValueError(f"--model {model}: {module} has no {name!r}") from None
+    finally: sys.path.pop(0)
+    makes = not hasattr(found, 'parameters') and not inspect.signature(found).parameters
+    return found() if makes else found
+
+def load_named(
+    model, # name of a network of this package, a checkpoint (.safetensors), or module:name
+):         # a network, or a function of clips
+    "The network that --model names"
+    from interpvid.models.checkpoints import load_model
+    from interpvid.models.pretrained import pretrained, pretrained_names
+    if model in pretrained_names(): return pretrained(model)
+    if Path(model).exists(): return load_model(model)
+    if ':' in model: return _imported(model)
+    raise ValueError(f"--model {model}: no such file; there are {', '.join(pretrained_names())}, checkpoints "
+                     "(best.safetensors of `interpvid train`), and module:name in Python")
+
+# %% ../nbs/98_cli.ipynb #37bd8197
+def _free_folder(path, out, taken):
+    "A folder for the results of a film, that is no other's"
+    from interpvid.files import check_replaceable
+    stem = path.stem or 'film'
+    while stem in taken or (out/stem).resolve()==path.resolve(): stem += '_'
+    check_replaceable(out/stem, ours=True)
+    return out/stem
+
+def _film_line(path, f, page):
+    "What was found in a film, in a line, and the notes"
+    from interpvid.film import clock
+    best = int(f.score.argmax())
+    at = ', '.join(clock(f.start[k]) for k in f.chosen) or 'nothing'
+    yield f"{path}: {f.name} highest from {clock(f.start[best])} ({f.score[best]:.3f}); explained: {at} → {page}"
+    for note in f.notes: yield f'  {note}'
+
+# %% ../nbs/98_cli.ipynb #21370d5f
+def film_files(
+    files,             # video files of any length, or folders of images
+    model,             # a network of this package (i3d-events, clstm-events), a checkpoint, or module:name in Python
+    seconds=2.,        # length of a window
+    every:float=None,  # from the start of one window to that of the next; None: half a window
+    target:str=None,   # as for `interpvid explain`; None: the class predicted in each window
+    explain_n=4,       # how many windows are explained at most; 0: none
+    start:float=None,  # second of the film to begin at; None: at its start
+    stop:float=None,   # second to end at; None: at its end
+    fps:float=None,    # frames a second, where a file does not say when they are shown, as a folder of images
+    out='results/films', # folder for a folder a film
+    mask_preset='fast',  # settings of the learned masks
+    iterations:int=None, # steps of mask learning; None: the preset's
+    perturb='freeze',  # what removes frames: blur, black, … in place of freezing
+    log=None,          # where the lines go; None: to the terminal
+)->int:                # 0, or 1 if a film could not be explained
+    "A folder with a page for each film"
+    from interpvid.files import log_line
+    from interpvid.film import explain_film
+    from interpvid.targets import target_of_text
+    log,out,net,taken,failed = log or log_line,Path(out),load_named(str(model)),set(),0
+    target = target if target is None else target_of_text(str(target), getattr(net, 'classes', None) or ())
+    for path in map(Path, files):
+        try:
+            folder = _free_folder(path, out, taken)
+            f = explain_film(net, path, seconds, every, target, start, stop, explain_n, fps=fps, preset=mask_preset,
+                             iterations=iterations, perturb=perturb)
+            taken.add(folder.name)
+            for line in _film_line(path, f, f.save(folder)): log(as_options(line))
+        except (OSError, ValueError) as err:
+            failed,said = 1,as_options(err)
+            log_line(said if str(path) in said else f'{path}: {said}', sys.stderr)
+    return failed
+
 # %% ../nbs/98_cli.ipynb #d929dd9f
 def read_data(
     data,            # built-in clips, a dataset as it is downloaded, or any folder (see `interpvid data check --help`)
@@ -331,6 +410,9 @@ def _explain(a):
     return explain_files(a.files, a.checkpoints, a.arch, a.out, a.mask_preset, a.iterations, a.start, a.stop, a.target,
                          a.perturb)
 
+def _film(a):
+    return film_files(**{o.name: getattr(a, o.name) for o in options_of('cli', 'film_files') if o.name!='log'})
+
 def _check(a):
     from interpvid.data.check import check_folder
     report = check_folder(a.root, a.frames, a.decode, groups=a.groups)
@@ -352,7 +434,7 @@ def _choices(name):
 
 METAVARS = {int:'N', float:'S', str:'NAME'}
 PLACES = {'root':'DIR', 'out':'DIR', 'cache':'DIR', 'networks':'DIR', 'checkpoints':'DIR', 'weights':'FILE',
-          'files':'FILE'}
+          'files':'FILE', 'model':'MODEL'}
 
 def add_option(parser, option, flag=None):
     "One option, or one positional argument where `option` has no default"
@@ -388,6 +470,10 @@ COMMANDS = {
         'explain video files with the networks that reproduce trained, or with one of your own training',
         'Makes a page (.html) and a GIF for each video file: AVI, WebM, MP4, GIF. Exit code 1 if a file could not '
         'be explained.'),
+    'film':Command(_film, (('cli','film_files'),), ('log',),
+        'explain long videos: a score along the film, and the windows where it stands out',
+        'Sends a window along each film and makes a folder with a page (a timeline to move along), a table and what '
+        'loads it again. Exit code 1 if a film could not be explained.'),
     'train':Command(_train, (('cli','read_data'),('training','train')), ('dls','cbs','log','progress'),
         'train a network on a dataset, and make its Table 1',
         "Trains a network with the settings of the paper, of its programs, or of your own, and writes the best "

@@ -165,7 +165,8 @@ def _film_note(e):
     apart = how.get('apart') or 0
     if apart<=1: return
     return (f"A film of {how['seconds']:.0f} s in {len(e.frames)} frames: they are {apart:.1f} s apart, and what "
-            "happens between them is not seen. Cut out a part: read_frames(path, start=…, stop=…), in seconds.")
+            "happens between them is not seen. Cut out a part: read_frames(path, start=…, stop=…), in seconds; "
+            "or go along it: explain_film(model, path).")
 
 # %% ../nbs/60_explanation.ipynb #3a734832
 @patch(as_prop=True)

@@ -7,12 +7,12 @@ Docs: https://interpvid.github.io/interpvid/video.html.md"""
 # %% auto #0
 __all__ = ['CODECS', 'CONTAINERS', 'FORMATS', 'MAX_PIXELS', 'KEEP', 'RESIZE', 'IMAGES', 'IMAGE_FORMATS', 'sample_indices',
            'write_video', 'VideoError', 'check_regular', 'check_whole', 'image_files', 'read_frames', 'probe',
-           'frame_times']
+           'frame_times', 'window_starts', 'Film', 'open_film']
 
 # %% ../nbs/09_video.ipynb #825c3737
 import re
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -205,7 +205,7 @@ _SHOWN = {'vp8':_shown_vp8, 'vp9':_shown_vp9} # FFmpeg's name of a codec: what c
 # %% ../nbs/09_video.ipynb #6d2d72c8
 class _Video:
     "An open video file, its packets counted"
-    def __init__(self, path, stack):
+    def __init__(self, path, stack, keep=KEEP):
         self.path,self.stack,self.used = path,stack,False
         self.container,self.stream = self.open_stream()
         self.codec = self.stream.codec_context
@@ -215,7 +215,7 @@ class _Video:
         if self.stream.width*self.stream.height*max(1, self.aspect)>MAX_PIXELS:
             raise VideoError(f"{path}: its frames are too large: {self.stream.width}×{self.stream.height} pixels")
         packets = self.packets(self.container, self.stream)
-        self.kept = list(packets) if path.stat().st_size<=KEEP else None
+        self.kept = list(packets) if path.stat().st_size<=keep else None
         self.count(packets if self.kept is None else self.kept)
 
 def _aspect(
@@ -310,10 +310,10 @@ def _check_frame(video, i, frame):
 
 # %% ../nbs/09_video.ipynb #bc46cbed
 @contextmanager
-def _opened(path):
+def _opened(path, keep=KEEP):
     "A `_Video`; what FFmpeg says against it becomes a `VideoError`"
     try:
-        with ExitStack() as stack: yield _Video(path, stack)
+        with ExitStack() as stack: yield _Video(path, stack, keep)
     except av.FFmpegError as e:
         raise VideoError(f"{path}: cannot be decoded as a video ({e.strerror})") from None
 
@@ -565,6 +565,11 @@ def _nearest(
     "Indices of the frames nearest to `n` moments, evenly from the first frame to the last"
     return np.searchsorted((at[1:]+at[:-1])/2, np.linspace(at[0], at[-1], n), 'right')
 
+def _over_time(at, n, start):
+    "Indices of `n` frames of those shown at seconds `at`, evenly over a part that begins at `start`"
+    if _even(at): return sample_indices(len(at), n)
+    return _nearest(at.clip(start) if _is_seconds(start) else at, n)
+
 def _strided(path, first, stop, n, stride):
     "Every `stride`-th frame from `first` on"
     if n is None: return np.arange(first, stop, stride)
@@ -579,10 +584,8 @@ def _pick(path, line, n, start, stop, by):
     first,stop = _part(path, line, start, stop)
     if not isinstance(by, str): return _strided(path, first, stop, n, by)
     if n is None: return np.arange(first, stop)
-    at = line.at[first:stop]
-    if by=='number' or _even(at): return first+sample_indices(len(at), n)
-    chosen = _nearest(at, n)
-    if len(set(chosen))<min(n, len(at))/2:
+    chosen = sample_indices(stop-first, n) if by=='number' else _over_time(line.at[first:stop], n, start)
+    if by=='time' and len(set(chosen.tolist()))<min(n, stop-first)/2:
         warnings.warn(f"{path}: its frames come so unevenly that, by time, the {n} frames taken are {len(set(chosen))} "
                       "different ones; by='number' takes others", stacklevel=4)
     return first+chosen
@@ -724,3 +727,133 @@ def frame_times(
     if not len(line): raise VideoError(f"{path}: holds no frame that can be decoded")
     want = _pick(path, line, n, start, stop, by)
     return line.at[want] if line.known else np.full(len(want), np.nan)
+
+# %% ../nbs/09_video.ipynb #32668108
+def window_starts(
+    begin,   # seconds
+    end,     # seconds
+    seconds, # length of a window
+    every,   # from the start of one window to that of the next
+    least=.001, # a rest shorter than this needs no window
+)->np.ndarray: # (N,) seconds
+    "Where the windows along a film begin"
+    room = end-begin-seconds
+    if room<=0: return np.array([float(begin)])
+    starts = begin+every*np.arange(int(room/every+1e-6)+1)
+    rest = begin+room-starts[-1]
+    return np.append(starts, begin+room) if rest>least else starts
+
+# %% ../nbs/09_video.ipynb #4c3273b5
+@dataclass
+class Film:
+    "Windows along a film, and which of its frames they take; `open_film` makes it, `Film.read` decodes it"
+    path:Path
+    starts:np.ndarray  # (N,) seconds
+    stops:np.ndarray   # (N,) seconds
+    index:np.ndarray   # (N,n) numbers of frames, rising
+    line:_Timeline     # when each frame of the film is shown
+    video:_Video|None  # None: a folder of images
+    to_rgb:_ToRGB
+    def __len__(self): return len(self.starts)
+    @property
+    def seconds(self): return self.line.seconds
+
+def _check_windows(seconds, every, fps):
+    "A ValueError unless windows can be laid along a film like this"
+    for name,v in dict(seconds=seconds, every=every, fps=fps).items():
+        if v is None or isinstance(v, (int,float,np.number)) and 0<v<float('inf'): continue
+        raise ValueError(f"open_film: {name} has to be a number above 0, not {v!r}")
+
+# %% ../nbs/09_video.ipynb #5341321f
+def _film_line(path, video, fps, bar):
+    "When each frame of a film is shown"
+    if video is None: line = _Timeline(np.arange(len(image_files(path))), known=False)
+    elif video.sure: line = video.timeline()
+    else: line = video.timeline(_stamps(bar(video.decode(), f'{path.name}: times of frames', video.total)))
+    if not len(line): raise VideoError(f"{path}: holds no frame that can be decoded")
+    if line.known: return line
+    if fps is None: raise VideoError(f"{path}: does not say when its frames are shown; fps=25, say, tells it")
+    return _Timeline(np.arange(len(line))/fps, 1/fps)
+
+def _film_part(path, line, start, stop):
+    "Seconds from which to which windows are laid"
+    begin,end = float(start or 0),min(line.seconds, float('inf') if stop is None else float(stop))
+    if not 0<=begin<line.seconds:
+        raise VideoError(f"{path}: second {begin:g} is asked for as the start, but it lasts {line.seconds:.3f} s")
+    if not end>begin: raise ValueError(f"open_film: from second {begin:g} to second {stop:g} there is nothing")
+    return begin,end
+
+# %% ../nbs/09_video.ipynb #86c3f5a4
+def _no_bar(frames, desc, total): return frames
+
+@contextmanager
+def open_film(
+    path,            # a video file or a folder of images
+    n=16,            # frames of a window
+    size=None,       # these two as in `read_frames`
+    resize='squish',
+    seconds=2.,      # length of a window
+    every=None,      # from the start of one window to that of the next; None: half a window
+    start=None,      # second at which the first window begins; None: the film's start
+    stop=None,       # second at which the last one ends; None: the film's end
+    fps=None,        # frames a second, where the file does not say when they are shown
+    bar=_no_bar,     # (iterator, text, total) -> iterator: shows progress where a file is decoded for its times alone
+): # yields a `Film`
+    "Windows along a film that is read forward, never as a whole"
+    every = seconds/2 if every is None else every
+    _check_windows(seconds, every, fps)
+    path,to_rgb = check_whole(path),_ToRGB(_check_size(size, resize), resize)
+    with nullcontext() if path.is_dir() else _opened(path, keep=0) as video:
+        line = _film_line(path, video, fps, bar)
+        begin,end = _film_part(path, line, start, stop)
+        starts = window_starts(begin, end, seconds, every, line.last/2)
+        stops = np.minimum(starts+seconds, end)
+        index = np.stack([_window_frames(path, line, n, *part) for part in zip(starts, stops)])
+        yield Film(path, starts, stops, index, line, video, to_rgb)
+
+def _window_frames(path, line, n, start, stop):
+    "Numbers of the frames of a window"
+    first,last = _part(path, line, start, stop)
+    return first+_over_time(line.at[first:last], n, start)
+
+# %% ../nbs/09_video.ipynb #e0893cd8
+def _decoded(film, needed):
+    "Number and pixels of the frames `needed`, decoded in their order"
+    video = film.video
+    if video is None:
+        files = image_files(film.path)
+        yield from ((i, film.to_rgb(*_open_image(files[i]))) for i in needed)
+        return
+    i,wanted = -1,iter(needed)
+    k = next(wanted)
+    try:
+        for i,frame in enumerate(video.decode()):
+            _check_frame(video, i, frame)
+            if i!=k: continue
+            yield i,film.to_rgb(frame, video.aspect, video.turn)
+            if (k := next(wanted, None)) is None: return
+    except (VideoError, av.FFmpegError) as e:
+        raise _ends_early(film, i, getattr(e, 'strerror', None) or 'damaged') from None
+    raise _ends_early(film, i+1, 'it holds fewer frames than it announces')
+
+def _ends_early(film, i, why):
+    at = film.line.at[min(max(i, 0), len(film.line)-1)]
+    before = int(at*100)/100
+    remedy = f"; stop={before} takes what is before" if before>film.starts[0] else ''
+    return VideoError(f"{film.path}: cannot be decoded beyond second {at:.2f} ({why}){remedy}")
+
+# %% ../nbs/09_video.ipynb #680a750e
+@patch
+def read(self:Film,
+    which=None, # numbers of the windows wanted; None: all
+): # yields the number of a window, and its frames (n,H,W,3) uint8
+    "Window after window, the film decoded once"
+    wanted = np.arange(len(self)) if which is None else np.unique(np.asarray(which, int))
+    index,held,done = self.index[wanted],{},0
+    for i,rgb in _decoded(self, np.unique(index).tolist()):
+        held[i] = rgb
+        while done<len(wanted) and index[done,-1]<=i:
+            yield int(wanted[done]),np.stack([held[j] for j in index[done].tolist()])
+            done += 1
+            first = index[done,0] if done<len(wanted) else i+1
+            for j in [j for j in held if j<first]: del held[j]

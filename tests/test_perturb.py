@@ -3,11 +3,12 @@
 from functools import partial
 
 import numpy as np, pytest, torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given as given_, settings, strategies as st
 
 from interpvid.core import STATS
 from interpvid.masks.perturb import (
-    black, blur, freeze, freeze_after, mean_frame, reverse, reverse_index, shuffle, shuffle_index)
+    PERTURBATIONS, as_mask, black, blur, blur_space, freeze, freeze_after, given, mean_frame, perturb_name, perturbation,
+    replace, reverse, reverse_index, shuffle, shuffle_index)
 
 soft = lambda T: st.lists(st.floats(0, 1, width=32), min_size=T, max_size=T)
 hard = st.integers(2, 32).flatmap(lambda T: st.lists(st.booleans(), min_size=T, max_size=T))
@@ -22,7 +23,7 @@ def by_the_paper(x, m):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 20).flatmap(lambda T: st.lists(soft(T), min_size=3, max_size=3)))
+@given_(st.integers(1, 20).flatmap(lambda T: st.lists(soft(T), min_size=3, max_size=3)))
 def test_freeze_is_the_loop_of_the_paper(ms):
     m = torch.tensor(ms)
     x = clip(3, m.shape[1])
@@ -49,7 +50,7 @@ def by_counting(on):
 
 
 @settings(deadline=None)
-@given(hard)
+@given_(hard)
 def test_reverse_turns_each_run(on):
     m = torch.tensor([on]).float()
     x = clip(1, len(on))
@@ -92,6 +93,7 @@ ALL = dict(
     blur=blur,
     shuffle=shuffle,
     black=black,
+    blur_space=blur_space,
     reverse=reverse,
     blend=blend,
 )
@@ -105,7 +107,7 @@ CL3D = torch.channels_last_3d
 
 
 @settings(deadline=None, max_examples=30)
-@given(several(soft))
+@given_(several(soft))
 def test_freeze_keeps_the_range_and_the_loop_to_a_millionth(ms):
     m = torch.tensor(ms)
     x = unit(2, m.shape[1])
@@ -162,7 +164,7 @@ def off_the_edge(m):
 
 
 @settings(deadline=None, max_examples=60)
-@given(several(lambda T: st.lists(st.one_of(st.just(0.0), st.floats(0, 1, width=32)), min_size=T, max_size=T)))
+@given_(several(lambda T: st.lists(st.one_of(st.just(0.0), st.floats(0, 1, width=32)), min_size=T, max_size=T)))
 def test_blend_is_the_loop_of_the_released_programs(ms):
     m = off_the_edge(torch.tensor(ms))
     x = unit(2, m.shape[1])
@@ -172,7 +174,7 @@ def test_blend_is_the_loop_of_the_released_programs(ms):
 
 
 @settings(deadline=None, max_examples=40)
-@given(several(bits))
+@given_(several(bits))
 def test_masks_of_0_and_1(ms):
     "Reversing: blended or not, and back again. What `index` says is what is seen. Masked frames alone are shuffled"
     m = torch.tensor(ms).float()
@@ -332,6 +334,7 @@ def test_freeze_gives_the_authors_frozen_clips(reference):
         (partial(black, stats=0.5), 'mean, standard deviation'),
         (partial(blur, sigma=0), 'sigma=0'),
         (partial(blur, sigma=float('nan')), 'sigma=nan'),
+        (partial(blur_space, sigma=-1), 'sigma=-1'),
         (partial(reverse, threshold=1), 'threshold=1'),
         (partial(reverse, threshold=float('nan')), 'threshold=nan'),
         (partial(shuffle, threshold=-0.1), 'threshold=-0.1'),
@@ -344,3 +347,125 @@ def test_b22_settings_of_perturbations_that_make_no_clip(change, why):
     kw = {} if 'mask' in change.keywords else dict(mask=[0.0, 1, 1, 0])
     with pytest.raises(ValueError, match=why):
         change(clip(1, 4), **kw)
+
+
+# --- masks of space and time
+
+noise = lambda x: torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(9)).to(x)
+PIXELS = {**ALL, 'given': lambda x, m: given(noise(x))(x, m)}
+pixels = pytest.mark.parametrize('f', PIXELS.values(), ids=PIXELS)
+
+
+def space_masks(B, T, H, W, hard=False):
+    m = torch.rand(B, T, H, W, generator=torch.Generator().manual_seed(7))
+    return (m > 0.5).float() if hard else off_the_edge(m)
+
+
+@pixels
+@pytest.mark.parametrize('hard', [True, False], ids=['hard', 'soft'])
+@pytest.mark.parametrize('layout', [torch.contiguous_format, CL3D], ids=['usual', 'channels last'])
+def test_each_pixel_goes_its_own_way(f, hard, layout):
+    """A mask of space does to each pixel what its own column of the mask does to the whole clip.
+
+    `black`, `given` and `blur_space` show something else at each pixel, the others mix the pixel's own frames"""
+    x = unit(2, 6).contiguous(memory_format=layout)
+    m = space_masks(2, 6, 4, 5, hard)
+    y = f(x, m)
+    assert y.shape == x.shape
+    assert y.is_contiguous(memory_format=layout)
+    for i in range(4):
+        for j in range(5):
+            torch.testing.assert_close(y[..., i, j], f(x, m[:, :, i, j])[..., i, j], atol=1e-6, rtol=0)
+
+
+@pixels
+def test_masks_of_space_that_are_alike_everywhere(f):
+    x, m = unit(2, 6), off_the_edge(torch.rand(6))
+    same = f(x, m)
+    for mask in m[:, None, None].expand(6, 4, 5), m[None, :, None, None].expand(1, 6, 4, 5), m[:, None, None].expand(2, 6, 4, 5):
+        torch.testing.assert_close(f(x, mask), same, atol=1e-6, rtol=0)
+    torch.testing.assert_close(f(x, torch.zeros(6, 4, 5)), x, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize('f', [g for n, g in PIXELS.items() if n != 'reverse'], ids=[n for n in PIXELS if n != 'reverse'])
+def test_gradients_reach_masks_of_space(f):
+    m = (0.15 + 0.7 * torch.rand(1, 4, 2, 2, dtype=torch.double)).requires_grad_()
+    x = torch.randn(1, 1, 4, 2, 2, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(f, (x, m))
+
+
+@pixels
+@pytest.mark.parametrize('shape', [(6, 4, 4), (3, 6, 4, 5), (1, 1, 6, 4, 5), (6, 5, 4)], ids=str)
+def test_masks_of_space_that_do_not_fit(f, shape):
+    with pytest.raises(ValueError, match='does not fit'):
+        f(unit(2, 6), torch.zeros(shape))
+
+
+def test_a_perturbation_of_frames_alone_refuses_masks_of_space():
+    x = unit(2, 6)
+    with pytest.raises(ValueError, match=r'as_mask\(…, space=True\)'):
+        as_mask(torch.zeros(6, 4, 5), x)
+    assert as_mask(torch.zeros(6, 4, 5), x, space=True).shape == (2, 6, 4, 5)
+
+
+def test_a_perturbation_of_ones_own():
+    x, m = unit(2, 6), space_masks(2, 6, 4, 5, hard=True)
+    y = replace(x, x.flip(3), m)
+    on = m.bool()[:, None].expand_as(x)
+    assert torch.equal(y[~on], x[~on])
+    assert torch.equal(y[on], x.flip(3)[on])
+    assert torch.equal(replace(x, x.flip(3), torch.ones(6)), x.flip(3))
+
+
+def test_blur_in_space_is_not_blur_in_time():
+    "A clip that rests has no time to blur; a clip without an image has no space"
+    still, flat = unit(1, 1).expand(-1, -1, 6, -1, -1), torch.rand(1, 3, 6, 1, 1).expand(-1, -1, -1, 4, 5)
+    one = torch.ones(6)
+    torch.testing.assert_close(blur(still, one), still)
+    torch.testing.assert_close(blur_space(flat, one), flat)
+    assert (blur_space(still, one) - still).abs().max() > 0.01
+    assert (blur(flat, one) - flat).abs().max() > 0.01
+    x = unit(1, 3)
+    torch.testing.assert_close(blur_space(x, torch.ones(3), sigma=1e-3), x)
+    torch.testing.assert_close(
+        blur_space(x, torch.ones(3), sigma=1e3), x.mean((3, 4), keepdim=True).expand_as(x), atol=1e-4, rtol=0)
+
+
+def test_given_clips():
+    x, other = unit(2, 4), unit(1, 4).flip(2)
+    m = torch.tensor([0.0, 1, 0.25, 0])
+    y = given(other[0])(x, m)
+    torch.testing.assert_close(y[:, :, 1], other[:, :, 1].expand(2, -1, -1, -1))
+    torch.testing.assert_close(y[:, :, 2], 0.75 * x[:, :, 2] + 0.25 * other[:, :, 2])
+    torch.testing.assert_close(given(other[:, :, :1])(x, torch.ones(4)), other[:, :, :1].expand_as(x))  # one image
+    with pytest.raises(ValueError, match='one clip'):
+        given(x)
+    with pytest.raises(ValueError, match='does not fit clips'):
+        given(other[..., :3])(x, m)
+
+
+@settings(deadline=None, max_examples=20)
+@given_(several(soft))
+def test_matrices_say_what_perturbations_do(ms):
+    m = torch.tensor(ms)
+    x = unit(2, m.shape[1])
+    for f in freeze, freeze_after, mean_frame, blur:
+        y = torch.einsum('btu,bcuhw->bcthw', f.matrix(m), x)
+        torch.testing.assert_close(f(x, m), y, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('f', [freeze, freeze_after])
+def test_the_fixed_frame_stays(f):
+    x = unit(1, 6)
+    for m in torch.eye(6), 1 - torch.eye(6):
+        assert torch.equal(f(x.expand(6, -1, -1, -1, -1), m)[:, :, f.fixed], x[:, :, f.fixed].expand(6, -1, -1, -1))
+
+
+def test_perturbations_by_name():
+    for name, f in PERTURBATIONS.items():
+        assert perturbation(name) is f
+        assert perturb_name(f) == name
+        assert f.__doc__.count('keeps') == 1  # what is left
+    assert perturb_name(partial(blur, sigma=4)) == 'blur(sigma=4)'
+    with pytest.raises(ValueError, match="no perturbation 'melt'"):
+        perturbation('melt')
