@@ -219,7 +219,7 @@ def call_model(
     habits,clips = habits_of(model),as_model_takes(model, clips)
     try:
         with any_output(raw): return _as_it_needs(model, clips, habits)
-    except RuntimeError as e:
+    except (RuntimeError,TypeError) as e: # NumPy says the latter of bfloat16
         other = other_habit(e, clips, habits)
         if not other: raise
     setattr(habits, other, True)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from .cam import as_maps, cam_settings, check_layer, gradcam, map_notes
 from .core import as_clips, mean_and_std, to_batch, to_frames
+from .data.actors import KTH_CLASSES
 from .device import BatchSplitter, as_module, device_of
 from .files import writing
 from .masks.learn import MASK_CHANGES, MASK_PRESETS, check_start, learn_masks, mask_settings
@@ -579,13 +580,14 @@ def perturb_for(
 
 # %% ../nbs/60_explanation.ipynb #af8441a2
 def data_of(
-    data, # 'something', 'kth' or None: as the model says, in its attribute `data`
+    data, # 'something', 'kth' or None: as the model says, by its attribute `data` or by the names of its classes
     model,
 )->str:
     "The dataset whose settings are taken"
     if data is not None: return data
-    told = getattr(model, 'data', None)
-    return told if isinstance(told, str) and told in MASK_CHANGES else 'something'
+    told,classes = getattr(model, 'data', None),getattr(model, 'classes', None)
+    if isinstance(told, str) and told in MASK_CHANGES: return told
+    return 'kth' if isinstance(classes, (list,tuple)) and list(classes)==KTH_CLASSES else 'something'
 
 # %% ../nbs/60_explanation.ipynb #f91ec75e
 def program_for(preset, data, model, masks, cam=None, reverse=None)->Program:

@@ -34,6 +34,7 @@ HEADS = { # how the weights (b,heads,n,m) of several heads become one (b,n,m)
     'min': lambda w: w.amin(1),
 }
 
+# %% ../nbs/41_rollout.ipynb #233c6534
 def fused(
     w:Tensor,     # (b,heads,n,m)
     heads='mean', # a name in `HEADS`
@@ -51,6 +52,7 @@ class Shown:
     def shape(self): return tuple(self.weights.shape)
     def rows(self, i): return self.weights[:,i]
 
+# %% ../nbs/41_rollout.ipynb #0283db0e
 @dataclass
 class Hidden:
     "An attention whose weights are made again of what it was given"
@@ -78,6 +80,7 @@ def hidden_of(heads, query, key, value, attn_mask=None, dropout_p=0., is_causal=
     if is_causal: attn_mask = torch.ones(n, m, dtype=torch.bool, device=q.device).tril()
     return Hidden(q.detach(), k.detach(), q.shape[-1]**-.5 if scale is None else scale, attn_mask, heads)
 
+# %% ../nbs/41_rollout.ipynb #7349d7d9
 def is_softmax(func, args, kwargs, out):
     "Whether a call is a softmax over the last of three or four axes"
     if getattr(func, '__name__', '')!='softmax' or not isinstance(out, Tensor): return False
@@ -120,6 +123,7 @@ class Relevance:
         n,sizes = self.before.shape[1],dict(zip('thw', self.at.shape[1:]))
         return replace(self, before=row[:,:n], at=rearrange(row[:,n:], f'b {self.axis} -> b t h w', **sizes))
 
+# %% ../nbs/41_rollout.ipynb #a1df92b1
 def handed_on(
     v:Tensor,       # (b,n), at the outputs of an attention
     attention,      # `Shown` or `Hidden`, (b,n,m)
@@ -136,12 +140,14 @@ def through_all(r:Relevance, attention, residual)->Relevance:
     "Every token looks at every token"
     return r.with_row(handed_on(r.row(), attention, residual))
 
+# %% ../nbs/41_rollout.ipynb #d24523da
 def through_time(r:Relevance, attention, residual)->Relevance:
     "Tokens look at the same place in all frames; those before them wait"
     B,t,h,w = r.at.shape
     v = handed_on(rearrange(r.at, 'b t h w -> (b h w) t'), attention, residual)
     return replace(r, at=rearrange(v, '(b h w) t -> b t h w', b=B, h=h))
 
+# %% ../nbs/41_rollout.ipynb #64765f71
 def through_space(r:Relevance, attention, residual)->Relevance:
     "Tokens look at their own frame; those before them take the mean over the frames"
     B,t,h,w = r.at.shape
@@ -151,6 +157,7 @@ def through_space(r:Relevance, attention, residual)->Relevance:
     n = r.before.shape[1]
     return replace(r, before=v[...,:n].sum(1), at=v[...,n:].reshape(B,t,h,w))
 
+# %% ../nbs/41_rollout.ipynb #f9347b6a
 def gathered(r:Relevance, attention, residual)->Relevance:
     "One query gathers all tokens for the classifier: its weights are where to start"
     return r.with_row(attention.rows(slice(None))[:,0])
@@ -176,6 +183,7 @@ def through_messages(r:Relevance, attention, message, residual)->Relevance:
     r = r.with_row(row[:,:-1])
     return replace(r, before=r.before+sent.view(-1,1))
 
+# %% ../nbs/41_rollout.ipynb #e31ae1a4
 def roll_xclip(model, r:Relevance, found, residual)->Relevance:
     "From the mean over X-CLIP's frames, through its attention among frames and its blocks, to the patches"
     c = inside(model).config.vision_config
@@ -218,6 +226,7 @@ def reads_of(
     if getattr(config, 'use_mean_pooling', True) is False and not model.skip: return 'first token' # VideoMAE
     return 'class token' if model.skip and getattr(net, 'global_pool', 'token')=='token' else 'mean'
 
+# %% ../nbs/41_rollout.ipynb #d481b545
 def start_at(
     reads,      # one of `READS`
     B:int,      # clips, or frames of a model that sees each by itself
@@ -248,6 +257,7 @@ def token_axis(
     axis = '('+parts[2].partition(')')[0]+')'
     return axis if 't' in axis else axis.replace('(', '(t ')
 
+# %% ../nbs/41_rollout.ipynb #7cf874d5
 def token_start(
     model:Wrapped,
     shape,     # of the clips, (B,C,T,H,W)
@@ -280,13 +290,15 @@ def uncontained(model):
     try: yield
     finally: handle.remove()
 
+# %% ../nbs/41_rollout.ipynb #90b30e5f
 def attentions_of(
     model:Wrapped,
     x:Tensor,     # clips (B,C,T,H,W)
     heads='mean', # see `fused`
 )->list:          # of `Shown` or `Hidden`, in the order in which they ran
     "All attentions of a forward pass"
-    with undisturbed(model), uncontained(model), torch.no_grad(), AttentionWatch(heads) as watch: try_model(model, x)
+    with undisturbed(model), uncontained(model), torch.no_grad(), AttentionWatch(heads) as watch:
+        try_model(model, x, raw=True)
     if watch.found: return watch.found
     raise ValueError(f"attention_rollout: {model.name} computes no attention that PyTorch sees; it is for transformers "
                      "of tokens. For other networks take gradcam, or removal of patches (interpvid.removal)")

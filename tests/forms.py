@@ -883,7 +883,8 @@ def keras_model(net):
         ]
     )
     weights = lambda w: w.detach().permute(*range(2, w.ndim), 1, 0).numpy()
-    model.set_weights([w for m in (net.conv1, net.conv2, net.head) for w in (weights(m.weight), m.bias.detach().numpy())])
+    parts = net.conv1, net.conv2, net.head
+    model.set_weights([w for m in parts for w in (weights(m.weight), m.bias.detach().numpy())])
     return wrap(model)
 
 
@@ -892,7 +893,7 @@ def without_gradient(net):
 
     def scores(x):
         with torch.no_grad():
-            return torch.from_numpy(net(torch.from_numpy(x.detach().numpy())).float().numpy())
+            return torch.from_numpy(net(torch.from_numpy(x.detach().numpy())).numpy())
 
     return scores
 

@@ -807,3 +807,16 @@ def test_unknown_labels_stay_unknown(small):
     (a, b) = explain(Tiny(), small, labels=[-1, 2], masks=np.zeros(6), stats=(0.5, 0.25))
     assert (a.label, b.label) == (None, 2)
     assert 'CS' not in a.scores
+
+
+def test_a_network_of_the_six_actions_gets_their_weights():
+    from interpvid.data.actors import KTH_CLASSES
+
+    def lam_of(classes, **kw):
+        net = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(3, 6))
+        net.classes = classes
+        made = explain(net, torch.rand(1, 3, 4, 8, 8), stats=(0, 1), maps=torch.rand(1, 4, 8, 8), iterations=1, **kw)
+        return made[0].settings['mask']['lam1'], made[0].settings['mask']['lam2']
+
+    assert lam_of(list(KTH_CLASSES)) == (0.02, 0.04)
+    assert lam_of(list('abcdef')) == lam_of(list(KTH_CLASSES), data='something') == (0.01, 0.02)

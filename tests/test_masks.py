@@ -15,7 +15,8 @@ from interpvid.masks.perturb import black, blur, freeze, freeze_after, mean_fram
 from interpvid.masks.search import MaskScores, all_masks, search_masks, search_windows, window_pairs, windows
 from interpvid.masks.loss import mask_loss, tv_norm
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS
-from interpvid.targets import check_model
+from interpvid.models.i3d import I3D
+from interpvid.targets import ask, check_model
 
 
 @pytest.fixture(autouse=True)
@@ -158,15 +159,40 @@ def test_shared_beginnings_change_nothing(name, T):
     net = stirred(CLSTM(3, size, T, **variants[name]))
     x = torch.randn(2, 3, T, *net.size)
     t = torch.tensor([0, 2])
-    for perturb in freeze, freeze_after, reverse:
+    for perturb in freeze, freeze_after, reverse, mean_frame:
         want = MaskScores(net, windows(T), perturb, share=False, **PLAIN)
-        assert want.trees is None
+        assert not want.shared
         want = want(x, t)
         assert want.std() > 1e-4 or T == 2
         for bs in 1, 48:
-            torch.testing.assert_close(
-                MaskScores(net, windows(T), perturb, bs, share=True, **PLAIN)(x, t), want, atol=2e-6, rtol=0
-            )
+            got = MaskScores(net, windows(T), perturb, bs, share=True, **PLAIN)
+            assert got.shared
+            torch.testing.assert_close(got(x, t), want, atol=2e-6, rtol=0)
+
+
+STRIDES = dict(
+    paper={},
+    original=dict(t_strides=(2, 1, 1, 2, 2), head_t=2),
+    every=dict(t_strides=(2, 2, 2, 2, 2)),
+    three=dict(t_strides=(3, 1, 1, 3, 1), s_strides=(1, 2, 1, 2, 2)),
+    fine=dict(s_strides=(2, 1, 2, 1, 1)),
+)
+
+
+@pytest.mark.parametrize('T', [2, 7])
+@pytest.mark.parametrize('name', STRIDES)
+def test_shared_frames_change_nothing(name, T):
+    "Strides in time and space, odd sizes, halves for want of room, several clips, every perturbation that can share"
+    net = stirred(I3D(3, width=0.07, dropout=0.5, **STRIDES[name]))
+    x = torch.randn(2, 3, T, 21, 26)
+    t = ask(lambda output: output[:, 1], 2)  # logits: this network's probabilities are near 0 and 1
+    for perturb in freeze, reverse, black, partial(blur, sigma=1.0):
+        want = MaskScores(net, all_masks(T)[::3], perturb, share=False, **PLAIN)(x, t)
+        assert want.std() > 1e-3 * want.abs().max() or T == 2
+        for bs in 1, 48:
+            got = MaskScores(net, all_masks(T)[::3], perturb, bs, share=True, **PLAIN)
+            assert got.shared
+            torch.testing.assert_close(got(x, t), want, atol=1e-5 * float(want.abs().max()), rtol=0)
 
 
 def test_sharing_is_chosen_where_it_saves():
@@ -174,10 +200,52 @@ def test_sharing_is_chosen_where_it_saves():
     a = MaskScores(net, windows(16))
     b = MaskScores(net, windows(16), share=False)
     assert (
-        a.trees and a.evaluations < b.evaluations * 2 / 3 and b.evaluations == 121
+        a.shared and a.evaluations < b.evaluations * 2 / 3 and b.evaluations == 121
     )  # 136 windows; those from frame 0 on look like those from frame 1 on, and frame 0 alone like none
-    assert MaskScores(net, windows(16)[-1:]).trees is None
+    assert not MaskScores(net, windows(16)[-1:]).shared
     assert MaskScores(net, windows(16), lambda x, m: freeze(x, m)).evaluations == 136
+    i3d = I3D(3, width=0.07).eval()
+    assert MaskScores(i3d, windows(16)).shared
+    i3d.features[1] = nn.AvgPool3d(1)  # another network now
+    assert not MaskScores(i3d, windows(16), share=True).shared
+
+
+def nets_with_all_to_share():
+    yield stirred(I3D(3, width=0.07)), torch.randn(2, 3, 8, 32, 32)
+    yield stirred(CLSTM(3, 32, 8, **NARROW)), torch.randn(2, 3, 8, 32, 32)
+
+
+def test_the_count_of_multiply_adds_is_that_of_the_layers():
+    "One look costs 1; all looks of eight frames at least what their last layers cost"
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for net, x in nets_with_all_to_share():
+        order = MaskScores(net, all_masks(8)).order.numpy()
+        with torch.no_grad(), FlopCounterMode(display=False) as plain:
+            net(x[:1])
+        with torch.no_grad(), FlopCounterMode(display=False) as shared:
+            net.forward_orders(x[0].transpose(0, 1), order)
+        done = shared.get_total_flops() / plain.get_total_flops() / len(order)
+        assert done == pytest.approx(net.orders_cost(order), rel=0.25)
+        assert net.orders_cost(np.arange(8)[None]) == pytest.approx(1, abs=0.02)
+
+
+def test_less_room_changes_nothing(monkeypatch, capsys):
+    for net, x in nets_with_all_to_share():
+        want = MaskScores(net, all_masks(8), share=False, **PLAIN)(x, torch.tensor([0, 1]))
+        asked, plain = [], type(net).forward_orders
+
+        def forward_orders(self, frames, order, room, done):
+            asked.append(room)
+            if room > 3:
+                raise torch.OutOfMemoryError('a test')
+            return plain(self, frames, order, room, done)
+
+        with monkeypatch.context() as m:
+            m.setattr(type(net), 'forward_orders', forward_orders)
+            got = MaskScores(net, all_masks(8), bs=4, **PLAIN)(x, torch.tensor([0, 1]))
+        torch.testing.assert_close(got, want, atol=5e-6, rtol=0)
+        assert min(asked) == 2 and lines(capsys)
 
 
 def test_clips_of_a_search_do_not_meet():
@@ -383,19 +451,6 @@ def test_search_halves_where_memory_runs_out(capsys):
 def test_search_of_many_clips_says_so_once(capsys):
     search_windows(Limited(tiny(), 10), clips(20), bs=20, **PLAIN)
     assert len(lines(capsys)) == 1
-
-
-def test_shared_beginnings_halve_where_memory_runs_out():
-    class Net(CLSTM):
-        def step(self, x, state=None):
-            if len(x) > 8:
-                raise torch.OutOfMemoryError('a test')
-            return super().step(x, state)
-
-    net = stirred(Net(3, 32, 8, **NARROW))
-    x = torch.randn(1, 3, 8, 32, 32)
-    want = search_windows(net, x, share=False, **PLAIN)
-    np.testing.assert_allclose(search_windows(net, x, bs=8, **PLAIN).losses, want.losses, atol=2e-6)
 
 
 def test_networks_with_a_step_of_their_own():

@@ -347,6 +347,7 @@ def given(
         if other.shape[2] not in (1,x.shape[2]) or other[:,:,:1].shape[1:]!=x[:,:,:1].shape[1:]:
             raise ValueError(f"given: a clip {tuple(other.shape[1:])} does not fit clips {tuple(x.shape[1:])}")
         return replace(x, other, mask)
+    given.each_frame = True
     return given
 
 # %% ../../nbs/50_masks.perturb.ipynb #cc55004a
@@ -388,6 +389,7 @@ def freeze_after_index(
 freeze.index,freeze.matrix,freeze.fixed = freeze_index,freeze_matrix,0
 freeze_after.index,freeze_after.matrix,freeze_after.fixed = freeze_after_index,freeze_after_matrix,-1
 mean_frame.matrix,blur.matrix = mean_frame_matrix,blur_matrix
+for f in (mean_frame, blur, black, blur_space): f.each_frame = True # a masked frame becomes what a full mask makes
 reverse.index = reverse_index
 shuffle.index = shuffle_index
 

@@ -85,12 +85,14 @@ def copied(
     if isinstance(model, (nn.DataParallel,nn.parallel.DistributedDataParallel)): return model.module
     return model._orig_mod if type(model).__name__=='OptimizedModule' else None
 
+# %% ../../nbs/22_models.adapters.ipynb #06bf6c0f
 def _in_lightning(model):
     "The network in a Lightning module that has one; parts without weights, such as losses and metrics, do not count"
     if not any(c.__name__=='LightningModule' for c in type(model).__mro__): return None
     nets = [m for m in model.children() if next(m.parameters(), None) is not None]
     return nets[0] if len(nets)==1 else None
 
+# %% ../../nbs/22_models.adapters.ipynb #c65c8814
 def contained(
     model:nn.Module,
 )->nn.Module:
@@ -129,6 +131,7 @@ def _entry(model):
     of_all = next((_LIBRARIES[l] for l in libraries if l in _LIBRARIES), None)
     return of_all or KNOWN.get(type(model).__name__, {})
 
+# %% ../../nbs/22_models.adapters.ipynb #89608132
 def known(
     model:nn.Module,
 )->dict: # axes, layer, maps, skip, grid, clip_shape, …; empty for a class without a name here
@@ -236,6 +239,7 @@ def _timm(m):
     return dict(axes=_IMAGES, layer=_block('blocks', last, 'patch_embed'), maps='(b t) (h w) f',
                 skip=m.num_prefix_tokens, grid=partial(_tubes, 1, _two(m.patch_embed.patch_size)), **stats)
 
+# %% ../../nbs/22_models.adapters.ipynb #25bd7481
 def _keras(m):
     shape = getattr(m, 'input_shape', None) or () # (None,T,H,W,C), where it is known
     told = len(shape)==5 and all(shape[1:4])
@@ -365,6 +369,7 @@ def forward(self:Wrapped,
     if takes_any_output(): return returned if y is None else y # for a target that reads it
     return check_wrapped_scores(y, B, self.name, returned)
 
+# %% ../../nbs/22_models.adapters.ipynb #68e8a3dc
 @patch
 def _arranged(self:Wrapped, x):
     "Clips with their axes as the model takes them, without gaps in memory; a list of them for several pathways"
@@ -396,6 +401,7 @@ def _network(self:Wrapped):
     if net is None: return self.model
     return net if any(m._forward_hooks or m._forward_pre_hooks for m in net.modules()) else self.model
 
+# %% ../../nbs/22_models.adapters.ipynb #ba400451
 @patch
 def _arguments(self:Wrapped, v):
     "Positional and named arguments of the model's forward"
@@ -403,6 +409,7 @@ def _arguments(self:Wrapped, v):
     named = {k: t.to(device) if isinstance(t, Tensor) else t for k,t in (self.inputs or {}).items()}
     return ((), {self.argument:v, **named}) if self.argument else ((v,), named)
 
+# %% ../../nbs/22_models.adapters.ipynb #5a97df8d
 @patch
 def _called(self:Wrapped, x, v):
     "The model's answer; an error says what the model was given"
@@ -612,11 +619,13 @@ def in_form(
     def has(m): return 'cam_layer' in vars(m) or hasattr(type(m), 'cam_layer')
     return next((m for m in (model, contained(model)) if has(m)), None)
 
+# %% ../../nbs/22_models.adapters.ipynb #8a03e97d
 def _layer_of(model, form):
     "The layer that a model in form names, as `wrap` takes it"
     if form is None: return {}
     return {'layer': form.cam_layer if contained(model) is model else _layer_name(model, form.cam_layer)}
 
+# %% ../../nbs/22_models.adapters.ipynb #988af765
 def with_facts(
     wrapped, # by `wrap`
     form,    # see `in_form`

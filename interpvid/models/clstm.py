@@ -10,14 +10,15 @@ __all__ = ['CLSTM_VARIANTS', 'ConvLSTM', 'hard_sigmoid', 'norm_pool', 'CLSTM']
 # %% ../../nbs/21_models.clstm.ipynb #19ee11d1
 from numbers import Integral
 
-import torch
+import numpy as np, torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..device import use_fast_ops
-from .fast import (can_norm_pool_2x2, conv_lstm, conv_lstm_from_gates, is_hooked, mix_frames,
-                                   norm_pool_2x2)
+from .fast import (
+    autocast_dtype, can_norm_pool_2x2, conv_lstm, conv_lstm_from_gates, count_nodes, grow_tree, is_hooked, lstm_cell,
+    mix_frames, norm_pool_2x2)
 
 # %% ../../nbs/21_models.clstm.ipynb #dbb3a3ec
 def _pair(k): return (k,k) if isinstance(k, int) else tuple(k)
@@ -61,20 +62,29 @@ def hard_sigmoid(
 
 # %% ../../nbs/21_models.clstm.ipynb #a2b06f9d
 @patch
-def step(self:ConvLSTM,
-    zx:Tensor,  # W_x * x_t + b of one frame (B,4F,H',W')
-    state=None, # (h,c) after the frame before, (B,F,H',W') each; None: this is the first
-)->tuple:       # (h,c)
-    "One frame further (Shi et al. 2015, eq. 3)"
+def cell(self:ConvLSTM,
+    z:Tensor, # W_x * x_t + W_h * h_{t-1} + b of one frame (B,4F,H',W')
+    c=None,   # c_{t-1} (B,F,H',W'); None: this is the first
+)->tuple:     # h_t and c_t
+    "Gates and memory of one frame (Shi et al. 2015, eq. 3)"
     σ = torch.sigmoid if self.gate=='sigmoid' else hard_sigmoid
     W_ci,W_cf,W_co = (None,)*3 if self.wc is None else self.wc
     def peep(z, W_c, c): return z if W_c is None or c is None else z+W_c*c
-    h,c = (None,None) if state is None else state
-    i,f,o,g = (zx if h is None else zx+self.wh(h)).chunk(4, 1)
+    i,f,o,g = z.chunk(4, 1)
     i,f,g = peep(i, W_ci, c),peep(f, W_cf, c),g.tanh()
     c = σ(i)*g if c is None else σ(f)*c+σ(i)*g
     o = peep(o, W_co, c)
     return σ(o)*c.tanh(),c
+
+@patch
+def step(self:ConvLSTM,
+    zx:Tensor,  # W_x * x_t + b of one frame (B,4F,H',W')
+    state=None, # (h,c) after the frame before, (B,F,H',W') each; None: this is the first
+)->tuple:       # (h,c)
+    "One frame further"
+    if state is None: return self.cell(zx)
+    h,c = state
+    return self.cell(zx+self.wh(h), c)
 
 # %% ../../nbs/21_models.clstm.ipynb #9a15f1b6
 @patch
@@ -302,3 +312,145 @@ def forward_from_stem(self:CLSTM,
     x = first.from_states(first.lstm.from_gates(zx.permute(1,0,4,2,3)), self._norm(0))
     for j,layer in enumerate(others, 1): x = layer(x, self._norm(j))
     return self.finish(x)
+
+# %% ../../nbs/21_models.clstm.ipynb #81773a77
+class _Walk:
+    "A tree of orders on its way through a C-LSTM at rest"
+    def __init__(self, net, frames, tree, block, done):
+        self.net,self.tree,self.block,self.done = net,tree,block,done
+        self.dtype,self.fast = autocast_dtype(frames),all(l.lstm._is_fast(frames) for l in net.layers)
+        dev,last = frames.device,torch.channels_last
+        cast = lambda w: w.to(self.dtype).contiguous(memory_format=last)
+        self.wx = [cast(l.lstm.wx.weight) for l in net.layers]
+        self.bx = [l.lstm.wx.bias.to(self.dtype) for l in net.layers]
+        self.wh = [cast(l.lstm.wh.weight) for l in net.layers]
+        self.zx = self.conv_x(0, frames.to(self.dtype).permute(0,2,3,1)) # (N,H',W',4F)
+        self.frame = [torch.from_numpy(level.frame).to(dev) for level in tree]
+        counts = [np.arange(len(level.frame)+1) for level in tree[:-1]]
+        self.start = [np.array([0,len(tree[0].frame)])]
+        self.start += [np.searchsorted(level.parent, n) for level,n in zip(tree[1:], counts)]
+        self.scores = torch.empty(len(tree[-1].frame), net.fc.out_features, device=dev)
+
+    def conv_x(self, j, x):
+        lstm = self.net.layers[j].lstm
+        return F.conv2d(x.permute(0,3,1,2), self.wx[j], self.bx[j], lstm.wx.stride, lstm.wx.padding).permute(0,2,3,1)
+    def conv_h(self, j, h):
+        return F.conv2d(h.permute(0,3,1,2), self.wh[j], None, 1, self.net.layers[j].lstm.wh.padding).permute(0,2,3,1)
+
+# %% ../../nbs/21_models.clstm.ipynb #4a4bc5ff
+@patch
+def cells(self:_Walk,
+    j:int,             # the layer
+    z:Tensor,          # W_x * x + b of the children (n,H',W',4F), used up
+    state,             # h and c of their parents (P,H',W',F); None: there are none
+    counts:np.ndarray, # (P,) children of each
+)->tuple:              # h, c and what the next layer gets, (n,…) each, channels last
+    "One frame further, for all children of some nodes"
+    layer,c,q = self.net.layers[j],None,1
+    if state is not None:
+        h,c = state
+        zh = self.conv_h(j, h)
+        if (counts==counts[0]).all(): q = int(counts[0])
+        else:
+            parent = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(z.device)
+            zh,c = zh.index_select(0, parent),c.index_select(0, parent)
+        z.unflatten(0, (-1,q)).add_(zh[:,None])
+    if self.fast: h,c = lstm_cell(z, c, q)
+    else:
+        c = None if c is None else c.repeat_interleave(q, 0).permute(0,3,1,2)
+        h,c = (v.to(self.dtype).permute(0,2,3,1) for v in layer.lstm.cell(z.permute(0,3,1,2), c))
+    y = layer.from_states(h.permute(0,3,1,2)[:,:,None], self.net._norm(j))[:,:,0]
+    return h,c,y.permute(0,2,3,1).to(self.dtype).contiguous()
+
+# %% ../../nbs/21_models.clstm.ipynb #d0145b84
+def _groups(start, most):
+    "Neighbours (i,j) whose children, from start[i] to start[j], are `most` or fewer, or those of one"
+    i,n = 0,len(start)-1
+    while i<n:
+        j = max(i+1, int(np.searchsorted(start, start[i]+most, 'right'))-1)
+        yield i,j
+        i = j
+
+@patch
+def layer(self:_Walk,
+    j:int,
+    x,          # what the layer before gives for the children; None: this is the first
+    frame,      # the frames that they read
+    state,      # of their parents; None: there are none
+    start:np.ndarray, # (P+1,) where the children of each begin
+)->tuple:       # see `_Walk.cells`
+    "One layer, in parts that stay in the cache"
+    size = self.zx[0].numel() if j==0 else x[0].numel()//x.shape[3]*len(self.bx[j])
+    parts = []
+    for a,b in _groups(start, max(1, 2**19//size)):
+        n = slice(start[a], start[b])
+        z = self.zx.index_select(0, frame[n]) if x is None else self.conv_x(j, x[n])
+        own = None if state is None else [s[a:b] for s in state]
+        parts.append(self.cells(j, z.contiguous(), own, np.diff(start[a:b+1])))
+    return parts[0] if len(parts)==1 else tuple(map(torch.cat, zip(*parts)))
+
+# %% ../../nbs/21_models.clstm.ipynb #39cee692
+@patch
+def below(self:_Walk,
+    t:int,            # the frame
+    states,           # of each layer: h and c of some neighbouring nodes of the frame before; None: this is the first
+    start:np.ndarray, # (P+1,) where the children of each begin
+    scores,           # (P,K): what the classifier has summed up so far
+):
+    "Everything that follows some nodes, depth first"
+    for i,j in _groups(start, self.block):
+        a,b = start[i],start[j]
+        own,x,new = start[i:j+1]-a,None,[]
+        for k in range(len(self.net.layers)):
+            state = None if states is None else [s[i:j] for s in states[k]]
+            *state,x = self.layer(k, x, self.frame[t][a:b], state, own)
+            new.append(state)
+        counts = torch.from_numpy(np.diff(own)).to(x.device)
+        total = scores[i:j].repeat_interleave(counts, 0)+self.net._score_at(t, x)
+        if t+1<len(self.tree): self.below(t+1, new, self.start[t+1][a:b+1], total)
+        else:
+            self.scores[a:b] = total
+            self.done(b-a)
+
+@patch
+def _score_at(self:CLSTM, t, x):
+    "The part of the classifier's sum that frame `t` has, for what the last layer gives (n,h,w,F)"
+    if self.last_only and t<self.T-1: return 0.
+    w = self.fc.weight.view(len(self.fc.weight), x.shape[3], -1, *x.shape[1:3]) # (K,F,T,h,w)
+    w = w[:,:,-1 if self.last_only else t]
+    return x.float().permute(0,3,1,2).flatten(1)@w.flatten(1).float().t()
+
+# %% ../../nbs/21_models.clstm.ipynb #5384a6e0
+@patch
+def forward_orders(self:CLSTM,
+    frames:Tensor,    # (N,C,H,W)
+    order:np.ndarray, # (n,T) int: which frames each clip shows, one after the other
+    room=384,         # clips whose states fit into memory
+    done=lambda n: None, # told on the way how many clips are done
+)->Tensor:            # scores (n,K), float32
+    "Scores of many clips that are made of the same frames, in evaluation mode"
+    if self.training: raise ValueError("forward_orders is for a network in evaluation mode; call .eval() first")
+    _check_clips(frames[order[:1].ravel()].transpose(0,1)[None], self.T, self.size)
+    tree = grow_tree(order)
+    walk = _Walk(self, frames, tree, max(1, room//6), done)
+    with torch.autocast(frames.device.type, enabled=False):
+        walk.below(0, None, walk.start[0], self.fc.bias.float()[None])
+    return walk.scores[torch.from_numpy(tree[-1].node).to(frames.device)]
+
+# %% ../../nbs/21_models.clstm.ipynb #cce080c8
+@patch
+def orders_cost(self:CLSTM,
+    order:np.ndarray, # (n,T), see `forward_orders`
+)->float:             # in (0,1]
+    "Multiply-adds with sharing, as a share of those without"
+    tree = grow_tree(order)
+    n,T = order.shape
+    nodes,parents = count_nodes(tree),count_nodes(tree[:-1])
+    shared,plain,area = 0,0,1.
+    for j,layer in enumerate(self.layers):
+        area /= np.prod(layer.lstm.wx.stride)
+        wx,wh = (w.weight.numel()*area for w in (layer.lstm.wx,layer.lstm.wh))
+        shared += wx*(nodes if j else len(np.unique(order)))+wh*parents
+        plain += n*(wx*T+wh*(T-1))
+        area /= layer.pool**2
+    return shared/plain

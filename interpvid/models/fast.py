@@ -6,14 +6,18 @@ Docs: https://interpvid.github.io/interpvid/models.fast.html.md"""
 
 # %% auto #0
 __all__ = ['no_double_backward', 'conv_grads', 'conv', 'conv_lstm', 'conv_lstm_from_gates', 'is_hooked', 'can_norm_pool_2x2',
-           'norm_pool_2x2', 'mix_frames', 'overrides_consistent', 'has_linear_stem']
+           'norm_pool_2x2', 'mix_frames', 'overrides_consistent', 'has_linear_stem', 'Level', 'grow_tree',
+           'count_nodes', 'autocast_dtype', 'lstm_cell', 'SharedFrames', 'distinct_windows', 'in_parts', 'gather_parts',
+           'conv_steps', 'sum_windows', 'max_windows', 'max_pool_frames', 'middle_first', 'halves']
 
 # %% ../../nbs/19_models.fast.ipynb #e6a4d1ef
 import functools
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-import torch
+import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 
 from ..device import use_fast_ops
@@ -393,3 +397,204 @@ def has_linear_stem(
 )->bool:
     "Whether masks of `x` can be tried with `stem` and `forward_from_stem`"
     return use_fast_ops(x) and overrides_consistent(model, 'stem', 'forward_from_stem')
+
+# %% ../../nbs/19_models.fast.ipynb #b46774da
+class Level(NamedTuple):
+    "The nodes of a tree of orders at one time"
+    parent:np.ndarray # (k,) the node of the time before, rising
+    frame:np.ndarray  # (k,) the frame that is read
+    node:np.ndarray   # (n,) the node that each order passes through
+
+# %% ../../nbs/19_models.fast.ipynb #931e4cb4
+def grow_tree(
+    order:np.ndarray, # (n,T) frames in the order in which they are shown
+)->list:              # of T `Level`s
+    "Orders of frames as a tree of shared beginnings"
+    levels,node,frames = [],np.zeros(len(order), int),order.max()+1
+    for frame in order.T:
+        _,first,child = np.unique(node*frames+frame, return_index=True, return_inverse=True)
+        levels.append(Level(node[first], frame[first], child.reshape(-1)))
+        node = levels[-1].node
+    return levels
+
+def count_nodes(
+    tree, # see `grow_tree`
+)->int:
+    "Frames that a network reads"
+    return sum(len(level.frame) for level in tree)
+
+# %% ../../nbs/19_models.fast.ipynb #ae60c0b7
+def autocast_dtype(
+    x:Tensor,
+)->torch.dtype: # of `autocast` where it is on, else that of `x`
+    "The type in which layers compute"
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+# %% ../../nbs/19_models.fast.ipynb #64f447ba
+def lstm_cell(
+    z:Tensor, # W_x * x_t + W_h * h_{t-1} + b (n,H,W,4F), used up
+    c=None,   # of the frame before (n/q,H,W,F); None: this is the first
+    q:int=1,  # children of each c, one after the other
+)->tuple:     # h_t and c_t (n,H,W,F)
+    "One frame of a convolutional LSTM, channels last and without gradients"
+    n = z.shape[3]//4
+    g = _tanh_(z[...,3*n:].clone())
+    i,f,o = z[...,:3*n].sigmoid_().split(n, 3)
+    new = i*g
+    if c is not None: new.unflatten(0, (-1,q)).addcmul_(f.unflatten(0, (-1,q)), c[:,None])
+    return _tanh_(new.clone()).mul_(o),new
+
+# %% ../../nbs/19_models.fast.ipynb #1081b1f5
+class SharedFrames(NamedTuple):
+    "What a layer makes of many clips, each different frame once"
+    frames:Tensor # (U+1,H,W,C); the last is zero, and stands for padding
+    at:np.ndarray # (n,T) int: which frame each clip has at each time
+
+# %% ../../nbs/19_models.fast.ipynb #496dab84
+def _number(rows):
+    "Which of the different rows (n,k) of whole numbers each is (n,), numbered as they come"
+    many,key,room = int(rows.max())+1,np.zeros(len(rows), np.int64),1
+    for column in rows.T:
+        if room>2**62//many: key,room = pd.factorize(key)[0],len(rows)
+        key,room = key*many+column,room*many
+    return pd.factorize(key)[0]
+
+def distinct_windows(
+    at:np.ndarray,  # (n,T) int, see `SharedFrames`
+    k:int,          # frames in a window
+    stride=1,       # from window to window
+    pad=(0,0),      # frames of padding before and after
+    blank=0,        # the number of the frame that stands for padding
+)->tuple:           # the different windows (U',k), and which of them stands where (n,T')
+    "The different windows in time"
+    at = np.pad(at, ((0,0),pad), constant_values=blank)
+    windows = sliding_window_view(at, k, 1)[:,::stride]
+    rows = windows.reshape(-1, k)
+    number = _number(rows)
+    first = np.empty(number.max()+1, int)
+    first[number[::-1]] = np.arange(len(number))[::-1]
+    return torch.from_numpy(rows[first]),number.reshape(windows.shape[:2])
+
+# %% ../../nbs/19_models.fast.ipynb #9f61f132
+_PART = 2**20 # values at a time
+
+def in_parts(
+    n:int,    # of how many
+    size:int, # values of each
+)->list:      # of slices
+    "Parts of about a million values"
+    m = max(1, _PART//size)
+    return [slice(i, min(n, i+m)) for i in range(0, n, m)]
+
+def gather_parts(
+    f,        # slice -> frames (m,H,W,C)
+    n:int,    # frames
+    size:int, # values that `f` handles for each
+)->Tensor:    # (n+1,H,W,C), the last zero
+    "Different frames of a layer, made in parts"
+    frames = None
+    for part in in_parts(n, size):
+        made = f(part)
+        if frames is None: frames = made.new_empty(n+1, *made.shape[1:])
+        frames[part] = made
+    frames[-1] = 0
+    return frames
+
+# %% ../../nbs/19_models.fast.ipynb #5c20d812
+def _conv_by_product(x, w, b, stride, out):
+    "Padded images x (n,H,W,C) with each of the kernels w (k,kh·kw·C,F), into out (k,n,H',W',F)"
+    (n,_,_,C),(_,_,H,W,_) = x.shape,out.shape
+    kh,kw = stride[2:]
+    image,row,column,_ = x.stride()
+    patches = x.as_strided((n,H,W,kh,kw*C), (image,row*stride[0],column*stride[1],row,1))
+    patches = patches.reshape(n*H*W, kh*kw*C)
+    for each,v,c in zip(out, w, b): torch.addmm(c, patches, v, out=each.view(n*H*W, -1))
+
+def _conv_by_library(x, w, b, stride, out):
+    "The same with kernels w (k,F,C,kh,kw)"
+    x = x.permute(0,3,1,2)
+    for each,v,c in zip(out, w, b): each.copy_(F.conv2d(x, v, c, stride[:2]).permute(0,2,3,1))
+
+# %% ../../nbs/19_models.fast.ipynb #2ca4d31a
+def conv_steps(
+    frames:Tensor, # (U,H,W,C)
+    w:Tensor,      # kernel (F,C,k,kh,kw)
+    stride,        # over (H,W)
+    pads,          # zeros (before, after) along H and W
+    bias=None,     # (F,), added by the middle step, which is never one of padding; None: zero
+)->Tensor:         # (k,U,H',W',F)
+    "What each step in time of a convolution makes of each frame"
+    U,H,W,C = frames.shape
+    f,_,k,kh,kw = w.shape
+    H2,W2 = ((n+sum(p)-m)//s+1 for n,p,m,s in zip((H,W), pads, (kh,kw), stride))
+    out,biases = frames.new_empty(k, U, H2, W2, f),frames.new_zeros(k, f)
+    if bias is not None: biases[k//2] = bias
+    small = H2*W2<=16 or (kh,kw)==(1,1)
+    if small: kernels = w.permute(2,3,4,1,0).reshape(k, kh*kw*C, f).contiguous()
+    else: kernels = [v.contiguous(memory_format=torch.channels_last) for v in w.unbind(2)]
+    conv = _conv_by_product if small else _conv_by_library
+    for part in in_parts(U, H2*W2*kh*kw*C if small else 4*H*W*C):
+        x = F.pad(frames[part], (0,0,*pads[1],*pads[0])).contiguous()
+        conv(x, kernels, biases, (*stride,kh,kw), out[:,part])
+    return out
+
+# %% ../../nbs/19_models.fast.ipynb #f9d47e8d
+def sum_windows(
+    steps:Tensor,   # (k,U,H,W,F), see `conv_steps`
+    windows:Tensor, # (m,k) int
+)->Tensor:          # (m,H,W,F)
+    "A convolution over windows in time: the sum of its steps"
+    k,U = steps.shape[:2]
+    rows = windows.to(steps.device)+U*torch.arange(k, device=steps.device)
+    return F.embedding_bag(rows, steps.view(k*U, -1), mode='sum').view(len(rows), *steps.shape[2:])
+
+# %% ../../nbs/19_models.fast.ipynb #bb579e6f
+_AS_INT = {1:torch.uint8, 2:torch.int16, 4:torch.int32, 8:torch.int64}
+
+def _bits(x): return x.view(_AS_INT[x.element_size()])
+
+def max_windows(
+    frames:Tensor,  # (U,H,W,C), none below 0
+    windows:Tensor, # (m,k) int
+)->Tensor:          # (m,H,W,C)
+    "The largest value at each place of each window in time"
+    bits,windows = _bits(frames),windows.to(frames.device)
+    y = bits.index_select(0, windows[:,0])
+    for i in windows.T[1:]: torch.maximum(y, bits.index_select(0, i), out=y)
+    return y.view(frames.dtype)
+
+def max_pool_frames(
+    frames:Tensor, # (U,H,W,C), none below 0
+    kernel,        # over (H,W)
+    stride,        # over (H,W)
+    pads,          # zeros (before, after) along H and W
+)->Tensor:         # (U,H',W',C)
+    "Max pooling of frames"
+    y = _bits(F.pad(frames, (0,0,*pads[1],*pads[0])))
+    for dim,(k,s) in enumerate(zip(kernel, stride), 1):
+        n = (y.shape[dim]-k)//s*s+1 # places where a kernel begins, and those in between
+        shifted = [y.narrow(dim, i, n)[(slice(None),)*dim+(slice(None,None,s),)] for i in range(k)]
+        y = shifted[0].clone()
+        for other in shifted[1:]: torch.maximum(y, other, out=y)
+    return y.view(frames.dtype)
+
+# %% ../../nbs/19_models.fast.ipynb #71bb2cee
+def middle_first(
+    order:np.ndarray, # (n,T)
+)->np.ndarray:        # (n,) int
+    "Clips sorted by their middle frames, then by those around them"
+    T = order.shape[1]
+    by = sorted(range(T), key=lambda t: abs(2*t-T+1))
+    return np.lexsort(order.T[by[::-1]])
+
+def halves(
+    shared:SharedFrames,
+)->list: # of two
+    "The first clips and the last, each with its own frames alone"
+    parts = []
+    for at in np.array_split(shared.at, 2):
+        own,new = np.unique(at, return_inverse=True)
+        i = torch.from_numpy(np.append(own, len(shared.frames)-1)).to(shared.frames.device)
+        parts.append(SharedFrames(shared.frames.index_select(0, i), new.reshape(at.shape)))
+    return parts

@@ -11,12 +11,14 @@ __all__ = ['PAPER_T', 'ORIGINAL_T', 'same_pad', 'UnitConv', 'SamePool', 'Incepti
 from collections import OrderedDict
 from numbers import Integral
 
-import torch
+import numpy as np, torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from .fast import conv, mix_frames
+from .fast import (
+    SharedFrames, autocast_dtype, conv, conv_steps, distinct_windows, gather_parts, halves, max_pool_frames,
+    max_windows, middle_first, mix_frames, sum_windows)
 
 # %% ../../nbs/20_models.i3d.ipynb #a4ff7c67
 def same_pad(
@@ -200,3 +202,166 @@ def forward_from_stem(self:I3D,
     x = F.relu(first.bn(y), inplace=True)
     for layer in self.features[1:]: x = layer(x)
     return self.head(x)
+
+# %% ../../nbs/20_models.i3d.ipynb #3d0f0cd5
+class _Folded:
+    "A `UnitConv` at rest, for the frames that many clips share"
+    def __init__(self, unit, dtype):
+        bn = unit.bn
+        a = bn.weight*(bn.running_var+bn.eps).rsqrt()
+        self.w,self.b = ((unit.conv.weight*a.view(-1,1,1,1,1)).to(dtype),(bn.bias-bn.running_mean*a).to(dtype))
+        self.kernel,self.stride = unit.kernel,unit.stride
+    def steps(self, frames):
+        pads = _same_pads(frames.shape[1:3], self.kernel[1:], self.stride[1:])
+        return conv_steps(frames, self.w, self.stride[1:], pads, self.b)
+    def of_windows(self, steps, windows): return sum_windows(steps, windows).relu_()
+    def of_frames(self, frames): # a kernel of 1×1×1
+        y = torch.addmm(self.b, frames.flatten(0,2), self.w.flatten(1).t()).relu_().view(*frames.shape[:3], -1)
+        y[-1] = 0
+        return y
+
+def _folds(unit):
+    "Whether a unit is as it was made"
+    bn = unit.bn
+    usual = type(unit) is UnitConv and type(unit.conv) is nn.Conv3d and type(bn) is nn.BatchNorm3d
+    return usual and bn.affine and bn.track_running_stats
+
+# %% ../../nbs/20_models.i3d.ipynb #a69876f4
+def _windows_of(shared, kernel, stride):
+    "The different windows in time of a layer with 'same' padding"
+    pad = same_pad(shared.at.shape[1], kernel[0], stride[0])
+    return distinct_windows(shared.at, kernel[0], stride[0], pad, len(shared.frames)-1)
+
+def _pool_images(frames, pool):
+    "What a `SamePool` does to each frame by itself; None: nothing"
+    if pool is None: return frames
+    kernel,stride = pool.kernel[1:],pool.stride[1:]
+    return max_pool_frames(frames, kernel, stride, _same_pads(frames.shape[1:3], kernel, stride))
+
+@patch
+def on_shared(self:UnitConv,
+    x:SharedFrames,
+    pool=None, # a `SamePool` whose part in space follows
+)->SharedFrames:
+    "The unit on frames that many clips share"
+    unit = _Folded(self, x.frames.dtype)
+    windows,at = _windows_of(x, self.kernel, self.stride)
+    steps = unit.steps(x.frames)
+    def make(part): return _pool_images(unit.of_windows(steps, windows[part]), pool)
+    return SharedFrames(gather_parts(make, len(windows), 3*steps[0,0].numel()), at)
+
+# %% ../../nbs/20_models.i3d.ipynb #ef88fe5c
+@patch
+def on_shared(self:SamePool, # noqa: F811
+    x:SharedFrames,
+)->SharedFrames:
+    "The part in time of the pool, on frames that many clips share"
+    windows,at = _windows_of(x, self.kernel, self.stride)
+    def make(part): return max_windows(x.frames, windows[part])
+    return SharedFrames(gather_parts(make, len(windows), 2*x.frames[0].numel()), at)
+
+@patch
+def on_shared(self:Inception, # noqa: F811
+    x:SharedFrames,
+    pool=None, # see `UnitConv.on_shared`
+)->SharedFrames:
+    "The four branches on frames that many clips share"
+    b0,neck1,b1,neck2,b2,b3 = (_Folded(u, x.frames.dtype) for u in (self.b0,*self.b1,*self.b2,self.b3[1]))
+    windows,at = _windows_of(x, (3,), (1,))
+    first = b0.of_frames(x.frames)
+    steps1,steps2 = b1.steps(neck1.of_frames(x.frames)),b2.steps(neck2.of_frames(x.frames))
+    def pooled(part): return _pool_images(x.frames[part], self.b3[0])
+    pooled = gather_parts(pooled, len(x.frames)-1, 2*x.frames[0].numel())
+    def make(part):
+        w = windows[part].to(first.device)
+        largest = max_windows(pooled, w)
+        last = torch.addmm(b3.b, largest.flatten(0,2), b3.w.flatten(1).t()).relu_().view(*largest.shape[:3], -1)
+        y = [first.index_select(0, w[:,1]), b1.of_windows(steps1, w), b2.of_windows(steps2, w), last]
+        return _pool_images(torch.cat(y, 3), pool)
+    return SharedFrames(gather_parts(make, len(windows), 3*x.frames[0].numel()), at)
+
+# %% ../../nbs/20_models.i3d.ipynb #86bb691f
+@patch
+def _shared_steps(self:I3D):
+    "(index of the layer, the layer, a pool in space that follows) of each step"
+    layers,steps = list(self.features),[]
+    for i,layer in enumerate(layers):
+        if not isinstance(layer, SamePool):
+            following = layers[i+1] if i+1<len(layers) else None
+            steps.append((i, layer, following if isinstance(following, SamePool) else None))
+        elif (layer.kernel[0],layer.stride[0])!=(1,1): steps.append((i, layer, None))
+    return steps
+
+def _values_needed(layer, frames):
+    "How many values a step of the network makes on its way"
+    n,per = len(frames),frames[0].numel()
+    if isinstance(layer, SamePool): return n*per
+    if isinstance(layer, UnitConv):
+        area = layer.stride[1]*layer.stride[2]*frames.shape[3]
+        return max(n*per, n*per*layer.kernel[0]*layer.conv.out_channels//area)
+    narrow = layer.b1[1].conv.out_channels+layer.b2[1].conv.out_channels
+    return max(n*per, n*per*3*narrow//frames.shape[3])
+
+# %% ../../nbs/20_models.i3d.ipynb #2160320b
+@patch
+def _rest(self:I3D, i, shared, bs, done):
+    "Scores from layer `i` on, where clips have little left in common"
+    scores = []
+    for at in torch.from_numpy(shared.at).to(shared.frames.device).split(bs):
+        x = self.features[i:](shared.frames[at].permute(0,4,1,2,3))
+        scores.append(self.head(x).float())
+        done(len(at))
+    return torch.cat(scores)
+
+@patch
+def _along(self:I3D, steps, shared, room, bs, done):
+    "Scores of clips from some step on; by halves where `room` values are not enough"
+    for s,(i,layer,pool) in enumerate(steps):
+        if len(shared.at)>1 and _values_needed(layer, shared.frames)>room:
+            return torch.cat([self._along(steps[s:], half, room, bs, done) for half in halves(shared)])
+        alone = len(shared.frames)>.9*shared.at.size
+        if alone and not isinstance(layer, SamePool): return self._rest(i, shared, bs, done)
+        shared = layer.on_shared(shared) if pool is None else layer.on_shared(shared, pool)
+    x = shared.frames.mean((1,2), dtype=torch.float32)[torch.from_numpy(shared.at).to(shared.frames.device)]
+    done(len(x))
+    return self.head(x.transpose(1,2)[...,None,None]).float()
+
+# %% ../../nbs/20_models.i3d.ipynb #ad87b5bc
+@patch
+def forward_orders(self:I3D,
+    frames:Tensor,    # (N,C,H,W)
+    order:np.ndarray, # (n,T) int: which frames each clip shows, one after the other
+    room=384,         # clips whose values fit into memory twice
+    done=lambda n: None, # told on the way how many clips are done
+)->Tensor:            # scores (n,K), float32
+    "Scores of many clips that are made of the same frames, in evaluation mode"
+    by = middle_first(order)
+    frames = torch.cat([frames, torch.zeros_like(frames[:1])]).to(autocast_dtype(frames)).permute(0,2,3,1).contiguous()
+    values = 2*room*order.shape[1]*frames[0].numel()
+    scores = self._along(self._shared_steps(), SharedFrames(frames, order[by]), values, max(1, room//8), done)
+    result = torch.empty_like(scores)
+    result[torch.from_numpy(by).to(scores.device)] = scores
+    return result
+
+# %% ../../nbs/20_models.i3d.ipynb #b7e8b13b
+@patch
+def orders_cost(self:I3D,
+    order:np.ndarray, # (n,T), see `forward_orders`
+    by_steps=True,    # count a kernel's steps in time, as they are done; False: each different result by itself
+)->float:             # inf where a layer was replaced, and nothing can be shared
+    "Multiply-adds with sharing, as a share of those without"
+    units = [m for m in self.features.modules() if hasattr(m, 'bn')]
+    usual = all(type(m) in (UnitConv,SamePool,Inception) for m in self.features)
+    if not usual or not all(map(_folds, units)): return float('inf')
+    at,area,shared,plain = order,1.,0,0
+    def same(at, k, s): return distinct_windows(at, k, s, same_pad(at.shape[1], k, s), at.max()+1)[1]
+    for layer in self.features:
+        kernel,stride = ((3,),(1,1,1)) if isinstance(layer, Inception) else (layer.kernel,layer.stride)
+        area /= stride[1]*stride[2]
+        new = same(at, kernel[0], stride[0])
+        for u in (m for m in layer.modules() if isinstance(m, UnitConv)):
+            macs = u.conv.weight.numel()*area
+            plain += macs*new.size
+            shared += macs*(1+(at if by_steps or u.kernel[0]==1 else new).max())
+        at = new
+    return shared/plain

@@ -28,7 +28,7 @@ from ..masks.scores import SCORES
 from ..pages import explanation_pairs, fill, html_table, write_figure, write_page
 from .claims import EQUAL, PAPER_TABLE1, PAPER_TABLE2, judge
 from .experiment import (
-    Step, choose_clips, describe, explain_pairs, explained_folders, load_clips, look, remember, run)
+    Step, choose_clips, describe, explain_pairs, explained_folders, load_clips, look, network_files, remember, run)
 from .plots import CLAIM_LOOKS, plot_claims, two_widths
 from .trainings import load_trainings
 from ..tables import CONTROL
@@ -36,16 +36,22 @@ from ..registry import DATASETS
 from ..viz import parts_html
 
 # %% ../../nbs/95_paper.page.ipynb #d812d406
+def _as_learned(e, OS):
+    "What the mask takes away before it is cut at one half, where that is most of the score"
+    soft = e.scores.get('FS') if 'FS binary' in e.scores else None
+    return f"; as it was learned, not cut at one half, it takes it down to {soft:.2f}" if soft and OS-soft>=OS/2 else ''
+
 def mask_worth(
     e, # Explanation
 )->str: # '' where at least half of the score is taken away
     "What has to be said of a mask before it is read as an explanation"
     OS,FS = e.scores['OS'],e.scores.get('FS binary', e.scores.get('FS'))
-    if not e.binary.any(): return f"{e.model}'s mask is empty: none takes away as much as it costs"
+    if not e.binary.any():
+        return f"{e.model}'s mask is empty: the search found no frames whose freezing is worth their price in Eq. 1"
     if FS>OS: return f"under {e.model}'s mask the score rises ({OS:.2f} to {FS:.2f}): the search has failed"
-    if OS-FS<OS/10:
-        return f"{e.model}'s mask takes next to nothing away ({OS:.2f} to {FS:.2f}), so it explains nothing"
-    if OS-FS<OS/2: return f"{e.model}'s mask takes less than half of the score away ({OS:.2f} to {FS:.2f})"
+    said,learned = f"({OS:.2f} to {FS:.2f})",_as_learned(e, OS)
+    if OS-FS<OS/10: return f"{e.model}'s mask takes next to nothing away {said}{learned or ', so it explains nothing'}"
+    if OS-FS<OS/2: return f"{e.model}'s mask takes less than half of the score away {said}{learned}"
     return ''
 
 # %% ../../nbs/95_paper.page.ipynb #db280a24
@@ -70,13 +76,20 @@ def _the_papers_own(exp):
     if exp.synthetic: return {}
     return {key: i for i,n in enumerate(load_clips(exp).names) for key in (n, Path(n).stem)}
 
+def _why_this(n, of, first, control):
+    "What to say of a clip that was chosen: in how many of its masks, of so many, freezing takes half of the score"
+    if n==of: return '' if first else f", the first of its class in which {'both' if of==2 else 'all'} masks work"
+    if control: return '' # nothing happens, and masks should be empty
+    if not n: return ', and in no explained clip of its class does a mask take half of the score away'
+    return f', in which {n} of {of} masks work; no other of its class has more'
+
 def _first_that_works(exp, label, labels, taken):
     "The first clip of a class for which most masks work, and what to say of the choice; None where none is left"
     clips,working = load_clips(exp),count_working(exp, labels)
     there = [i for i in working if clips.labels[i]==label and i not in taken]
     if not there: return None,''
     i = max(there, key=working.get)
-    return i,'' if i==there[0] else ', the first of its class in which most masks work'
+    return i,_why_this(working[i], len(network_files(exp)), i==there[0], clips.classes[label] in CONTROL)
 
 def _choose_sequences(exp):
     "Letter, clip and sentence of each sequence"

@@ -98,8 +98,8 @@ def items_of(exp)->list: # of `Item`
 
 def comparison_items(exp)->list: # of `Item`
     "What is explained again under other settings and from other starts, for 'what the programs hid'"
-    classes = [c for c in exp.drawn.classes if c not in CONTROL] if exp.synthetic else look(exp).explained
-    n = exp.n_ablation*len(classes)
+    drawn = [c for c in exp.drawn.classes if c not in CONTROL] if exp.synthetic else []
+    n = exp.n_ablation*len(drawn) if exp.synthetic else len(choose_clips(exp, ablation=True))
     def item(network):
         what = f'{network}: {n} clips explained again, under other programs and from other starts'
         return Item(exp.data, 'explain again', what, n*(exp.iterations or 300)/300, _scale(exp, network))

@@ -253,13 +253,13 @@ _KINDS = {'convolution':'#56B4E9', 'max pooling':'#E69F00', 'Inception':'#0072B2
           'batch norm':'#CC79A7', 'classifier':'#009E73'}
 
 def _layer_box(ax, x, y, r, largest, is_cam):
-    "One layer: as wide as its maps are, with its name and what leaves it"
-    half = .25+.7*(max(r['H'],1)/largest)**.5
+    "One layer: as wide as the root of its maps' width, with its name and what leaves it"
+    half = .95*(max(r['H'],1)/largest)**.5
     ax.add_patch(Rectangle((x-half, y+.02), 2*half, .2, fc=_KINDS[r['kind']], ec='white', lw=.5))
     size = f"{r['channels']}×{r['T']}×{r['H']}×{r['W']}" if r['H']>1 or r['kind']!='classifier' else f"{r['channels']}"
     ax.text(x-1.05, y+.12, r['layer'].removeprefix('features.'), ha='right', va='center', fontsize=7)
     ax.text(x+1.05, y+.12, size, va='center', fontsize=7)
-    if is_cam: ax.text(x, y+.12, 'Grad-CAM', ha='center', va='center', fontsize=7, color='white')
+    if is_cam: ax.text(x, y+.12, 'Grad-CAM', ha='center', va='center', fontsize=6, color='white')
 
 def plot_layers(
     layers, # dict: name of a network -> `layers_of`
