@@ -168,3 +168,19 @@ def test_shares_count_hits_by_kind(cuts):
     assert [r['share'] for r in rows] == [1, 0.75]
     assert rows[1]['cuts'] == [2, 2] and rows[1]['dissolves'] == [1, 2]
     assert frame_difference(clips.frames).shape == (4, 16)
+
+
+def test_a_candidate_takes_the_target_that_an_explanation_has_and_boxes_in_half_precision():
+    from interpvid.explanation import explain
+    from interpvid.models.adapters import wrap
+    from interpvid.removal import candidate, patches
+    from interpvid.targets import step
+
+    model = wrap(lambda x: 9 * x.mean((1, 3, 4)) - 4, scores='sigmoid', stats=(0, 1))  # of each frame, its brightness
+    clip = torch.full((1, 3, 14, 8, 8), 0.2)
+    clip[:, :, 5, :4] = 1
+    where = candidate(patches(1, 4, 4), 'blur', 'occlusion')
+    (e,) = explain(model, clip, step(5), masks=np.eye(14)[5], maps=where, perturb='blur')
+    heat = e.cam.sum((1, 2))
+    assert heat.argmax() == 5
+    assert e.cam[5, :4].min() > 10 * abs(e.cam[5, 4:]).max()
