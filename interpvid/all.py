@@ -36,6 +36,7 @@ from .models.pretrained import pretrained
 from .training import evaluate, train
 
 # %% ../nbs/all.ipynb #298c83b5
+from . import targets
 from .cam import gradcam
 from .explanation import Explanation, explain, load_explanations, save_explanations
 from .masks.learn import MASK_PRESETS, learn_masks
@@ -44,6 +45,7 @@ from .masks.perturb import freeze, reverse
 from .masks.scores import mask_scores
 from .masks.search import search_windows
 from .metrics import expected_tiou, tiou
+from .removal import attribute, compare_removals
 
 # %% ../nbs/all.ipynb #aaf7b40b
 from .film import explain_film

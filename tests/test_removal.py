@@ -242,7 +242,7 @@ def random_game(n, seed):
 def test_sampled_values_cover_the_exact_ones(n, budget):
     "95 % intervals, ±1.96 standard errors, over many seeds and games"
     hit, z = [], []
-    for seed in range(50):
+    for seed in range(30):
         v, exact = random_game(n, seed)
         rng = np.random.default_rng(1000 + seed)
         size, take, room = share_pairs(n, budget // 2 - 1)
@@ -339,7 +339,7 @@ def test_rise_finds_the_patch(how):
     found = attribute(ReadsParts(f), ones(2, 8), first, what=patches(1, 4, 4), by=dark, how=how, n=800, **PLAIN)
     assert found.values[0].argmax() == 5
     if how == 'rise-hard':
-        assert (np.abs(found.values[0] - 3 * np.eye(8)[5]) <= 4 * found.se[0]).all()
+        assert (np.abs(found.values[0] - 3 * np.eye(8)[5]) <= 4 * found.se[0] + 1e-9).all()
 
 
 def test_soft_masks_are_half_on_everywhere():
@@ -422,10 +422,10 @@ def test_iterables_labels_and_one_target_for_each():
         (dict(what=lambda size: np.eye(4)), 'do not fit'),
         (dict(what=lambda size: np.zeros((2, 6))), 'empty'),
         (dict(n=2.5), 'n=2.5'),
-        (dict(n=12), 'at least 26'),
+        (dict(n=12), 'at least 22'),
         (dict(by=lambda x, m: x[:, :, 1:]), 'keeps the size'),
         (dict(what=lambda size: np.eye(6)[:1], by=freeze), 'removes none'),
-        (dict(what=lambda size: np.eye(6).repeat(3, 0), how='interactions'), 'at most 16'),
+        (dict(what=lambda size: np.eye(6).repeat(4, 0), how='interactions'), 'at most 16'),
     ],
 )
 def test_errors_name_the_remedy(kw, why):
