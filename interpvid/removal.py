@@ -30,8 +30,8 @@ from tqdm.auto import tqdm
 
 from .device import BatchSplitter, Forecast, as_module, device_of, eval_frozen, fast
 from .masks.learn import iter_parts, learn_masks
-from .masks.loss import as_text, check_maskable, class_probs, perturb_name, pick_target
-from .masks.perturb import black, blur, freeze, mean_frame, perturbation, reverse, shuffle
+from .masks.loss import as_text, check_maskable, class_probs, pick_target
+from .masks.perturb import black, blur, freeze, mean_frame, perturb_name, perturbation, reverse, shuffle
 from .masks.search import MaskScores, all_masks, search_masks, search_windows
 from .targets import Targets, ask, check_finite, check_model, is_many, score_of
 from .viz import film_strip, overlay, picture, rgb, stack

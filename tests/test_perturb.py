@@ -16,6 +16,7 @@ from interpvid.masks.perturb import (
     freeze_after,
     given,
     mean_frame,
+    perturb_name,
     perturbation,
     replace,
     reverse,
@@ -485,7 +486,9 @@ def test_the_fixed_frame_stays(f):
 def test_perturbations_by_name():
     for name, f in PERTURBATIONS.items():
         assert perturbation(name) is f
+        assert perturb_name(f) == name
         assert f.__name__ == name
         assert f.__doc__.count('keeps') == 1  # what is left
+    assert perturb_name(partial(blur, sigma=4)) == 'blur(sigma=4)'
     with pytest.raises(ValueError, match="no perturbation 'melt'"):
         perturbation('melt')

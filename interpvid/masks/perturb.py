@@ -10,10 +10,11 @@ __all__ = ['PERTURBATIONS', 'HALF_FROZEN', 'check_floats', 'mask_shapes', 'check
            'reorder', 'order_matrix', 'move_matrix', 'move_to', 'move_to_order', 'check_threshold', 'reverse',
            'freeze_after', 'freeze_after_matrix', 'mean_rows', 'mean_frame', 'mean_frame_matrix', 'gaussian_rows',
            'check_sigma', 'blur', 'blur_matrix', 'shuffle_index', 'shuffle', 'replace', 'black', 'blur_space', 'given',
-           'perturbation', 'freeze_index', 'freeze_after_index', 'MaskRange']
+           'perturbation', 'perturb_name', 'freeze_index', 'freeze_after_index', 'MaskRange']
 
 # %% ../../nbs/50_masks.perturb.ipynb #c7521657
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -361,6 +362,15 @@ def perturbation(
     if by in PERTURBATIONS: return PERTURBATIONS[by]
     raise ValueError(f"no perturbation {by!r}; there are {', '.join(PERTURBATIONS)}, given(clip), "
                      "and any function (x, mask) -> x")
+
+def perturb_name(
+    perturb, # (x, mask) -> x
+)->str:      # such as 'freeze' or 'blur(sigma=4)'
+    "What a perturbation is called in tables"
+    if isinstance(perturb, partial):
+        changes = ', '.join(f'{k}={v!r}' for k,v in perturb.keywords.items())
+        return f'{perturb_name(perturb.func)}({changes})'
+    return getattr(perturb, '__name__', type(perturb).__name__)
 
 # %% ../../nbs/50_masks.perturb.ipynb #2611e861
 def freeze_index(
