@@ -694,7 +694,8 @@ def check_removal(
 
 def start_removal(model, clip, target, what, by, bs, half, check):
     "What is asked for, checked with the first clip"
-    if check: check_model(model, clip, None if target is None else [target], gradient=False)
+    asked = target if target is None or isinstance(target, Targets) else [target]
+    if check: check_model(model, clip, asked, gradient=False)
     parts = bs if isinstance(bs, BatchSplitter) else BatchSplitter(bs)
     size = tuple(check_maskable(clip).shape[2:])
     job = Removal(model, units_of(what, size), perturbation(by), parts, half)
