@@ -445,7 +445,7 @@ def folder_options()->dict: # option, without dashes -> (title, environment vari
 def _choices(name):
     "The values that an option may have; None: any"
     if name=='mask_preset': return keys_of('masks.learn', 'MASK_PRESETS')
-    if name=='perturb': return keys_of('masks.scores', 'PERTURBED')
+    if name=='perturb': return [k for k in keys_of('masks.scores', 'PERTURBED') if k!='given'] # that takes a clip
     return {'arch':list(NETWORKS), 'data':list(DATASETS)}.get(name)
 
 # %% ../nbs/98_cli.ipynb #0251c694

@@ -256,13 +256,21 @@ def test_the_preset_says_whether_the_class_is_predicted_anew(net, clips):
         np.testing.assert_allclose(e.mask, m, atol=1e-5)
 
 
-def test_masks_of_other_perturbations_are_refused(net, clips):
+def test_masks_of_other_perturbations_bring_them(net, clips):
     from interpvid.masks.perturb import mean_frame
     from interpvid.masks.search import search_windows
 
     x = to_batch(clips.frames[:1])
-    with pytest.raises(ValueError, match='explain freezes'):
-        explain(net, x, masks=search_windows(net, x, perturb=mean_frame))
+    (e,) = explain(net, x, masks=search_windows(net, x, perturb=mean_frame))
+    assert (e.perturb, list(e.columns)[-1]) == ('mean_frame', 'mean frame')
+
+    def own(x, mask):
+        return mean_frame(x, mask)
+
+    with pytest.raises(ValueError, match='made with the perturbation own: give it as perturb='):
+        explain(net, x, masks=search_windows(net, x, perturb=own))
+    (e,) = explain(net, x, masks=search_windows(net, x, perturb=own), perturb=own)
+    assert list(e.columns)[-1] == 'under own'
     found = search_windows(net, x)
     (e,) = explain(net, x, masks=found)
     assert (e.mask == found.mask[0]).all()
@@ -748,7 +756,7 @@ WRONG = {
     'D8: no such class': (dict(target='nothing'), 'the nearest are'),
     'target out of range': (dict(target=4), 'no class 4'),
     'targets of other clips': (dict(target=[0, 1, 2]), '3 targets for 2 clips'),
-    'target of floats': (dict(target=0.5), 'not by 0.5'),
+    'target of floats': (dict(target=0.5), 'target=0.5: a class index or name'),
     'no labels': (dict(target='label'), 'needs labels'),
     'a label missing': (dict(target='label', labels=[1, None]), 'label of each clip'),
     'no layer': (dict(layer='convv'), 'convv'),
