@@ -36,6 +36,7 @@ from .models.pretrained import pretrained
 from .training import evaluate, train
 
 # %% ../nbs/all.ipynb #298c83b5
+from . import targets
 from .cam import gradcam
 from .explanation import Explanation, explain, load_explanations, save_explanations
 from .masks.learn import MASK_PRESETS, learn_masks

@@ -124,12 +124,14 @@ def load_explained(
                                 "`interpvid reproduce` first, or name another folder with --checkpoints")
     return {labels[key]: load_model(path) for key,path in wanted.items()}
 
+# %% ../nbs/98_cli.ipynb #09bef9af
 def _outcomes(nets):
     "Name -> `Outcome` of the networks whose checkpoints hold one"
     from interpvid.chance import outcome_from
     outcomes = {name: outcome_from(getattr(net, 'info', None)) for name,net in nets.items()}
     return {name: o for name,o in outcomes.items() if o}
 
+# %% ../nbs/98_cli.ipynb #1dfaf837
 def _what_they_know(nets, own):
     "What the networks can say: for the terminal, and for the page"
     classes = next(iter(nets.values())).classes
@@ -139,13 +141,14 @@ def _what_they_know(nets, own):
             f"{'; '.join(classes)}.",
             f"{they} {len(classes)} classes{drawn}, and nothing else. What {name} is the nearest of these.")
 
-# %% ../nbs/98_cli.ipynb #09bef9af
+# %% ../nbs/98_cli.ipynb #a28daf1b
 def _free_stem(path, out, files, taken):
     "A name for the results of a file that is no other's, and under which no input lies"
     inputs,stem = {f.resolve() for f in files},path.stem
     while stem in taken or {(out/f'{stem}{end}').resolve() for end in ('.html','.gif')}&inputs: stem += '_'
     return stem
 
+# %% ../nbs/98_cli.ipynb #28b1da19
 def _results_of(stem):
     "Paths of a file's page and GIF; an OSError if someone else's files lie there"
     from interpvid.files import check_replaceable
@@ -153,6 +156,7 @@ def _results_of(stem):
     for target in (page, gif): check_replaceable(target, ours=True)
     return page,gif
 
+# %% ../nbs/98_cli.ipynb #633e8d13
 def _taken(path, T, size, start=0, stop=None):
     "What was taken of a film, and how far apart its frames are, in seconds"
     from interpvid.video import probe
@@ -162,11 +166,13 @@ def _taken(path, T, size, start=0, stop=None):
     timing = dict(seconds=length, apart=length/max(1, T-1)) if length else {}
     return dict(file=path.name, n=T, size=list(size), start=start, stop=stop, **timing)
 
+# %% ../nbs/98_cli.ipynb #6fc61162
 def _typed_target(target, nets):
     "The target of the command line, one for all networks"
     from interpvid.targets import target_of_text
     return target_of_text(str(target), next(iter(nets.values())).classes)
 
+# %% ../nbs/98_cli.ipynb #349dd5a0
 def _explain_clip(path, nets, part, how):
     "The explanations of one file by all networks"
     from interpvid.explanation import explain
@@ -179,6 +185,7 @@ def _explain_clip(path, nets, part, how):
         es.append(e)
     return es
 
+# %% ../nbs/98_cli.ipynb #16fe55ad
 def _write_explained(path, results, nets, es, notes, settings):
     "The page and the GIF of a file"
     from interpvid.files import writing
@@ -259,6 +266,7 @@ def _imported(model):
     makes = not hasattr(found, 'parameters') and not inspect.signature(found).parameters
     return found() if makes else found
 
+# %% ../nbs/98_cli.ipynb #37bd8197
 def load_named(
     model, # name of a network of this package, a checkpoint (.safetensors), or module:name
 ):         # a network, or a function of clips
@@ -271,7 +279,7 @@ def load_named(
     raise ValueError(f"--model {model}: no such file; there are {', '.join(pretrained_names())}, checkpoints "
                      "(best.safetensors of `interpvid train`), and module:name in Python")
 
-# %% ../nbs/98_cli.ipynb #37bd8197
+# %% ../nbs/98_cli.ipynb #01de7528
 def _free_folder(path, out, taken):
     "A folder for the results of a film, that is no other's"
     from interpvid.files import check_replaceable
@@ -280,6 +288,7 @@ def _free_folder(path, out, taken):
     check_replaceable(out/stem, ours=True)
     return out/stem
 
+# %% ../nbs/98_cli.ipynb #aae9fdb4
 def _film_line(path, f, page):
     "What was found in a film, in a line, and the notes"
     from interpvid.film import clock
@@ -361,6 +370,7 @@ def read_data(
 # %% ../nbs/98_cli.ipynb #83716027
 def _data_options(a): return {o.name: getattr(a, o.name) for o in options_of('cli', 'read_data') if hasattr(a, o.name)}
 
+# %% ../nbs/98_cli.ipynb #be4cb74f
 def _show(got):
     "Table 1, and what reversal costs the classes, where there is anything to lose"
     print(got['table1'].round(3).to_string())
@@ -372,6 +382,7 @@ def _show(got):
         print(t.head(5).round(2).to_string())
         print(f"highest F1 after reversal: {t['F1 reversed'].idxmax()} ({t['F1 reversed'].max():.2f})")
 
+# %% ../nbs/98_cli.ipynb #4e1f5c52
 def _train(a):
     from interpvid.learner import preset_of, rank
     from interpvid.training import small_batches, train
@@ -383,6 +394,7 @@ def _train(a):
     if not rank(): _show(got)
     return 0
 
+# %% ../nbs/98_cli.ipynb #79b2b946
 def _evaluate(a):
     from interpvid.chance import outcome_lines
     from interpvid.learner import rank
@@ -399,20 +411,23 @@ def _evaluate(a):
     for line in outcome_lines(got['outcomes']): print(line)
     return 0
 
-# %% ../nbs/98_cli.ipynb #be4cb74f
+# %% ../nbs/98_cli.ipynb #daab8c21
 def _reproduce(a):
     from interpvid.paper.reproduce import reproduce
     names = [o.name for o in options_of('paper.reproduce', 'reproduce') if hasattr(a, o.name)]
     reproduce(**{name: getattr(a, name) for name in (*names, *folder_options())})
     return 0
 
+# %% ../nbs/98_cli.ipynb #0404d5ab
 def _explain(a):
     return explain_files(a.files, a.checkpoints, a.arch, a.out, a.mask_preset, a.iterations, a.start, a.stop, a.target,
                          a.perturb)
 
+# %% ../nbs/98_cli.ipynb #84539a31
 def _film(a):
     return film_files(**{o.name: getattr(a, o.name) for o in options_of('cli', 'film_files') if o.name!='log'})
 
+# %% ../nbs/98_cli.ipynb #dc34b240
 def _check(a):
     from interpvid.data.check import check_folder
     report = check_folder(a.root, a.frames, a.decode, groups=a.groups)
@@ -426,12 +441,14 @@ def folder_options()->dict: # option, without dashes -> (title, environment vari
     real = {key: a for key,a in about.items() if a.get('drawn')}
     return {a.get('option') or key: (a.get('title', key), a.get('env', '')) for key,a in real.items()}
 
+# %% ../nbs/98_cli.ipynb #b8c5b7de
 def _choices(name):
     "The values that an option may have; None: any"
     if name=='mask_preset': return keys_of('masks.learn', 'MASK_PRESETS')
-    if name=='perturb': return keys_of('masks.scores', 'PERTURBED')
+    if name=='perturb': return [k for k in keys_of('masks.scores', 'PERTURBED') if k!='given'] # that takes a clip
     return {'arch':list(NETWORKS), 'data':list(DATASETS)}.get(name)
 
+# %% ../nbs/98_cli.ipynb #0251c694
 METAVARS = {int:'N', float:'S', str:'NAME'}
 PLACES = {'root':'DIR', 'out':'DIR', 'cache':'DIR', 'networks':'DIR', 'checkpoints':'DIR', 'weights':'FILE',
           'files':'FILE', 'model':'MODEL'}
@@ -493,6 +510,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action):
         return action.help if action.default is False or action.required else super()._get_help_string(action)
 
+# %% ../nbs/98_cli.ipynb #e2870408
 def _add_command(sub, name, c):
     "One command with its options"
     p = sub.add_parser(name, formatter_class=_Help, help=c.help, description=c.about)
@@ -513,6 +531,7 @@ def _add_command(sub, name, c):
             p.add_argument(f'--{option}', default=None, metavar='ROOT',
                            help=f'folder of {title}; None: what {env} says, else built-in clips')
 
+# %% ../nbs/98_cli.ipynb #de0fad03
 def parser()->argparse.ArgumentParser:
     "The command line of interpvid"
     p = argparse.ArgumentParser('interpvid', description='What do video models look at, and when? '

@@ -8,9 +8,9 @@ Docs: https://interpvid.github.io/interpvid/explanation.html.md"""
 __all__ = ['ALIKE', 'LEAST', 'DISPLAY', 'USUAL_SHAPE', 'Explanation', 'as_stored', 'check_one_clip', 'unique_names', 'beside',
            'save_explanations', 'read_explanation', 'load_explanations', 'read_clips', 'check_channels',
            'frames_to_clips', 'normalised', 'frames_to_show', 'clip_of', 'class_names', 'as_labels', 'Request',
-           'check_preset', 'mask_settings_of', 'perturb_by_name', 'perturb_for', 'data_of', 'program_for',
-           'reverse_name', 'range_of', 'check_masks', 'asks_for_class', 'named_for', 'check_asked', 'make_request',
-           'check_maps', 'notes_of_maps', 'mask_notes', 'highest', 'Found', 'read_as', 'explain']
+           'check_preset', 'mask_settings_of', 'perturb_for', 'data_of', 'program_for', 'reverse_name', 'range_of',
+           'check_masks', 'asks_for_class', 'named_for', 'check_asked', 'make_request', 'check_maps', 'notes_of_maps',
+           'mask_notes', 'highest', 'Found', 'read_as', 'explain']
 
 # %% ../nbs/60_explanation.ipynb #a066989f
 import inspect, json, os, zlib
@@ -27,14 +27,15 @@ from torch import Tensor, nn
 
 from .cam import as_maps, cam_settings, check_layer, gradcam, map_notes
 from .core import as_clips, mean_and_std, to_batch, to_frames
+from .data.actors import KTH_CLASSES
 from .device import BatchSplitter, as_module, device_of
 from .files import writing
 from .masks.learn import MASK_CHANGES, MASK_PRESETS, check_start, learn_masks, mask_settings
 from .masks.loss import (
-    all_removed, asked_scores, check_maskable, class_probs, mask_loss, perturb_name, pick_target, probs_if_any)
-import interpvid.masks.perturb as perturbations
-from .masks.perturb import MaskRange, as_mask, freeze
-from .masks.scores import KEPT, PERTURBED, SCORES, mask_scores, named_target, perturbed_word, pictured
+    all_removed, asked_scores, check_maskable, class_probs, mask_loss, pick_target, probs_if_any)
+from .masks.perturb import (
+    PERTURBATIONS, MaskRange, as_mask, black, freeze, perturb_name, perturbation)
+from .masks.scores import KEPT, SCORES, mask_scores, named_target, perturbed_word, pictured
 from .presets import BLENDED, PRESET_LABELS, Program, program_of
 from .targets import (
     Targets, ask, check_model, class_index, is_class, is_many, scaled_score, stated_scores)
@@ -187,7 +188,7 @@ def frozen(self:Explanation):
     if self.perturbed is not None: return self.perturbed
     return self.frames[freeze.index(torch.from_numpy(self.binary)[None])[0].numpy()]
 
-_COLUMN = {'mean_frame':'mean frame', 'freeze_after':'frozen after'}
+_COLUMN = {'mean_frame':'mean frame', 'freeze_after':'frozen after', 'given':'given clip'}
 
 @patch(as_prop=True)
 def removed_name(self:Explanation):
@@ -556,36 +557,26 @@ def mask_settings_of(masks)->dict:
     return getattr(masks, 'settings', {'preset':'given'})
 
 # %% ../nbs/60_explanation.ipynb #c2737e80
-def perturb_by_name(
-    name:str, # such as 'blur'
-):            # (x, mask) -> x
-    "A perturbation of `masks.perturb`; 'reverse' blends frames, so that masks can be learned"
-    if name=='reverse': return BLENDED
-    found = getattr(perturbations, name, None)
-    if name in PERTURBED and found is not None: return found
-    raise ValueError(f"no perturbation {name!r}; there are {', '.join(PERTURBED)}, or a function (x, mask) -> x")
-
 def perturb_for(
     perturb, # function or name; None: that of the masks, or freeze
     masks,   # see `explain`
 ):           # (x, mask) -> x
-    "What removes frames"
-    if callable(perturb): return perturb
-    name = perturb or mask_settings_of(masks).get('perturb', 'freeze')
-    if perturb is None and name not in PERTURBED:
-        raise ValueError(f"the masks were made with the perturbation {name}: give it as perturb=, too")
-    found = perturb_by_name(name)
-    return getattr(perturbations, name) if perturb is None else found
+    "What removes frames; 'reverse', by name, blends them, so that masks can be learned"
+    if perturb is not None: return BLENDED if perturb=='reverse' else perturbation(perturb)
+    name = mask_settings_of(masks).get('perturb', 'freeze')
+    if name in PERTURBATIONS: return PERTURBATIONS[name]
+    raise ValueError(f"the masks were made with the perturbation {name}: give it as perturb=, too")
 
 # %% ../nbs/60_explanation.ipynb #af8441a2
 def data_of(
-    data, # 'something', 'kth' or None: as the model says, in its attribute `data`
+    data, # 'something', 'kth' or None: as the model says, by its attribute `data` or by the names of its classes
     model,
 )->str:
     "The dataset whose settings are taken"
     if data is not None: return data
-    told = getattr(model, 'data', None)
-    return told if isinstance(told, str) and told in MASK_CHANGES else 'something'
+    told,classes = getattr(model, 'data', None),getattr(model, 'classes', None)
+    if isinstance(told, str) and told in MASK_CHANGES: return told
+    return 'kth' if isinstance(classes, (list,tuple)) and list(classes)==KTH_CLASSES else 'something'
 
 # %% ../nbs/60_explanation.ipynb #f91ec75e
 def program_for(preset, data, model, masks, cam=None, reverse=None)->Program:
@@ -660,7 +651,7 @@ def make_request(model, x, target, labels, truth, stats, preset, masks, bs, clas
     if not isinstance(target, Targets): target = named_for(target, labels, classes, len(x))
     change = perturb_for(perturb, masks)
     by = 'reverse' if change is BLENDED else perturb_name(change)
-    if change is perturbations.black and stats is not None: change = partial(change, stats=stats)
+    if change is black and stats is not None: change = partial(change, stats=stats)
     return Request(model, x, stats, classes, labels, truth, target, files, range_of(preset, masks), bs, change, by)
 
 # %% ../nbs/60_explanation.ipynb #ff0d042f

@@ -49,6 +49,7 @@ class Question:
     @property
     def of_class(self): return self.target is None or isinstance(self.target, int)
 
+# %% ../nbs/68_film.ipynb #f848cb82
 def as_question(
     model, target, classes, # see `explain_film`
     x:Tensor,               # (1,C,T,H,W), the film's first window
@@ -92,6 +93,7 @@ def _peaks(score, fall):
             kept.append(k)
             yield k
 
+# %% ../nbs/68_film.ipynb #bca191de
 def _plateau(score, k, near):
     "The middle of the stretch around `k` that is nearly as high"
     low = np.flatnonzero(score<score[k]-near)
@@ -99,6 +101,7 @@ def _plateau(score, k, near):
     first,last = (low[i-1]+1 if i else 0),(low[i]-1 if i<len(low) else len(score)-1)
     return int(first+last)//2
 
+# %% ../nbs/68_film.ipynb #c90e0c60
 def stand_out(
     score,       # (N,)
     start, stop, # (N,) seconds
@@ -145,6 +148,7 @@ def clock(
     h,m,s = tenths//36000,tenths//600%60,tenths%600/10
     return f'{h}:{m:02}:{s:04.1f}' if h else f'{m}:{s:04.1f}'
 
+# %% ../nbs/68_film.ipynb #ff1a78d2
 @patch(as_prop=True)
 def table(self:FilmExplanation)->pd.DataFrame:
     "A row a window"
@@ -162,23 +166,27 @@ def _lasts_note(f):
         return (f"The film, or the part of it, lasts {f.stop[0]-f.start[0]:.2f} s, less than a window of {seconds:g} s:"
                 " there is one window, over all of it.")
 
+# %% ../nbs/68_film.ipynb #3e75a268
 def _gap_note(f):
     seconds,every = f.settings['seconds'],f.settings['every']
     if every>seconds and len(f)>1:
         return (f"Windows of {seconds:g} s begin every {every:g} s: {every-seconds:g} s between one and the next "
                 "are not seen.")
 
+# %% ../nbs/68_film.ipynb #ac1f521e
 def _repeat_note(f):
     different,n = f.facts.get('different', 0),f.settings['n']
     if different and different<=n/2:
         return (f"Most windows hold {different:g} different frames, and the network takes {n}: frames are repeated. "
                 "Longer windows have more (`seconds`).")
 
+# %% ../nbs/68_film.ipynb #206e3007
 def _flat_note(f):
     low,high = float(f.score.min()),float(f.score.max())
     if len(f)<2 or high-low>=(.05 if f.facts.get('probability') else 1e-6*max(1, abs(high))): return
     return f"Nothing stands out: the {f.name} lies between {low:.3f} and {high:.3f} all along."
 
+# %% ../nbs/68_film.ipynb #92020a11
 @patch(as_prop=True)
 def notes(self:FilmExplanation)->list: # of sentences
     "What there is to note before reading anything into the scores"
@@ -240,6 +248,7 @@ class _Job:
     kwargs:dict   # for `explain`
     question:Question = None
 
+# %% ../nbs/68_film.ipynb #8737b632
 @patch
 def begin(self:_Job, clip):
     "Ask for nothing that cannot be had: the question and the explanation are tried on the first window"
@@ -247,13 +256,14 @@ def begin(self:_Job, clip):
     self.question = as_question(self.model, self.target, self.classes, x)
     _rehearse(self.model, clip[None], self.question, self.n, {**self.kwargs, 'stats':self.stats})
 
+# %% ../nbs/68_film.ipynb #25efbc86
 @patch
 def score(self:_Job, clips):
     "What the network says of windows, frames (B,T,H,W,3) each"
     x,_ = normalised(self.model, np.stack(clips), self.stats)
     return scores_of_windows(self.model, x, self.question, self.bs)
 
-# %% ../nbs/68_film.ipynb #8737b632
+# %% ../nbs/68_film.ipynb #76d31f02
 def _batches(windows, bs):
     "Windows in batches: lists of numbers and of frames"
     ks,clips = [],[]
@@ -265,6 +275,7 @@ def _batches(windows, bs):
         ks,clips = [],[]
     if ks: yield ks,clips
 
+# %% ../nbs/68_film.ipynb #444a9182
 @patch
 def run(self:_Job, bar):
     "Scores of all windows, in one go along the film, and small pictures of them"
@@ -301,6 +312,7 @@ def _bar_of(progress):
     "What shows how far a long work is"
     return lambda frames, desc, total: tqdm(frames, desc, total, disable=not progress, leave=False)
 
+# %% ../nbs/68_film.ipynb #ce0a6f99
 def _different(index):
     "How many different frames a window has, the median over the windows"
     return float(np.median([len(set(row)) for row in index.tolist()]))
@@ -358,18 +370,20 @@ def _range(f):
     if high==low: low,high = low-.5,high+.5
     return low,high,int(np.clip(3-np.floor(np.log10(high-low)), 0, 6))
 
+# %% ../nbs/68_film.ipynb #54e64e79
 def _percent(f, t):
     "Where on the timeline a second lies"
     begin,end = f.start[0],f.stop.max()
     return round(float(100*(t-begin)/((end-begin) or 1)), 3)
 
+# %% ../nbs/68_film.ipynb #de79d298
 def _curve_points(f, most=1500):
     "Percent along and score of the points that are drawn; where there are too many windows, the highest of some"
     n = -(-len(f)//most)
     parts = [max(range(i, min(i+n, len(f))), key=lambda k: f.score[k]) for i in range(0, len(f), n)]
     return [(_percent(f, (f.start[k]+f.stop[k])/2), float(f.score[k])) for k in parts]
 
-# %% ../nbs/68_film.ipynb #54e64e79
+# %% ../nbs/68_film.ipynb #9247dd2b
 def curve_svg(
     f:FilmExplanation,
 )->str: # address of an SVG image
@@ -385,6 +399,7 @@ def curve_svg(
            f"<polyline {even} points='{line}' fill='none' stroke='{color}' stroke-width='2'/></svg>")
     return 'data:image/svg+xml,'+quote(svg, safe=" ='/:;,+().*!-_~?@")
 
+# %% ../nbs/68_film.ipynb #efb5269b
 _STEPS = .1,.2,.5,1,2,5,10,15,30,60,120,300,600,900,1800,3600,7200,14400
 
 def ticks(
@@ -402,12 +417,14 @@ def ticks(
 def _data_url(img, quality, fine=False):
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg(img, quality, fine)).decode()}"
 
+# %% ../nbs/68_film.ipynb #58223ff2
 def _strip(f, n=12):
     "Frames along the film, each as wide as the part of the timeline that it is of"
     at = f.start[0]+(np.arange(n)+.5)/n*(f.stop.max()-f.start[0])
     middles = (f.start+f.stop)/2
     return np.concatenate([f.previews[f.preview[np.abs(middles-t).argmin()]] for t in at], 1)
 
+# %% ../nbs/68_film.ipynb #a1c514c1
 def _preview_sheet(previews, across=20):
     "All previews as one picture, in cells of multiples of 16 pixels, and where they stand"
     n,h,w = previews.shape[:3]
@@ -448,12 +465,13 @@ def _for_script(f, quality, digits):
         top=None if f.top is None else rounded(f.top), names=[str(f.classes[k]) for k in names], what=f.name,
         sheet=dict(where, src=_data_url(img, quality)), tiles=f.preview.tolist(), digits=digits, explained=f.chosen)
 
+# %% ../nbs/68_film.ipynb #7fce7fac
 def _window_text(f, k, digits):
     "A window in words"
     said = f'{clock(f.start[k])} to {clock(f.stop[k])} · {f.name} {f.score[k]:.{digits}f}'
     return said if f.pred is None else f'{said} · predicted: {f.classes[f.pred[k]]}'
 
-# %% ../nbs/68_film.ipynb #7fce7fac
+# %% ../nbs/68_film.ipynb #d6e686cc
 def film_html(
     f:FilmExplanation,
     px=160,      # the longer side of a frame in the scrubbers
@@ -479,11 +497,13 @@ def film_html(
     return (f'<div class="ivf" id="{ident}"><style>{style}</style>{body}'
             f'<script>(()=>{{{scrub_js()}{static("film.js")}{start}}})()</script></div>')
 
+# %% ../nbs/68_film.ipynb #d622184a
 @patch
 def html(self:FilmExplanation, **kwargs)->str:
     "The film's timeline; `kwargs` as for `film_html`"
     return film_html(self, **kwargs)
 
+# %% ../nbs/68_film.ipynb #a2218b82
 @patch
 def _repr_html_(self:FilmExplanation): return self.html()
 
@@ -498,13 +518,14 @@ def page(self:FilmExplanation, *body, **kwargs)->str:
     title = f'{self.model} along {self.file}'
     return whole_page(title, *body, self.html(**kwargs), _tables(self), settings=self.settings)
 
+# %% ../nbs/68_film.ipynb #a9491677
 def _tables(f, most=500):
     "The windows as a table that opens"
     shown = f.table if len(f)<=most else f.table.loc[f.table['score'].nlargest(most).index].sort_index()
     some = '' if len(f)<=most else f', the {most} highest'
     return f'<details><summary>All {len(f)} windows{some}</summary>{html_table(shown, 3)}</details>'
 
-# %% ../nbs/68_film.ipynb #a9491677
+# %% ../nbs/68_film.ipynb #3eec2dfa
 @patch
 def save(self:FilmExplanation,
     folder, # created, or replaced if this package wrote it; other folders are refused
@@ -523,6 +544,7 @@ def save(self:FilmExplanation,
         (tmp/'index.html').write_text(self.page(*body, **kwargs), encoding='utf-8', errors='replace')
     return folder/'index.html'
 
+# %% ../nbs/68_film.ipynb #78a07043
 @patch(cls_method=True)
 def load(cls:FilmExplanation,
     folder, # what `FilmExplanation.save` wrote

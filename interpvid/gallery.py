@@ -40,6 +40,7 @@ def _strokes(at, step, color, cap):
     d = ''.join(f'M{(i+.5)*step:.1f} 7h.01' for i in at)
     return f"<path stroke='{color}' stroke-width='{min(9, .6*step):.1f}' stroke-linecap='{cap}' d='{d}'/>"
 
+# %% ../nbs/67_gallery.ipynb #6178f12e
 def mask_img(
     mask, # (T,) on where above 0.5
 )->str:   # HTML
@@ -56,6 +57,7 @@ def _plain(s):
     "Text that can be written as UTF-8"
     return str(s).encode('utf-8', 'replace').decode()
 
+# %% ../nbs/67_gallery.ipynb #b57f95fb
 def _prediction(e):
     "What a network predicted, in words"
     if e.pred is None: return f'explained: {e.name_of(e.target)}'
@@ -63,10 +65,12 @@ def _prediction(e):
     else: said = f'✗ predicted: {e.name_of(e.pred)}' if e.wrong else '✓ predicted right'
     return said if e.target==e.pred else f'{said}; explained: {e.name_of(e.target)}'
 
+# %% ../nbs/67_gallery.ipynb #f90d419d
 def _length(e):
     "How many frames the mask holds, in words"
     return f'mask {e.binary.sum()}/{len(e.mask)}' if e.binary.any() else 'empty mask'
 
+# %% ../nbs/67_gallery.ipynb #6b25cf37
 def _net(name, e):
     "What one network says of a clip, for the template"
     scores = [f"{label} {v if isinstance(v, str) else f'{v:.3f}'}" for label,v,_ in e.said]
@@ -101,11 +105,13 @@ class Card:
     true_class:str|None # to filter by
     nets:dict           # network -> what the script has to know
 
+# %% ../nbs/67_gallery.ipynb #a5b24686
 def _for_script(i, e):
     "What the script knows of network `i` of a card"
     return dict(v=list(gallery_scores(e).values()), right=None if e.label is None else not e.wrong, at=i,
                 title=e.title, caption=e.beneath, said=len(e.said), notes=len(e.notes))
 
+# %% ../nbs/67_gallery.ipynb #e9830e20
 def _card(clip, src, strip, **more):
     "The card of a `Drawn` clip; `src` is the address of its strip, `more` is `link`, or `scrubber`"
     h,w = strip.shape[:2]
@@ -174,12 +180,14 @@ def _stem(i, name):
     word = '' if name is None else re.sub(r'[^A-Za-z0-9_-]+', '-', str(name)).strip('-')[:40]
     return f'{i+1:04d}'+(f'-{word}' if word else '')
 
+# %% ../nbs/67_gallery.ipynb #d105dbba
 def _written(score, e):
     "A score as the table of a clip has it"
     v = gallery_scores(e)[score.label]
     digits = int(score.fmt[1])
     return '–' if v is None else format(round(v, digits)+0., score.fmt) # no minus before zeros
 
+# %% ../nbs/67_gallery.ipynb #951256ba
 def _table(clip):
     "The scores of one clip, a network a column"
     def column(e):
@@ -202,14 +210,16 @@ class ClipPage:
         body = fill('clip', before=before, after=after, scrubber=self.scrubber, scores=self.scores)
         return page(self.title, body, settings=self.settings)
 
+# %% ../nbs/67_gallery.ipynb #fb74d5bf
 def _clip_page(clip, stem):
     title = (clip.true_class or 'class not known')+('' if clip.name is None else f' · {clip.name}')
     settings = {n: e.settings for n,e in zip(clip.nets, clip.es)}
     return ClipPage(stem, title, parts_html(clip.parts), html_table(_table(clip), 3), settings)
 
-# %% ../nbs/67_gallery.ipynb #fb74d5bf
+# %% ../nbs/67_gallery.ipynb #f2852165
 def _write_text(path, text): path.write_text(text, encoding='utf-8', errors='replace')
 
+# %% ../nbs/67_gallery.ipynb #5dd0116b
 def _write_pages(folder, pages):
     "Write clip after clip; yields their cards"
     before,held = None,None

@@ -694,7 +694,8 @@ def check_removal(
 
 def start_removal(model, clip, target, what, by, bs, half, check):
     "What is asked for, checked with the first clip"
-    if check: check_model(model, clip, None if target is None else [target], gradient=False)
+    asked = target if target is None or isinstance(target, Targets) else [target]
+    if check: check_model(model, clip, asked, gradient=False)
     parts = bs if isinstance(bs, BatchSplitter) else BatchSplitter(bs)
     size = tuple(check_maskable(clip).shape[2:])
     job = Removal(model, units_of(what, size), perturbation(by), parts, half)
@@ -754,7 +755,7 @@ def attribute(
         if job is None:
             job = start_removal(model, clip, t, what, by, bs, half, check)
             masks = planned(way, len(job.players), n)
-            if masks and total: job.count = Forecast(total*masks, f"{total} clips under {masks} masks each")
+            if masks and total: job.count = Forecast(total*masks, f"{total} clip{'s'*(total>1)} under {masks} masks each")
         rows.append(summed_clip(job, clip, one_target(model, clip, t), way, n, seed))
     if not rows: raise ValueError("there are no clips to explain")
     values,se,pairs,*numbers = ([v[k] for v in rows] for k in range(6))

@@ -277,7 +277,9 @@ def token_model(
     "A model that knows its tokens"
     if isinstance(model, Wrapped): return model
     held = list(model.inside) if isinstance(model, FunctionModel) else []
-    if len(held)!=1 or not isinstance(held[0], Wrapped): return wrap(model)
+    if len(held)!=1 or not isinstance(held[0], Wrapped):
+        model = wrap(model)
+        return model if isinstance(model, Wrapped) else Wrapped(model) # in form already, so it said nothing of tokens
     around = Wrapped(model, maps=held[0].maps, skip=held[0].skip, grid=held[0].grid)
     around.clip_shape = getattr(held[0], 'clip_shape', None)
     return around

@@ -113,6 +113,7 @@ def other_clips(
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
     return [torch.zeros_like(x), (2*noise-1)*x.abs().amax().clamp_min(1), 100*x, -100*x]
 
+# %% ../nbs/28_targets.ipynb #b78997d6
 def outputs_of_others(
     model,
     clips:Tensor, # (B,C,T,H,W)
@@ -151,6 +152,7 @@ _NOTICED = {
                      "class 0",
 }
 
+# %% ../nbs/28_targets.ipynb #ead1b1a0
 def say_noticed(model, kind, K):
     "Warn of an output that is not read as the logits of several classes"
     said = _NOTICED.get((kind, K==1))
@@ -165,6 +167,7 @@ def _reading(kind, output):
     if kind=='logits': return 'sigmoid' if output.shape[1]==1 else 'softmax'
     return 'as is'
 
+# %% ../nbs/28_targets.ipynb #c90c6cd0
 def _noticed(model, stated, output, clips):
     "How an output is read where the model does not say it all: the kind, and the reading"
     kind,K = notice_scores(model, output, clips),output.shape[1]
@@ -172,6 +175,7 @@ def _noticed(model, stated, output, clips):
     if kind=='sigmoid' and K>1 and clips is None: kind = 'logits' # may be chance
     return kind,_reading(kind, output)
 
+# %% ../nbs/28_targets.ipynb #5d54d389
 def reading_of(
     model,
     output:Tensor, # (B,K)
@@ -186,6 +190,7 @@ def reading_of(
     if stated is None: say_noticed(model, kind, output.shape[1])
     return reads.setdefault(stated, reading)
 
+# %% ../nbs/28_targets.ipynb #aee1e011
 def look_again(model, output, clips):
     "Forget how a model's output was read where that no longer fits, as after a change of its last layer"
     stated,reads = stated_scores(model),habits_of(model).reads
@@ -301,6 +306,7 @@ def margin_scores(
     p = probs_of(model, output, clips)
     return p.clamp_min(torch.finfo(p.dtype).tiny).log()
 
+# %% ../nbs/28_targets.ipynb #abb31d85
 def _class_of(what, model, K):
     "The index of a class of a model"
     classes = getattr(model, 'classes', None)
@@ -313,6 +319,7 @@ def is_class(what)->bool:
     "Whether something names a class: an index or a name"
     return isinstance(what, str) or _index(what) is not None
 
+# %% ../nbs/28_targets.ipynb #d4cbd32d
 class Pair(Target):
     "The difference of two targets; of classes, that of their logits"
     def __init__(self,
@@ -346,6 +353,7 @@ def as_scores(
     raise ValueError(f"the model returns {tuple(y.shape)}, not scores of classes (B,K); `step(t, k)` is for an output "
                      "of each frame, and a function of the output for any other")
 
+# %% ../nbs/28_targets.ipynb #797f8897
 class OfClass(Target):
     "The probability of a class, where it stands beside other targets"
     def __init__(self, c, name=None):
@@ -390,6 +398,7 @@ class Step(Target):
         z = read(model, y)
         return z[:,1 if single else _class_of(self.k, model, z.shape[1])]
 
+# %% ../nbs/28_targets.ipynb #fdf0e63e
 def check_step(
     target:Step,
     y:Tensor,    # (B,T) or (B,T,K)
@@ -434,6 +443,7 @@ def number(
 _EMBEDDINGS = 'video_embeds','image_embeds','pooler_output'
 _SIMILARITIES = 'logits_per_video','logits_per_image'
 
+# %% ../nbs/28_targets.ipynb #aaab6d2b
 def text(
     what,       # embedding (D,) of a text; or an index of the texts whose similarities the model returns, (B,n)
     name=None,  # such as the text itself
@@ -481,11 +491,13 @@ def overlap_of_boxes(
     both = (high-low).clamp_min(0).prod(-1)
     return both/(area(boxes)+area(near)-both).clamp_min(1e-12)
 
+# %% ../nbs/28_targets.ipynb #a39fa57a
 def _clips_of(output, keys):
     "The parts of each clip, of a dict of batches"
     parts = {k: output[k] for k in keys if k in output}
     return [dict(zip(parts, v)) for v in zip(*parts.values())]
 
+# %% ../nbs/28_targets.ipynb #a1581b5c
 def box(
     near,           # (4,): left, top, right, bottom of the box that is meant, in the model's units
     k=None,         # class, where each box has scores (N,K), or labels; None: one score a box
@@ -540,6 +552,7 @@ def _distinct(items):
     which = [seen.setdefault(id(t), len(seen)) for t in items]
     return list({id(t): t for t in items}.values()),which
 
+# %% ../nbs/28_targets.ipynb #607b67f8
 def read_each(
     targets:Targets,
     model, output, clips=None, # see `as_target`
@@ -551,6 +564,7 @@ def read_each(
     if len(read)==1: return read[0]
     return torch.stack(read)[torch.tensor(which), torch.arange(len(which))]
 
+# %% ../nbs/28_targets.ipynb #97a79223
 def scaled_score(
     targets:Targets,
     score:Tensor, # (B,) or (B,n)
@@ -560,6 +574,7 @@ def scaled_score(
     low,span = (v.to(score.device).view(-1, *[1]*(score.ndim-1)) for v in (targets.low, targets.high-targets.low))
     return (score-low)/span
 
+# %% ../nbs/28_targets.ipynb #12cb2bff
 def own_score(
     targets,      # `Targets`, or class indices
     score:Tensor, # (B,) or (B,n), on the scale of masks
@@ -578,6 +593,7 @@ def is_probability(
     if not isinstance(targets, Targets): return True
     return all(t.unit_for(model)=='probability' for t in _distinct(targets.items)[0])
 
+# %% ../nbs/28_targets.ipynb #958989d4
 def with_scale(
     targets:Targets,
     low:Tensor,  # (B,) scores of the clips with all removed
@@ -596,6 +612,7 @@ def is_many(target)->bool:
     if isinstance(target, tuple): return len(target)!=2
     return bool(np.ndim(target)) if not isinstance(target, list) else True
 
+# %% ../nbs/28_targets.ipynb #623eae33
 def ask(
     target,     # any target; or one for each clip
     B:int,      # number of clips
@@ -617,6 +634,7 @@ def ask(
         raise ValueError(f"{len(items)} targets for {B} clips: one for all, or one for each of them")
     return Targets([as_one_target(t, classes) for t in items]*(B if len(items)==1 else 1))
 
+# %% ../nbs/28_targets.ipynb #ed8ec952
 def _named(c, classes):
     "The index of a class; of a name only where the classes have names"
     if not isinstance(c, str): return c
@@ -632,6 +650,7 @@ def _class_or_none(text, names):
     if len(found)==1: return found[0]
     return int(text) if not found and text.isdecimal() and (not names or int(text)<len(names)) else None
 
+# %% ../nbs/28_targets.ipynb #5ee63cca
 def target_of_text(
     text:str,   # 'name', 'index', 'a-b', 't:' or 't:k'
     classes=(), # names of the model's classes
@@ -739,6 +758,7 @@ def check_explainable(
     z = logits_of(model, output)
     check_possible(model, z, check_target(target, len(clips), z.shape[1])[:1])
 
+# %% ../nbs/28_targets.ipynb #caa12a79
 def check_possible(
     model,
     logits:Tensor, # (B,K)
@@ -761,6 +781,7 @@ def described(
     if isinstance(output, (tuple,list)): return f"a {type(output).__name__} of {', '.join(map(described, output))}"
     return type(output).__name__
 
+# %% ../nbs/28_targets.ipynb #2ab828c0
 def asked_of(
     target, # `Targets`: the first is read
 ):          # (model, clip) -> (1,1)

@@ -89,6 +89,7 @@ def write_video(
 class VideoError(ValueError):
     "A file that is not a video, or not a whole one; the message names the file"
 
+# %% ../nbs/09_video.ipynb #7c0a498d
 def check_regular(
     path,             # of a file
     error=VideoError, # raised where it is a pipe, a device, a socket or a folder
@@ -106,6 +107,7 @@ def _riff_says(head):
     if head[4:8] in (b'\0'*4, b'\xff'*4): return 0 # written into a pipe: the size was not known
     return int.from_bytes(head[4:8], 'little')+8
 
+# %% ../nbs/09_video.ipynb #590454f4
 def _ebml_says(head):
     "Bytes that a Matroska file should have by its header; 0: it does not say"
     start = head.find(b'\x18\x53\x80\x67')+4 # behind the mark of the segment
@@ -184,6 +186,7 @@ def _shown_vp8(b):
     "How many frames a VP8 packet shows: 0 or 1"
     return b[0]>>4&1
 
+# %% ../nbs/09_video.ipynb #76484853
 def _vp9_parts(b):
     "The frames of a VP9 packet"
     mark,n = b[-1],(b[-1]&7)+1
@@ -193,6 +196,7 @@ def _vp9_parts(b):
     ends = np.cumsum([int.from_bytes(b[at+1+i*width:at+1+(i+1)*width], 'little') for i in range(n)])
     return [b[s:e] for s,e in zip([0,*ends], ends) if s<e<=at]
 
+# %% ../nbs/09_video.ipynb #36de1f9a
 def _shown_vp9(b):
     "How many frames a VP9 packet shows"
     def shows(first):
@@ -200,6 +204,7 @@ def _shown_vp9(b):
         return first>>existing&1 or first>>existing-2&1
     return sum(shows(part[0]) for part in _vp9_parts(b))
 
+# %% ../nbs/09_video.ipynb #dd0ca129
 _SHOWN = {'vp8':_shown_vp8, 'vp9':_shown_vp9} # FFmpeg's name of a codec: what counts the frames of a packet
 
 # %% ../nbs/09_video.ipynb #6d2d72c8
@@ -218,6 +223,7 @@ class _Video:
         self.kept = list(packets) if path.stat().st_size<=keep else None
         self.count(packets if self.kept is None else self.kept)
 
+# %% ../nbs/09_video.ipynb #b9170c81
 def _aspect(
     ratio, # as a file gives it
 )->float:
@@ -303,6 +309,7 @@ def decode(self:_Video, only=None):
     for p in packets: yield from codec.decode(p)
     yield from codec.decode(None)
 
+# %% ../nbs/09_video.ipynb #5e372da1
 def _check_frame(video, i, frame):
     "`frame`, unless it is damaged"
     if frame.is_corrupt: raise VideoError(f"{video.path}: frame {i} is damaged")
@@ -326,6 +333,7 @@ def _all_announced(video):
     begin = min(pts for pts,_,_ in video.stamps if pts is not None)*float(video.stream.time_base)
     return line.known and begin+line.seconds>video.container.duration/av.time_base-.5*line.last
 
+# %% ../nbs/09_video.ipynb #6d0f5149
 @lru_cache(1<<12)
 def _is_complete(path, size, changed):
     "Whether every frame is there and can be decoded, of a file that claims to be longer"
@@ -344,6 +352,7 @@ def _check_length(path):
         raise VideoError(f"{path}: is truncated: {lacks} bytes are missing at its end")
     warnings.warn(f"{path}: its header claims {lacks} bytes more than there are, but no frame is missing", stacklevel=4)
 
+# %% ../nbs/09_video.ipynb #d1e5e833
 def check_whole(
     path, # a video file, or a folder of images
 )->Path:
@@ -368,6 +377,7 @@ def _even(
     pace = (at[-1]-at[0])/(len(at)-1)
     return pace<=0 or bool(np.abs(at-at[0]-pace*np.arange(len(at))).max()<=.5*pace)
 
+# %% ../nbs/09_video.ipynb #eaca5a2b
 @dataclass
 class _Timeline:
     "When each frame of a video is shown"
@@ -390,6 +400,7 @@ def _ticks(stamps, avi=False):
     if ticks is None or jumps: return None,None
     return sorted(ticks),durations[ticks.index(max(ticks))]
 
+# %% ../nbs/09_video.ipynb #3af46d47
 @patch
 def timeline(self:_Video,
     frames=None, # (pts, dts, duration) of decoded frames; None: those of the packets
@@ -406,6 +417,7 @@ def timeline(self:_Video,
     pace = at[-1]/(n-1) if n>1 else 1/(self.fps or 1)
     return _Timeline(at, (last or 0)*tick or pace)
 
+# %% ../nbs/09_video.ipynb #72929829
 def _stamps(frames): return [(f.pts, f.pts, f.duration) for f in frames]
 
 # %% ../nbs/09_video.ipynb #020d0d2b
@@ -451,6 +463,7 @@ def _exif_turn(im):
     except Exception: number = 1 # damaged EXIF of an image that may be whole
     return list(_TURNS)[number-1 if number in range(1, 9) else 0]
 
+# %% ../nbs/09_video.ipynb #e50695d0
 def _jpeg_turn(packet):
     "The key of `_TURNS` for a packet of Motion JPEG; PyAV does not hand out what FFmpeg makes of its EXIF"
     try: return _exif_turn(Image.open(BytesIO(bytes(packet)), formats=['JPEG']))
@@ -467,6 +480,7 @@ def _matrix(frame):
     a,b,_,c,d = np.frombuffer(data, np.int32, 5).tolist()
     return a,b,c,d
 
+# %% ../nbs/09_video.ipynb #1a406534
 def _turn_of(frame):
     "The key of `_TURNS` by which a frame is meant to be seen"
     a,b,c,d = _matrix(frame)
@@ -523,6 +537,7 @@ def _pixels(im):
         im = Image.fromarray((np.array(im)>>8).astype(np.uint8))
     return np.array(im.convert('RGB'))
 
+# %% ../nbs/09_video.ipynb #fe836e55
 def _open_image(path):
     "An image, upright, as PyAV has it, so that it is scaled like a frame of a video; and the aspect of its pixels"
     check_regular(path)
@@ -540,6 +555,7 @@ def _open_image(path):
 # %% ../nbs/09_video.ipynb #205cd963
 def _is_seconds(x): return x is not None and not isinstance(x, Integral)
 
+# %% ../nbs/09_video.ipynb #2e08b656
 def _part(path, line, start, stop):
     "Numbers of the first frame that counts and of the one before which to stop; `start` and `stop` as in `read_frames`"
     near = .001 # seconds: many containers keep no finer time
@@ -565,11 +581,13 @@ def _nearest(
     "Indices of the frames nearest to `n` moments, evenly from the first frame to the last"
     return np.searchsorted((at[1:]+at[:-1])/2, np.linspace(at[0], at[-1], n), 'right')
 
+# %% ../nbs/09_video.ipynb #e6c44786
 def _over_time(at, n, start):
     "Indices of `n` frames of those shown at seconds `at`, evenly over a part that begins at `start`"
     if _even(at): return sample_indices(len(at), n)
     return _nearest(at.clip(start) if _is_seconds(start) else at, n)
 
+# %% ../nbs/09_video.ipynb #b0446f90
 def _strided(path, first, stop, n, stride):
     "Every `stride`-th frame from `first` on"
     if n is None: return np.arange(first, stop, stride)
@@ -579,6 +597,7 @@ def _strided(path, first, stop, n, stride):
                          f"{stop-first} from {first} on; take fewer, a smaller stride or by='time'")
     return first+stride*np.arange(n)
 
+# %% ../nbs/09_video.ipynb #9d1a1da3
 def _pick(path, line, n, start, stop, by):
     "Indices of the frames wanted"
     first,stop = _part(path, line, start, stop)
@@ -595,6 +614,7 @@ def _decode_only(video, keep, to_rgb):
     "The frames `keep` of a video in which each packet is a whole frame"
     return {i: to_rgb(_check_frame(video, i, f), video.aspect, video.turn) for i,f in zip(keep, video.decode(keep))}
 
+# %% ../nbs/09_video.ipynb #6eb57963
 def _decode_from_front(video, keep, to_rgb, to_end):
     "The frames `keep`, and the times of all that were decoded"
     got,stamps = {},[]
@@ -632,6 +652,7 @@ def _check_choice(start, stop, by):
     if not start>=0 or (stop is not None and not stop>(start if same else 0)):
         raise ValueError(f"read_frames: frames {start} to {stop} are none")
 
+# %% ../nbs/09_video.ipynb #8cc0ca69
 def _check_size(size, resize):
     "(height, width), or None"
     if resize not in RESIZE:
@@ -642,6 +663,7 @@ def _check_size(size, resize):
         raise ValueError(f"read_frames: size has to be one whole number or (height, width), not {size!r}")
     return both
 
+# %% ../nbs/09_video.ipynb #8b4bbec7
 def _one_size(path, images):
     "A VideoError unless all images have one size"
     sizes = sorted({(a.shape[0],a.shape[1]) for a in images})
@@ -680,12 +702,14 @@ def _probe_folder(path, decode):
     return dict(frames=len(files), height=h, width=w, fps=0., codec=files[0].suffix[1:].lower(),
                 seconds=0., rate='constant', rotation=0, mirrored=False, aspect=1.)
 
+# %% ../nbs/09_video.ipynb #6547ebd5
 def _pace(fps, line):
     "Frames a second as a header says, unless the frames are at another pace"
     if len(line)<2 or not line.known: return fps
     pace = (len(line)-1)/line.at[-1]
     return fps if abs(fps-pace)<.05*pace else float(pace)
 
+# %% ../nbs/09_video.ipynb #0fe93df3
 def _probe_video(video, decode):
     "What an open video holds"
     frames = (_check_frame(video, i, f) for i,f in enumerate(video.decode()))
@@ -758,13 +782,14 @@ class Film:
     @property
     def seconds(self): return self.line.seconds
 
+# %% ../nbs/09_video.ipynb #5341321f
 def _check_windows(seconds, every, fps):
     "A ValueError unless windows can be laid along a film like this"
     for name,v in dict(seconds=seconds, every=every, fps=fps).items():
         if v is None or isinstance(v, (int,float,np.number)) and 0<v<float('inf'): continue
         raise ValueError(f"open_film: {name} has to be a number above 0, not {v!r}")
 
-# %% ../nbs/09_video.ipynb #5341321f
+# %% ../nbs/09_video.ipynb #86c3f5a4
 def _film_line(path, video, fps, bar):
     "When each frame of a film is shown"
     if video is None: line = _Timeline(np.arange(len(image_files(path))), known=False)
@@ -775,6 +800,7 @@ def _film_line(path, video, fps, bar):
     if fps is None: raise VideoError(f"{path}: does not say when its frames are shown; fps=25, say, tells it")
     return _Timeline(np.arange(len(line))/fps, 1/fps)
 
+# %% ../nbs/09_video.ipynb #e2ac55e6
 def _film_part(path, line, start, stop):
     "Seconds from which to which windows are laid"
     begin,end = float(start or 0),min(line.seconds, float('inf') if stop is None else float(stop))
@@ -783,9 +809,10 @@ def _film_part(path, line, start, stop):
     if not end>begin: raise ValueError(f"open_film: from second {begin:g} to second {stop:g} there is nothing")
     return begin,end
 
-# %% ../nbs/09_video.ipynb #86c3f5a4
+# %% ../nbs/09_video.ipynb #d3a7860f
 def _no_bar(frames, desc, total): return frames
 
+# %% ../nbs/09_video.ipynb #caf9904d
 @contextmanager
 def open_film(
     path,            # a video file or a folder of images
@@ -811,6 +838,7 @@ def open_film(
         index = np.stack([_window_frames(path, line, n, *part) for part in zip(starts, stops)])
         yield Film(path, starts, stops, index, line, video, to_rgb)
 
+# %% ../nbs/09_video.ipynb #5085f12d
 def _window_frames(path, line, n, start, stop):
     "Numbers of the frames of a window"
     first,last = _part(path, line, start, stop)
@@ -836,6 +864,7 @@ def _decoded(film, needed):
         raise _ends_early(film, i, getattr(e, 'strerror', None) or 'damaged') from None
     raise _ends_early(film, i+1, 'it holds fewer frames than it announces')
 
+# %% ../nbs/09_video.ipynb #2b0222ed
 def _ends_early(film, i, why):
     at = film.line.at[min(max(i, 0), len(film.line)-1)]
     before = int(at*100)/100

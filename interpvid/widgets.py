@@ -38,8 +38,8 @@ from .device import BatchSplitter, as_module, call_model, device_of, eval_frozen
 from .explanation import (
     Explanation, asks_for_class, beside, class_names, clip_of, frames_to_clips, frames_to_show, perturb_for, read_clips)
 from .masks.learn import learn_masks
-from .masks.loss import all_removed, asked_scores, class_probs, mask_loss, perturb_name
-from .masks.perturb import as_mask, freeze, reverse
+from .masks.loss import all_removed, asked_scores, class_probs, mask_loss
+from .masks.perturb import as_mask, freeze, perturb_name, reverse
 from .masks.scores import SCORES, perturbed_word
 from .masks.search import search_windows, windows
 from .targets import (

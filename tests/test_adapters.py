@@ -1552,3 +1552,152 @@ def test_a_layer_is_checked_before_masks_are_learned():
         e = explain(wrap(made('r3d_18')), y, 1, preset='fast', iterations=2)[0]
     assert any('One place in time: every frame has the same map' in n for n in e.notes)
     assert e.settings['cam']['places'] == [1, 2, 2]
+
+
+# --- containers, pathways, further arguments, libraries with one form for all
+
+
+def test_containers_are_looked_through():
+    "D11: a known network in DataParallel, torch.compile, a Lightning module: its layer, its scores, its map"
+    from forms import Trained
+
+    net, x = made('videomae'), clips('videomae')
+    want, scores_ = gradcam(wrap(net), x, 1), wrap(net)(x)
+    compiled = torch.compile(net, backend='eager')
+    for held in nn.DataParallel(net), compiled, Trained(net), nn.DataParallel(Trained(net)):
+        w = wrap(held)
+        assert w.cam_layer == NETS['videomae'][2]
+        assert w.clip_shape == NETS['videomae'][1]
+        assert w.name == 'VideoMAEForVideoClassification'
+        torch.testing.assert_close(w(x), scores_, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(gradcam(w, x, 1), want, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(wrap(held, layer=net.videomae.encoder.layer[2])(x), scores_, atol=1e-5, rtol=1e-5)
+    w = wrap(nn.DataParallel(net), layer='module.videomae.encoder.layer.1')
+    assert w.cam_layer == 'videomae.encoder.layer.1'
+    i3d, y = made('i3d'), clips('i3d')
+    i3d.stats = (0.5, 0.2)
+    w = wrap(torch.compile(i3d, backend='eager'))
+    assert (w.cam_layer, w.stats) == ('features.Mixed_5c', (0.5, 0.2))
+    torch.testing.assert_close(gradcam(w, y, 1), gradcam(i3d, y, 1), atol=1e-5, rtol=1e-4)
+    two_nets = Trained(net)
+    two_nets.other = nn.Linear(2, 2)
+    assert wrap(two_nets).cam_layer is None  # which of them is meant cannot be known
+
+
+def test_a_compiled_model_runs_compiled_until_it_is_looked_into():
+    "Scores come from what torch.compile made; hooks on a layer are seen all the same"
+    calls = []
+
+    def backend(graph, inputs):
+        return lambda *args: calls.append(1) or graph.forward(*args)
+
+    net, x = made('r3d_18'), clips('r3d_18')
+    w = wrap(torch.compile(net, backend=backend))
+    with torch.no_grad():
+        want = net(x)
+        torch.testing.assert_close(w(x), want)
+    assert calls
+    calls.clear()
+    gradcam(w, x, 1, layer='layer3')
+    assert not calls
+    with torch.no_grad():
+        w(x)
+    assert calls
+
+
+class TwoPaths(nn.Module):
+    "A slow pathway of few frames and many features, a fast one of all frames"
+
+    def __init__(self):
+        super().__init__()
+        self.slow, self.fast = nn.Conv3d(3, 16, (1, 4, 4), (1, 4, 4)), nn.Conv3d(3, 4, (1, 4, 4), (1, 4, 4))
+        self.head = nn.Linear(20, K)
+
+    def forward(self, clips):
+        slow, fast = (f(c).relu().mean((2, 3, 4)) for f, c in zip((self.slow, self.fast), clips))
+        return self.head(torch.cat([slow, fast], 1))
+
+
+def test_a_list_of_pathways_and_a_map_for_each():
+    net, x = TwoPaths().eval(), torch.randn(2, 3, 16, 16, 16)
+    w = wrap(net, pathways=(4, 1), layer='fast')
+    at = [0, 5, 10, 15]  # as PyTorchVideo packs them: evenly, the first and the last among them
+    assert torch.equal(w(x), net([x[:, :, at], x]))
+    slow, fast = gradcam(w, x, 1, ['slow', 'fast'])
+    assert slow.shape == fast.shape == x[:, 0].shape
+    assert acts_and_grads(w, x, 1, 'slow')[0].shape == (2, 16, 4, 4, 4)
+    A, G, _ = acts_and_grads(w, x, 1, 'slow')
+    torch.testing.assert_close(A, net.slow(x[:, :, at]))
+    raw = gradcam(w, x, 1, 'slow', normalize=None, space=None, time=None)
+    torch.testing.assert_close(raw, (G.mean((3, 4), keepdim=True) * A).sum(1).relu())
+    flow = wrap(net, pathways=(lambda c: c.flip(2), lambda c: c[:, :, ::2]), layer='slow')
+    assert torch.equal(flow(x), net([x.flip(2), x[:, :, ::2]]))
+    with pytest.raises(ValueError, match='a pathway takes one of 4 frames, and the clips have 3'):
+        w(x[:, :, :3])
+    with pytest.raises(RuntimeError) as e:
+        wrap(net, pathways=(4, 1), axes='BTCHW')(x)
+    assert '(2, 4, 3, 16, 16) and (2, 16, 3, 16, 16)' in ''.join(e.value.__notes__)
+    masks = learn_masks(w, x, 1, preset='fast', iterations=2)
+    assert masks.mask.shape == (2, 16)
+
+
+def test_v_jepa_2_and_x_clip_are_known():
+    "Their own calls give the same scores; the map follows time; a text is a class"
+    from test_rollout import texts, vjepa2, xclip
+
+    net, x = vjepa2(), torch.randn(2, 3, 8, 32, 32)
+    w = wrap(net)
+    with torch.no_grad():
+        torch.testing.assert_close(w(x), net(pixel_values_videos=x.transpose(1, 2)).logits)
+    assert w.cam_layer == 'vjepa2.encoder.layer.2'
+    assert w.clip_shape == (8, 32, 32)
+    A = acts_and_grads(w, x, 1)[0]
+    y = x.clone()
+    y[:, :, 4:6, 8:16, 24:] += 3
+    d = (acts_and_grads(w, y, 1)[0] - A).abs().sum((0, 1))
+    assert np.unravel_index(int(d.argmax()), d.shape) == (2, 1, 3)
+
+    net, x = xclip(), torch.randn(2, 3, 4, 32, 32)
+    w = wrap(net, inputs=texts(), classes=['a red ball', 'a blue ball'])
+    with torch.no_grad():
+        torch.testing.assert_close(w(x), net(pixel_values=x.transpose(1, 2), **texts()).logits_per_video)
+    assert w.clip_shape == (4, 32, 32)
+    assert torch.equal(gradcam(w, x, 'a blue ball'), gradcam(w, x, 1))
+    assert acts_and_grads(w, x, 1)[0].shape == (2, 32, 4, 4, 4)
+    y = x.clone()
+    y[:, :, 2, 8:16, 24:] += 3
+    d = (acts_and_grads(w, y, 1)[0] - acts_and_grads(w, x, 1)[0]).abs().sum((0, 1))
+    assert np.unravel_index(int(d.argmax()), d.shape) == (2, 1, 3)
+    with pytest.raises(ValueError, match=r"XCLIPModel compares clips with texts.*inputs=processor\(text="):
+        wrap(net)
+
+
+def of_library(module, **attributes):
+    "A class as it were of a library that is not installed"
+    return type('Net', (nn.Module,), dict(__module__=module, **attributes))
+
+
+def test_timm_says_where_its_last_features_are():
+    "timm is not installed: stand-ins with its attributes, a pyramid and a transformer of patches"
+    cfg = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    Pyramid = of_library('timm.models.resnet', forward=lambda s, x: s.head(s.stages(x).mean((2, 3))))
+    net = Pyramid()
+    net.stages, net.head = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU()), nn.Linear(8, K)
+    net.feature_info, net.pretrained_cfg = [dict(module='stem'), dict(module='stages')], cfg
+    x = torch.randn(2, 3, 4, 16, 16)
+    w = wrap(net)
+    assert (w.axes, w.cam_layer, w.stats) == ('(b t) c h w', 'stages', (cfg['mean'], cfg['std']))
+    assert acts_and_grads(w, x, 1)[0].shape == (2, 8, 4, 4, 4)
+    Patches = of_library('timm.models.vision_transformer', forward=lambda s, x: s.vit(x))
+    for pooled, layer in ('token', 'blocks.1'), ('avg', 'blocks.2'):
+        net = Patches()
+        vit = small_vit().eval()
+        nn.init.normal_(vit.heads.head.weight)  # zeros as torchvision makes it
+        net.blocks, net.vit = nn.Sequential(*vit.encoder.layers), vit
+        net.num_prefix_tokens, net.global_pool = 1, pooled
+        net.patch_embed = type('P', (), dict(patch_size=(8, 8)))()
+        w = wrap(net)
+        assert w.cam_layer == layer
+        assert (w.skip, w.maps) == (1, '(b t) (h w) f')
+    net.global_pool = 'token'
+    assert acts_and_grads(wrap(net), torch.randn(2, 3, 4, 32, 32), 1)[0].shape == (2, 32, 4, 4, 4)

@@ -256,13 +256,21 @@ def test_the_preset_says_whether_the_class_is_predicted_anew(net, clips):
         np.testing.assert_allclose(e.mask, m, atol=1e-5)
 
 
-def test_masks_of_other_perturbations_are_refused(net, clips):
+def test_masks_of_other_perturbations_bring_them(net, clips):
     from interpvid.masks.perturb import mean_frame
     from interpvid.masks.search import search_windows
 
     x = to_batch(clips.frames[:1])
-    with pytest.raises(ValueError, match='explain freezes'):
-        explain(net, x, masks=search_windows(net, x, perturb=mean_frame))
+    (e,) = explain(net, x, masks=search_windows(net, x, perturb=mean_frame))
+    assert (e.perturb, list(e.columns)[-1]) == ('mean_frame', 'mean frame')
+
+    def own(x, mask):
+        return mean_frame(x, mask)
+
+    with pytest.raises(ValueError, match='made with the perturbation own: give it as perturb='):
+        explain(net, x, masks=search_windows(net, x, perturb=own))
+    (e,) = explain(net, x, masks=search_windows(net, x, perturb=own), perturb=own)
+    assert list(e.columns)[-1] == 'under own'
     found = search_windows(net, x)
     (e,) = explain(net, x, masks=found)
     assert (e.mask == found.mask[0]).all()
@@ -748,7 +756,7 @@ WRONG = {
     'D8: no such class': (dict(target='nothing'), 'the nearest are'),
     'target out of range': (dict(target=4), 'no class 4'),
     'targets of other clips': (dict(target=[0, 1, 2]), '3 targets for 2 clips'),
-    'target of floats': (dict(target=0.5), 'not by 0.5'),
+    'target of floats': (dict(target=0.5), 'target=0.5: a class index or name'),
     'no labels': (dict(target='label'), 'needs labels'),
     'a label missing': (dict(target='label', labels=[1, None]), 'label of each clip'),
     'no layer': (dict(layer='convv'), 'convv'),
@@ -807,3 +815,16 @@ def test_unknown_labels_stay_unknown(small):
     (a, b) = explain(Tiny(), small, labels=[-1, 2], masks=np.zeros(6), stats=(0.5, 0.25))
     assert (a.label, b.label) == (None, 2)
     assert 'CS' not in a.scores
+
+
+def test_a_network_of_the_six_actions_gets_their_weights():
+    from interpvid.data.actors import KTH_CLASSES
+
+    def lam_of(classes, **kw):
+        net = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(3, 6))
+        net.classes = classes
+        made = explain(net, torch.rand(1, 3, 4, 8, 8), stats=(0, 1), maps=torch.rand(1, 4, 8, 8), iterations=1, **kw)
+        return made[0].settings['mask']['lam1'], made[0].settings['mask']['lam2']
+
+    assert lam_of(list(KTH_CLASSES)) == (0.02, 0.04)
+    assert lam_of(list('abcdef')) == lam_of(list(KTH_CLASSES), data='something') == (0.01, 0.02)

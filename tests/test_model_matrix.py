@@ -1,8 +1,10 @@
 "A matrix instead of cases: every form of a model by every call, equal to the plain form or an error that helps."
 
 import contextlib
+import json
 import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,3 +138,55 @@ def test_frames_for_models_of_another_type(name):
     for k in 'OS', 'FS', 'RS':
         assert abs(got.scores[k] - want.scores[k]) <= FORMS[name].tol
     assert np.array_equal(got.frames, want.frames)
+
+
+# --- the page with the table of models
+
+PAGE = Path(__file__).resolve().parents[1] / 'nbs' / 'tutorials' / 'models.ipynb'
+TOKENS = (
+    'VideoMAE',
+    'TimeSformer',
+    'ViViT',
+    'V-JEPA 2',
+    'X-CLIP',
+    'torchvision ViT',
+    'DataParallel',
+    'torch.compile',
+    'Lightning',
+)
+
+
+@pytest.fixture(scope='module')
+def page():
+    "What the page's cells leave behind"
+    cells = [c for c in json.loads(PAGE.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code']
+    names = dict(display=lambda shown: None)
+    with warnings.catch_warnings():
+        for c in cells:
+            exec(compile(''.join(c['source']), str(PAGE), 'exec'), names)
+    return names, cells
+
+
+def test_the_table_of_models(page):
+    "At most one line beyond `wrap`; masks and Shapley values for all; no other error than those listed"
+    names, cells = page
+    table = names['table']
+    assert len(table) == 30
+    assert (table['lines beyond wrap'] <= 1).all()
+    assert (table['lines beyond wrap'] == 1).sum() == 1
+    asked = table[['map', 'learned', 'searched', 'Shapley', 'rollout']] == 'yes'
+    assert asked['searched'].all()
+    assert asked['Shapley'].all()
+    assert list(table.index[~asked['map']]) == ['a function without gradients', 'Keras 3']
+    assert list(table.index[~asked['learned']]) == ['a function without gradients']
+    assert list(table.index[asked['rollout']]) == [n for n in table.index if n.endswith(TOKENS)]
+    assert (table['layer'] != '')[asked['map']].all()
+    for name, (_, errors) in names['answers'].items():
+        for what, e in errors.items():
+            assert re.search('gradcam|search_windows|layers with places', e), (name, what, e)
+
+
+def test_the_page_shows_the_table_that_its_cells_make(page):
+    names, cells = page
+    shown = [''.join(o['data']['text/html']) for c in cells for o in c['outputs'] if 'text/html' in o.get('data', {})]
+    assert names['table']._repr_html_() in shown

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from interpvid.explanation import explain
 from interpvid.models.adapters import wrap
+from interpvid.models.i3d import I3D
 from interpvid.rollout import AttentionWatch, Hidden, Shown, attention_rollout, attentions_of, fused, handed_on
 
 transformers = pytest.importorskip('transformers')
@@ -414,6 +415,7 @@ def test_what_has_no_rollout_says_so():
         (small_swin, "SwinTransformer3d is not known to have rows.*Swin's see their window alone"),
         (small_mvit, r'attention 3 of 3 in MViT has weights .*pooled.*\(MViT\)'),
         (lambda: Net('fused'), 'Net is not known to have rows of tokens'),
+        (lambda: I3D(K, width=0.0625), 'I3D is not known to have rows of tokens'),
     ):
         with pytest.raises(ValueError, match=words):
             attention_rollout(wrap(make().eval()), x)

@@ -29,8 +29,8 @@ from ..device import (
     BatchSplitter, Forecast, as_module, call_model, device_of, eval_frozen, fast, trim_memory)
 from .loss import (
     TERMS, MaskResult, all_removed, asked_scores, check_maskable, check_number, check_weights, join_results, mask_loss,
-    perturb_name, scale_of, told_target, warn_failed)
-from .perturb import HALF_FROZEN, MaskRange, freeze
+    scale_of, told_target, warn_failed)
+from .perturb import HALF_FROZEN, MaskRange, freeze, perturb_name
 from .search import MaskScores, search_windows, windows
 from ..models.fast import has_linear_stem
 from ..targets import Targets, as_target, ask, check_finite, check_model, is_many, scaled_score, score_of

@@ -7,8 +7,8 @@ Docs: https://interpvid.github.io/interpvid/masks.loss.html.md"""
 # %% auto #0
 __all__ = ['TERMS', 'WEIGHTS', 'FAR', 'tv_norm', 'mask_loss', 'check_number', 'check_weights', 'check_maskable', 'class_probs',
            'pick_target', 'clip_scores', 'all_removed', 'asked_scores', 'has_classes', 'probs_if_any', 'scale_of',
-           'told_target', 'perturb_name', 'MaskResult', 'spread_of_scores', 'note_of_rise', 'note_of', 'as_text',
-           'warn_failed', 'check_comparable', 'join_results']
+           'told_target', 'MaskResult', 'spread_of_scores', 'note_of_rise', 'note_of', 'as_text', 'warn_failed',
+           'check_comparable', 'join_results']
 
 # %% ../../nbs/51_masks.loss.ipynb #cd92a2ac
 import warnings
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..core import as_clips
 from ..device import BatchSplitter, call_model, eval_frozen
+from .perturb import perturb_name
 from ..targets import (
     OfClass, Pair, Targets, ask, check_finite, check_target, is_probability, own_score, probs_of, score_of, with_scale)
 
@@ -61,6 +62,7 @@ def check_number(
     if not ok: raise ValueError(f"{name} has to be a finite number from {least:g} on, got {value!r}")
     return value
 
+# %% ../../nbs/51_masks.loss.ipynb #dc374d5a
 def check_weights(
     lam1, lam2, beta, # of the loss, see `mask_loss`
 ):
@@ -85,6 +87,7 @@ def class_probs(
     with eval_frozen(model), torch.no_grad():
         return check_finite(parts(lambda x: probs_of(model, call_model(model, x), x), clips))
 
+# %% ../../nbs/51_masks.loss.ipynb #bcc94427
 def pick_target(
     probs:Tensor, # (B,K)
     target=None,  # class index or (B,) of them; None: the predicted class
@@ -105,12 +108,15 @@ def clip_scores(
     def of(x, t): return score_of(model, x if change is None else change(x), t)
     with eval_frozen(model), torch.no_grad(): return check_finite(parts(of, clips, targets))
 
+# %% ../../nbs/51_masks.loss.ipynb #0245472f
 def all_removed(
     perturb,   # (x, mask) -> x
     on=1.,     # of the full mask
 ):             # (x) -> x
     "Clips with every frame removed"
-    return lambda x: perturb(x, x.new_full((x.shape[2],), on))
+    def removed(x): return perturb(x, x.new_full((x.shape[2],), on))
+    removed.__name__ = f'all frames under {perturb_name(perturb)}'
+    return removed
 
 # %% ../../nbs/51_masks.loss.ipynb #180820ac
 def asked_scores(
@@ -142,6 +148,7 @@ def has_classes(
     by_class = [isinstance(t, OfClass) or isinstance(t, Pair) and t.by_class for t in targets.items]
     return all(by_class) or getattr(model, 'classes', None) is not None
 
+# %% ../../nbs/51_masks.loss.ipynb #4bc04210
 def probs_if_any(
     model, clips, targets, parts, # see `clip_scores`
 )->Tensor: # (B,K), or None
@@ -154,10 +161,12 @@ def probs_if_any(
     names = getattr(model, 'classes', None)
     return p if not isinstance(targets, Targets) or names is None or len(names)==p.shape[1] else None
 
+# %% ../../nbs/51_masks.loss.ipynb #3c5b7d94
 def scale_of(targets)->dict:
     "The scale of `Targets`, for a `MaskResult`; empty where scores are not moved"
     return {k: v.cpu().numpy() for k in ('low','high') if (v := getattr(targets, k, None)) is not None}
 
+# %% ../../nbs/51_masks.loss.ipynb #9ac36126
 def told_target(
     targets, # `Targets`, or class indices
     model,
@@ -167,14 +176,6 @@ def told_target(
     names,units = (list(dict.fromkeys(v)) for v in (targets.tolist(), [t.unit_for(model) for t in targets.items]))
     scale = {} if targets.low is None else {'scale':'the clip as it is 1, with all frames removed 0'}
     return {'target':', '.join(names[:20]), 'unit':', '.join(units), **scale}
-
-def perturb_name(
-    perturb, # (x, mask) -> x
-)->str:
-    "What a perturbation is called in settings and titles"
-    f = getattr(perturb, 'func', None) # of functools.partial
-    if f is None: return getattr(perturb, '__name__', str(perturb))
-    return f"{perturb_name(f)}({', '.join(f'{k}={v!r}' for k,v in perturb.keywords.items())})"
 
 # %% ../../nbs/51_masks.loss.ipynb #ac9bcd69
 @dataclass(repr=False)
@@ -201,17 +202,20 @@ def binary(self:MaskResult):
     "(B,T) bool: the masks cut at one half"
     return self.mask>.5
 
+# %% ../../nbs/51_masks.loss.ipynb #1e7cec04
 @patch(as_prop=True)
 def FS(self:MaskResult):
     "(B,) score under the mask, in the target's own unit"
     score = self.loss['score']
     return score if self.low is None else self.low+score*(self.high-self.low)
 
+# %% ../../nbs/51_masks.loss.ipynb #ef5b6283
 @patch(as_prop=True)
 def drop(self:MaskResult):
     "(B,) what the mask takes away: OS - FS; where scores are no probabilities, as a share of what removing all does"
     return (self.OS if self.low is None else 1)-self.loss['score']
 
+# %% ../../nbs/51_masks.loss.ipynb #4c0d6ea0
 @patch(as_prop=True)
 def insensitive(self:MaskResult):
     "(B,) bool: no mask changed the score, rounding apart, so the mask is meaningless"
@@ -220,6 +224,7 @@ def insensitive(self:MaskResult):
     if self.tried is not None: same &= spread_of_scores(self)<1e-4
     return same
 
+# %% ../../nbs/51_masks.loss.ipynb #12cb9644
 def spread_of_scores(
     result:MaskResult, # of a search
 )->np.ndarray:         # (B,)
@@ -257,6 +262,7 @@ def note_of_rise(
     return (f"with all frames removed the score is higher, {result.low[i]:.3f}, than as the clip is, "
             f"{result.high[i]:.3f}: the mask shows the frames that hold it down")
 
+# %% ../../nbs/51_masks.loss.ipynb #4f73d2a9
 def note_of(
     result:MaskResult,
     i:int, # which clip
@@ -275,6 +281,7 @@ def note_of(
     if result.drop[i]>=1e-3: return note_of_rise(result, i)
     return f"the mask does not lower the score, {OS:.3f}: it shows no frames that the score depends on"
 
+# %% ../../nbs/51_masks.loss.ipynb #4668d877
 @patch(as_prop=True)
 def notes(self:MaskResult):
     "A sentence for each clip whose mask is meaningless or takes nothing away, '' for the others"

@@ -175,7 +175,7 @@ def move_to(
 )->Tensor:    # (B,C,T,H,W)
     "x' = (1-m) x + m R x: each frame moves towards its row of `R` as far as its mask says"
     if m.ndim==2: return mix_frames(x, move_matrix(m, R))
-    return torch.lerp(x, mix_frames(x, R.expand(len(x), *R.shape[-2:])), m[:,None])
+    return torch.lerp(x, mix_frames(x, R.expand(len(x), *R.shape[-2:])).to(x.dtype), m[:,None]) # autocast halves it
 
 def move_to_order(
     x:Tensor, # (B,C,T,H,W)

@@ -57,8 +57,10 @@ def text(self:Score,
     v = self.of(e)
     return '' if np.isnan(v) else format(v, self.fmt)
 
+# %% ../../nbs/54_masks.scores.ipynb #46977b85
 PERTURBED = {'freeze':'frozen', 'freeze_after':'frozen to the next one shown', 'reverse':'reversed', 'blur':'blurred',
-             'mean_frame':'replaced by the mean frame', 'shuffle':'shuffled', 'black':'black'}
+             'mean_frame':'replaced by the mean frame', 'shuffle':'shuffled', 'black':'black',
+             'blur_space':'blurred in space', 'given':'replaced by a given clip'}
 
 def perturbed_word(
     name, # of a perturbation, see `perturb_name`
@@ -66,6 +68,7 @@ def perturbed_word(
     "What has been done to masked frames: 'frozen', 'blurred'; 'under NAME' for a perturbation of one's own"
     return PERTURBED.get(name.partition('(')[0], f'under {name}')
 
+# %% ../../nbs/54_masks.scores.ipynb #883ff01a
 @patch
 def about(self:Score,
     e, # `Explanation`
