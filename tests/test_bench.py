@@ -117,3 +117,21 @@ def test_the_gpu_benchmark_runs_small_anywhere():
     rows = json.loads(r.stdout)['rows']
     assert len(rows) == 8
     assert all(x['clips_per_second'] > 0 and 0 < x['share_of_matmul'] for x in rows)
+
+
+def test_bounds_of_sharing_are_those_that_are_counted():
+    import bench_removal
+
+    order = bench_removal.orders()
+    assert order.shape == (2**15, 16)
+    i3d, clstm = (bench_removal.boxed(name)[0] for name in bench_removal.BOXED)
+    assert bench_removal.BOUND['I3D'] == pytest.approx(1 / i3d.orders_cost(order, by_steps=False), abs=0.01)
+    assert bench_removal.BOUND['C-LSTM'] == pytest.approx(1 / clstm.orders_cost(order), abs=0.01)
+    assert 1 / i3d.orders_cost(order) > bench_removal.BOUND['I3D']  # a kernel's steps share one layer more
+
+
+def test_further_numbers_are_kept_and_shown(clock):
+    b = frame.Bench('a', 'b', None, lambda: (clock(1.0), clock(2.0)), runs=3, also=lambda: {'error': 0.125})
+    row = frame.measure(b)
+    assert row['also'] == {'error': 0.125}
+    assert 'error 0.125' in frame.table([row, row | {'also': None}])

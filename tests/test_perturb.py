@@ -7,8 +7,23 @@ from hypothesis import given as given_, settings, strategies as st
 
 from interpvid.core import STATS
 from interpvid.masks.perturb import (
-    PERTURBATIONS, as_mask, black, blur, blur_space, freeze, freeze_after, given, mean_frame, perturb_name, perturbation,
-    replace, reverse, reverse_index, shuffle, shuffle_index)
+    PERTURBATIONS,
+    as_mask,
+    black,
+    blur,
+    blur_space,
+    freeze,
+    freeze_after,
+    given,
+    mean_frame,
+    perturb_name,
+    perturbation,
+    replace,
+    reverse,
+    reverse_index,
+    shuffle,
+    shuffle_index,
+)
 
 soft = lambda T: st.lists(st.floats(0, 1, width=32), min_size=T, max_size=T)
 hard = st.integers(2, 32).flatmap(lambda T: st.lists(st.booleans(), min_size=T, max_size=T))
@@ -382,12 +397,18 @@ def test_each_pixel_goes_its_own_way(f, hard, layout):
 def test_masks_of_space_that_are_alike_everywhere(f):
     x, m = unit(2, 6), off_the_edge(torch.rand(6))
     same = f(x, m)
-    for mask in m[:, None, None].expand(6, 4, 5), m[None, :, None, None].expand(1, 6, 4, 5), m[:, None, None].expand(2, 6, 4, 5):
+    for mask in (
+        m[:, None, None].expand(6, 4, 5),
+        m[None, :, None, None].expand(1, 6, 4, 5),
+        m[:, None, None].expand(2, 6, 4, 5),
+    ):
         torch.testing.assert_close(f(x, mask), same, atol=1e-6, rtol=0)
     torch.testing.assert_close(f(x, torch.zeros(6, 4, 5)), x, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize('f', [g for n, g in PIXELS.items() if n != 'reverse'], ids=[n for n in PIXELS if n != 'reverse'])
+@pytest.mark.parametrize(
+    'f', [g for n, g in PIXELS.items() if n != 'reverse'], ids=[n for n in PIXELS if n != 'reverse']
+)
 def test_gradients_reach_masks_of_space(f):
     m = (0.15 + 0.7 * torch.rand(1, 4, 2, 2, dtype=torch.double)).requires_grad_()
     x = torch.randn(1, 1, 4, 2, 2, dtype=torch.double, requires_grad=True)
@@ -428,7 +449,8 @@ def test_blur_in_space_is_not_blur_in_time():
     x = unit(1, 3)
     torch.testing.assert_close(blur_space(x, torch.ones(3), sigma=1e-3), x)
     torch.testing.assert_close(
-        blur_space(x, torch.ones(3), sigma=1e3), x.mean((3, 4), keepdim=True).expand_as(x), atol=1e-4, rtol=0)
+        blur_space(x, torch.ones(3), sigma=1e3), x.mean((3, 4), keepdim=True).expand_as(x), atol=1e-4, rtol=0
+    )
 
 
 def test_given_clips():
@@ -465,6 +487,7 @@ def test_perturbations_by_name():
     for name, f in PERTURBATIONS.items():
         assert perturbation(name) is f
         assert perturb_name(f) == name
+        assert f.__name__ == name
         assert f.__doc__.count('keeps') == 1  # what is left
     assert perturb_name(partial(blur, sigma=4)) == 'blur(sigma=4)'
     with pytest.raises(ValueError, match="no perturbation 'melt'"):

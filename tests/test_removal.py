@@ -9,10 +9,26 @@ from captum.attr import FeatureAblation, ShapleyValues
 from torch import nn
 
 from interpvid.masks.perturb import PERTURBATIONS, black, blur, freeze, given, mean_frame, replace, reverse, shuffle
-from interpvid.masks.search import search_windows, windows as all_windows
+from interpvid.masks.search import search_windows
 from interpvid.removal import (
-    HOWS, Attribution, Game, Removal, Summed, attribute, candidate, compare_removals, draw_sets, frames, patches,
-    plot_agreement, rank_agreement, shapley_of_pairs, share_pairs, soft_masks, unit_names, windows)
+    HOWS,
+    Attribution,
+    Game,
+    Removal,
+    attribute,
+    candidate,
+    compare_removals,
+    draw_sets,
+    frames,
+    patches,
+    plot_agreement,
+    rank_agreement,
+    shapley_of_pairs,
+    share_pairs,
+    soft_masks,
+    unit_names,
+    windows,
+)
 from interpvid.targets import class_score
 
 dark = partial(black, stats=(0, 1))
@@ -84,7 +100,9 @@ def by_definition(v, n):
     return values / len(orders)
 
 
-@pytest.mark.parametrize('by', [freeze, reverse, blur, mean_frame, shuffle, dark], ids=lambda f: getattr(f, '__name__', 'black'))
+@pytest.mark.parametrize(
+    'by', [freeze, reverse, blur, mean_frame, shuffle, dark], ids=lambda f: getattr(f, '__name__', 'black')
+)
 def test_exact_values_are_the_definition(by):
     net, x = Tiny().eval(), clips()
     target = int(net(x).argmax())
@@ -118,15 +136,16 @@ def test_exact_values_are_captums():
 
 
 def test_patches_are_captums():
+    "Units of one frame and half of its rows; captum goes through all 4! orders"
     net, x = Tiny(T=2).eval(), clips(1, 2)
-    t, r, c = torch.meshgrid(torch.arange(2), torch.arange(6) // 3, torch.arange(6) // 3, indexing='ij')
-    mask = (4 * t + 2 * r + c)[None, None]
+    t, r, _ = torch.meshgrid(torch.arange(2), torch.arange(6) // 3, torch.arange(6), indexing='ij')
+    mask = (2 * t + r)[None, None]
     with torch.no_grad():
         theirs = ShapleyValues(lambda x: net(x).softmax(1)).attribute(x, target=0, feature_mask=mask)
-    ours = attribute(net, x, 0, what=patches(1, 3, 3), by=dark, **PLAIN)
+    ours = attribute(net, x, 0, what=patches(1, 3, 6), by=dark, **PLAIN)
     theirs = theirs[0, 0].numpy()  # each pixel has its unit's value
     np.testing.assert_allclose(ours.values[0], [theirs[u][0] for u in ours.units], atol=1e-5)
-    np.testing.assert_allclose(ours.maps()[0] * 9, theirs, atol=1e-5)
+    np.testing.assert_allclose(ours.maps()[0] * 18, theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize('T', [2, 9, 16])
@@ -283,7 +302,7 @@ def test_sampled_values_of_networks_cover_the_exact_ones():
                 errors.setdefault(n, []).append(np.abs(found.values - exact.values).mean())
                 assert found.evaluations[0] <= n
                 np.testing.assert_allclose(found.values.sum(1), exact.values.sum(1), atol=1e-5)
-    print(f'\n{np.mean(hit):.3f} covered, error {({n: np.mean(e).round(4) for n, e in errors.items()})}')
+    print(f'\n{np.mean(hit):.3f} covered, error { ({n: np.mean(e).round(4) for n, e in errors.items()}) }')
     assert np.mean(hit) >= 0.93
     assert np.mean(errors[512]) < np.mean(errors[128]) / 1.5
 
@@ -355,7 +374,9 @@ def test_soft_masks_are_half_on_everywhere():
 
 
 @pytest.mark.parametrize('by', [*PERTURBATIONS, 'given', 'own'])
-@pytest.mark.parametrize('what', ['frames', windows(2), patches(3, 3, 3), patches(None, 3, 6)], ids=['frames', 'windows', 'patches', 'tubes'])
+@pytest.mark.parametrize(
+    'what', ['frames', windows(2), patches(3, 3, 3), patches(None, 3, 6)], ids=['frames', 'windows', 'patches', 'tubes']
+)
 def test_any_what_with_any_removal(what, by):
     net, x = Tiny().eval(), clips(1)
     own = {'given': given(clips(1, seed=5)), 'own': lambda x, mask: replace(x, x.flip(3), mask)}

@@ -382,7 +382,7 @@ def layer(self:_Walk,
     "One layer, in parts that stay in the cache"
     size = self.zx[0].numel() if j==0 else x[0].numel()//x.shape[3]*len(self.bx[j])
     parts = []
-    for a,b in _groups(start, max(1, 2**19//size)):
+    for a,b in _groups(start, max(1, 2**21//size)):
         n = slice(start[a], start[b])
         z = self.zx.index_select(0, frame[n]) if x is None else self.conv_x(j, x[n])
         own = None if state is None else [s[a:b] for s in state]
@@ -432,7 +432,7 @@ def forward_orders(self:CLSTM,
     if self.training: raise ValueError("forward_orders is for a network in evaluation mode; call .eval() first")
     _check_clips(frames[order[:1].ravel()].transpose(0,1)[None], self.T, self.size)
     tree = grow_tree(order)
-    walk = _Walk(self, frames, tree, max(1, room//6), done)
+    walk = _Walk(self, frames, tree, max(1, 2*room//3), done)
     with torch.autocast(frames.device.type, enabled=False):
         walk.below(0, None, walk.start[0], self.fc.bias.float()[None])
     return walk.scores[torch.from_numpy(tree[-1].node).to(frames.device)]

@@ -440,7 +440,7 @@ def lstm_cell(
     "One frame of a convolutional LSTM, channels last and without gradients"
     n = z.shape[3]//4
     g = _tanh_(z[...,3*n:].clone())
-    i,f,o = z[...,:3*n].sigmoid_().split(n, 3)
+    i,f,o,_ = z.sigmoid_().split(n, 3) # over all of z, as in `_gates_`
     new = i*g
     if c is not None: new.unflatten(0, (-1,q)).addcmul_(f.unflatten(0, (-1,q)), c[:,None])
     return _tanh_(new.clone()).mul_(o),new
