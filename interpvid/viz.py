@@ -375,8 +375,9 @@ def _movements(spec):
 def _keyframes(spec, tiles, name):
     "CSS that moves the sheet from tile to tile"
     (W,H),across,T = spec['cell'],spec['across'],spec['T']
-    at = lambda k: f"transform:translate({-(k%across)*W}px,{-(k//across)*H}px)"
-    steps = ''.join(f'{round(100*i/T, 2):g}%{{{at(k)}}}' for i,k in enumerate(tiles))
+    at = lambda k: f"translate:{-(k%across)*W}px {-(k//across)*H}px"
+    moves = [(i, k) for i,k in enumerate(tiles) if not i or k!=tiles[i-1]] # a tile stays until the next
+    steps = ''.join(f'{round(100*i/T, 2):g}%{{{at(k)}}}' for i,k in moves)
     seconds = T/spec['fps']
     return f"@keyframes {name}{{{steps}}}.{name}{{{at(tiles[0])};animation:{name} {seconds:g}s step-end infinite}}"
 

@@ -760,7 +760,7 @@ def test_the_readme_answers_any_question():
             titles.append(space['e'].title)
     classes = space['SYNTHETIC_CLASSES']
     assert titles[0].endswith(classes[3])
-    assert space['why'].title.endswith(f'{classes[3]} − {classes[0]} (logit difference)')
+    assert space['why'].title.endswith(f'{classes[6]} − {classes[7]} (logit difference)')
     assert titles[1].endswith('step 9 (score)')
     assert titles[2].endswith('a ball falls (cosine)')
 
