@@ -755,7 +755,8 @@ def attribute(
         if job is None:
             job = start_removal(model, clip, t, what, by, bs, half, check)
             masks = planned(way, len(job.players), n)
-            if masks and total: job.count = Forecast(total*masks, f"{total} clip{'s'*(total>1)} under {masks} masks each")
+            what_for = f"{total} clip{'s'*(total!=1)} under {masks} masks each"
+            if masks and total: job.count = Forecast(total*masks, what_for)
         rows.append(summed_clip(job, clip, one_target(model, clip, t), way, n, seed))
     if not rows: raise ValueError("there are no clips to explain")
     values,se,pairs,*numbers = ([v[k] for v in rows] for k in range(6))
