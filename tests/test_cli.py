@@ -247,6 +247,7 @@ def test_seconds_of_a_part_and_of_a_long_film(tiny, tmp_path, capsys):
     assert main(['explain', str(film), *how]) == 0
     said = capsys.readouterr().out
     assert 'A film of 60 s in 16 frames: they are 4.0 s apart' in said and 'Cut out a part: --start and --stop' in said
+    assert 'or go along it: `interpvid film`' in said
     assert 'they are 4.0 s apart' in (tmp_path / 'out' / 'film.html').read_text()
     read = []
     with pytest.MonkeyPatch.context() as m:

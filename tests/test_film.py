@@ -5,6 +5,8 @@ import io
 import tracemalloc
 import warnings
 import zipfile
+from dataclasses import replace
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from videos import KINDS, by_av, jpegs, number, numbered
 from interpvid.cli import main
 from interpvid.data.synthetic import HOLDING, RIGHT, SYNTHETIC_CLASSES, UP, make_clips
 from interpvid.explanation import Explanation
-from interpvid.film import FilmExplanation, clock, explain_film, stand_out
+from interpvid.film import FilmExplanation, class_runs, clock, curve_svg, explain_film, stand_out, ticks
 from interpvid.models.pretrained import pretrained
 from interpvid.targets import Target
 from interpvid.video import VideoError, open_film, read_frames, window_starts, write_video
@@ -424,6 +426,23 @@ def test_notes_say_what_was_not_seen(tmp_path):
     flat = explain_film(Redness(), grey, 1.0, target='red', explain_n=2, progress=False, iterations=1)
     assert 'Nothing stands out' in flat.notes[0] and len(flat.chosen) == 1
     assert ask(seconds=1.0).notes == []
+
+
+def test_a_page_of_ten_hours_can_be_read(found):
+    "36,000 windows: a curve of at most 1500 points that keeps the highest, few ticks, no row of classes"
+    N, rng = 36_000, np.random.default_rng(0)
+    at, score = np.arange(N, dtype=float), rng.random(N).astype(np.float32) / 2
+    score[20_001] = 0.99
+    pred = rng.integers(0, 12, N)
+    long = replace(
+        found, start=at, stop=at + 2, score=score, pred=pred, top=score, chosen=[20_001], windows=found.windows[:1],
+        preview=np.minimum(np.arange(N) // 200, len(found.previews) - 1),
+    )  # fmt: skip
+    points = unquote(curve_svg(long)).partition("<polyline")[2].partition("points='")[2].partition("'")[0].split()
+    assert len(points) <= 1502 and min(float(p.split(',')[1]) for p in points) < 6
+    assert 3 <= len(ticks(long)) <= 6 and ticks(long)[-1][1] == '8:00:00'
+    assert class_runs(long) == [] and class_runs(found)
+    assert len(long.html()) < 3e6
 
 
 # --- kept

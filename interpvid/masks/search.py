@@ -146,7 +146,7 @@ def by_orders(self:MaskScores, x, target):
             self.count(waiting)
             waiting = 0
     with fast(x.device, self.half): output = self.model.forward_orders(frames, order, self.room, done)
-    self.count(waiting)
+    if waiting: self.count(waiting)
     scores = as_target(target.repeat_interleave(self.looks), output, self.model)
     return scores.unflatten(0, (B,-1))
 
