@@ -59,7 +59,7 @@ from .widgets import Browser, Painter, Scrubber, live_explanations
 from .paper.claims import PAPER_TABLE1, PAPER_TABLE2, conclusions
 from .paper.experiment import (
     Experiment, choose_clips, describe, explain_all, explain_pairs, load_clips, load_networks, make_class_tables,
-    make_table1, measure_all, measure_blobs, predict_all, results_folder, train_all)
+    make_table1, measure_all, measure_blobs, predict_all, train_all)
 from .paper.page import figure_table, make_gallery, show_figure, write_figures
 from .paper.reproduce import reproduce
 
