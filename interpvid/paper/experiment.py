@@ -25,7 +25,7 @@ from typing import Callable
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from IPython.display import HTML, Markdown
+from IPython.display import Markdown
 
 # %% ../../nbs/90_paper.experiment.ipynb #5bb02000
 from ..classify import both_ways, class_table, table1
