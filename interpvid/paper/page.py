@@ -264,7 +264,7 @@ def claims_html(exp,
     t = claims_table(exp, keys)
     t['p (Holm)'] = ['' if np.isnan(p) else '&lt;0.001' if p<.001 else f'{p:.3f}' for p in t['p (Holm)'].astype(float)]
     t['clips'] = [f'{n:.0f}' if n else '' for n in t['clips'].fillna(0)]
-    t['the paper says'] = [f'{html.escape(c)}<br><small>{html.escape(n)}</small>' if n else html.escape(c)
+    t['the paper says'] = [f'{html.escape(c)} <br><small>{html.escape(n)}</small>' if n else html.escape(c)
                            for c,n in zip(t['the paper says'], t.pop('that is'))]
     t['here'] = t['here'].map(html.escape)
     table = t.to_html(index=False, border=0, justify='left', escape=False)
