@@ -92,7 +92,7 @@ def measure(b: Bench) -> dict:
         baseline_ms=round(1e3 * b.times * statistics.median(t for _, t in pairs), 2),
         machine=machine(),
         date=date.today().isoformat(),
-        **({} if b.also is None else {'also': b.also()}),
+        **({} if b.also is None else {'also': {k: float(v) for k, v in b.also().items()}}),
     )
 
 

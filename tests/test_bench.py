@@ -4,6 +4,7 @@ import json, subprocess, sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 BENCH = Path(__file__).resolve().parents[1] / 'benchmarks'
@@ -131,7 +132,7 @@ def test_bounds_of_sharing_are_those_that_are_counted():
 
 
 def test_further_numbers_are_kept_and_shown(clock):
-    b = frame.Bench('a', 'b', None, lambda: (clock(1.0), clock(2.0)), runs=3, also=lambda: {'error': 0.125})
+    b = frame.Bench('a', 'b', None, lambda: (clock(1.0), clock(2.0)), runs=3, also=lambda: {'error': np.float32(0.125)})
     row = frame.measure(b)
-    assert row['also'] == {'error': 0.125}
+    assert json.loads(json.dumps(row))['also'] == {'error': 0.125}
     assert 'error 0.125' in frame.table([row, row | {'also': None}])
