@@ -1,0 +1,384 @@
+"Sweeps: whatever is killed, each clip is explained once, and the tables are those of an unbroken run"
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from interpvid.data.synthetic import make_clips
+from interpvid.explanation import explain
+from interpvid.models.pretrained import pretrained
+from interpvid.sweep import Sweep, load_sweep, numbers_path, run_batch, run_sweep
+from interpvid.video import write_video
+
+HERE = Path(__file__).resolve().parent
+STANDIN = 'standin:explain'
+
+
+@pytest.fixture(autouse=True)
+def standin_is_found(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get('PYTHONPATH', '')]))
+
+
+def frames_of(n, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 4, 8, 8, 3), np.uint8)
+
+
+def sweep_of(frames, out, **kwargs):
+    return run_sweep(STANDIN, frames, 'standin:model', out, progress=False, **{'batch': 8, **kwargs})
+
+
+def assert_right(sweep, frames, failed=()):
+    "Each clip once, in order, with its own numbers"
+    t = sweep.table()
+    assert t.index.tolist() == list(range(len(frames)))
+    good = ~t.index.isin(list(failed))
+    np.testing.assert_allclose(t['mean'][good], [f.mean(dtype=float) for f, g in zip(frames, good) if g])
+    assert t['last'][good].tolist() == [f[-1].max() for f, g in zip(frames, good) if g]
+    assert sweep.failed.index.tolist() == list(failed)
+
+
+def test_numbers_of_all_clips_and_nothing_twice(tmp_path, monkeypatch):
+    frames = frames_of(50)
+    monkeypatch.setenv('STANDIN_LOG', str(tmp_path / 'log'))
+    sweep = sweep_of(frames, tmp_path / 'out')
+    assert_right(sweep, frames)
+    assert_right(sweep_of(frames, tmp_path / 'out'), frames)
+    assert len((tmp_path / 'log').read_text().splitlines()) == 50
+
+
+def test_the_last_batch_is_shorter_and_one_clip_is_enough(tmp_path):
+    for n in (1, 8, 9):
+        frames = frames_of(n)
+        assert_right(sweep_of(frames, tmp_path / str(n)), frames)
+
+
+def test_goes_on_with_what_is_left(tmp_path, monkeypatch):
+    frames = frames_of(40)
+    sweep = sweep_of(frames, tmp_path / 'out')
+    numbers_path(tmp_path / 'out', 2).unlink()
+    monkeypatch.setenv('STANDIN_LOG', str(tmp_path / 'log'))
+    assert_right(sweep_of(frames, tmp_path / 'out'), frames)
+    assert len((tmp_path / 'log').read_text().splitlines()) == 8
+    assert sweep.status()['done'] == 40
+
+
+def test_another_sweep_is_refused(tmp_path):
+    frames = frames_of(10)
+    sweep_of(frames, tmp_path)
+    for change, named in ((dict(batch=4), 'batch 8 (now 4)'), (dict(wait=0.5), 'settings')):
+        with pytest.raises(ValueError, match='holds another sweep') as e:
+            sweep_of(frames, tmp_path, **change)
+        assert named in str(e.value)
+    with pytest.raises(ValueError, match='other clips'):
+        sweep_of(frames_of(10, seed=1), tmp_path)
+
+
+def test_what_cannot_travel_is_refused_before_the_work(tmp_path):
+    frames = frames_of(4)
+    with pytest.raises(ValueError, match='does not send models about'):
+        run_sweep(STANDIN, frames, pretrained('i3d-events'), tmp_path)
+    with pytest.raises(ValueError, match='write it into a file'):
+        run_sweep(lambda model, frames: [], frames, 'standin:model', tmp_path)
+    with pytest.raises(ValueError, match='functions by their names'):
+        sweep_of(frames, tmp_path, wait=time.sleep)
+    with pytest.raises(ValueError, match='no such file'):
+        run_sweep(STANDIN, ['a.mp4'], 'mine.safetensors', tmp_path)
+    with pytest.raises(ValueError, match="has no 'nothing'"):
+        run_sweep('standin:nothing', frames, 'standin:model', tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_clip_that_fails_is_a_row_with_its_reason(tmp_path):
+    frames = frames_of(30)
+    frames[11] = 7
+    sweep = sweep_of(frames, tmp_path, bad=7.0)
+    assert_right(sweep, frames, failed=[11])
+    assert sweep.failed.failed.tolist() == ['this clip is bad']
+
+
+def test_a_fault_of_all_clips_stops_the_sweep(tmp_path):
+    frames = np.full((30, 4, 8, 8, 3), 7, np.uint8)
+    with pytest.raises(ValueError, match='every clip of the first batch fails: this clip is bad'):
+        sweep_of(frames, tmp_path, bad=7.0)
+    assert not Sweep(tmp_path).done()
+
+
+def test_a_fault_of_the_program_stops_the_sweep(tmp_path):
+    with pytest.raises(TypeError, match='color'):
+        sweep_of(frames_of(30), tmp_path, color=3)
+    assert not Sweep(tmp_path).done()
+
+
+def test_unreadable_files_are_rows_and_are_tried_again(tmp_path):
+    clips = frames_of(4)
+    for i, f in enumerate(clips):
+        write_video(tmp_path / f'{i}.mp4', np.repeat(np.repeat(f, 4, 1), 4, 2))
+    good = (tmp_path / '2.mp4').read_bytes()
+    (tmp_path / '2.mp4').write_bytes(good[:100])
+    paths = [tmp_path / f'{i}.mp4' for i in range(4)]
+    sweep = run_sweep(STANDIN, paths, 'standin:model', tmp_path / 'out', shape=(4, 32, 32), progress=False)
+    assert sweep.failed.name.tolist() == ['2.mp4'] and '2.mp4' in sweep.failed.failed[2]
+    before = sweep.table()
+    (tmp_path / '2.mp4').write_bytes(good)
+    assert sweep.retry(progress=False).failed.empty
+    after = sweep.table()
+    pd.testing.assert_series_equal(after['mean'].drop(2), before['mean'].drop(2))
+    assert np.isfinite(after['mean'][2])
+
+
+def test_rows_and_explanations_are_those_of_explain(tmp_path):
+    "On the boxed network: numbers as from clips in memory; mask and coarse map kept; frames read again"
+    clips = make_clips(5, seed=31, progress=False)
+    sweep = run_sweep(explain, clips, 'i3d-events', tmp_path, batch=3, preset='fast', iterations=5, progress=False)
+    parts = [slice(0, 3), slice(3, 5)]
+    model = pretrained('i3d-events')
+    es = [e for p in parts for e in explain(model, clips.frames[p], labels=clips.labels[p], preset='fast', iterations=5)]
+    rows = pd.DataFrame([e.row() for e in es])
+    got = sweep.table()[rows.columns]
+    pd.testing.assert_frame_equal(got.reset_index(drop=True), rows, check_dtype=False, atol=1e-6)
+    e = sweep.explanation(4)
+    assert e.frames.tolist() == clips.frames[4].tolist() and e.cam.shape == es[4].cam.shape
+    np.testing.assert_allclose(e.mask, es[4].mask, atol=1e-3)
+    size = sum(p.stat().st_size for p in (tmp_path / 'explanations').iterdir())
+    assert size < 5 * 8000
+
+
+PROGRAM = """
+import sys, json
+import numpy as np
+from interpvid.sweep import run_sweep
+frames, out, how = np.load(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+run_sweep('standin:explain', frames, 'standin:model', out, progress=False, **how)
+"""
+
+
+def start(frames_file, out, **how):
+    return subprocess.Popen(
+        [sys.executable, '-c', PROGRAM, str(frames_file), str(out), json.dumps({'batch': 8, **how})],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=HERE,
+    )
+
+
+def wait_for(happens, what, seconds=120):
+    "Wait until something is so; how long that takes is the machine's affair"
+    end = time.time() + seconds
+    while not happens():
+        assert time.time() < end, f'{what} has not happened in {seconds} s'
+        time.sleep(0.005)
+
+
+@pytest.mark.posix
+def test_killed_processes_leave_whole_batches(tmp_path):
+    "SIGKILL as soon as another batch has been done, five times; then to the end"
+    frames = frames_of(160)
+    np.save(tmp_path / 'frames.npy', frames)
+    out, rng = tmp_path / 'out', random.Random(3)
+    for _ in range(5):
+        done = len(list((out / 'numbers').glob('*.parquet'))) if out.exists() else 0
+        p = start(tmp_path / 'frames.npy', out, wait=0.01)
+        wait_for(lambda: len(list((out / 'numbers').glob('*.parquet'))) > done, 'a batch')
+        time.sleep(rng.random() * 0.1)
+        p.kill()
+        p.communicate()
+        for k in Sweep(out).done():
+            assert len(pd.read_parquet(numbers_path(out, k))) == 8
+    assert 0 < Sweep(out).status()['done'] < 160
+    assert_right(sweep_of(frames, out, wait=0.01), frames)
+
+
+@pytest.mark.posix
+def test_four_shards_without_dask(tmp_path):
+    frames = frames_of(200)
+    np.save(tmp_path / 'frames.npy', frames)
+    whole = sweep_of(frames, tmp_path / 'whole').table()
+    ps = [start(tmp_path / 'frames.npy', tmp_path / 'out', shard=f'{k}/4') for k in (1, 2, 3, 4)]
+    assert [p.communicate() and p.returncode for p in ps] == [0] * 4
+    pd.testing.assert_frame_equal(load_sweep(tmp_path / 'out').table(), whole)
+
+
+@pytest.mark.posix
+def test_two_terminals_share_the_work(tmp_path, monkeypatch):
+    "The same call twice at once: each clip is explained by one of them"
+    frames = frames_of(80)
+    np.save(tmp_path / 'frames.npy', frames)
+    monkeypatch.setenv('STANDIN_LOG', str(tmp_path / 'log'))
+    ps = [start(tmp_path / 'frames.npy', tmp_path / 'out', wait=0.005) for _ in range(2)]
+    assert [p.communicate() and p.returncode for p in ps] == [0, 0]
+    sweep_of(frames, tmp_path / 'out', wait=0.005)
+    assert_right(Sweep(tmp_path / 'out'), frames)
+    assert len((tmp_path / 'log').read_text().splitlines()) == 80
+
+
+@pytest.mark.posix
+def test_two_that_believe_to_be_process_one(tmp_path):
+    "As in two containers on a shared folder"
+    alone = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--mount-proc']
+    if not shutil.which('unshare') or subprocess.run([*alone, 'true'], capture_output=True).returncode:
+        pytest.skip('this system lets nobody make namespaces')
+    frames = frames_of(80)
+    np.save(tmp_path / 'frames.npy', frames)
+    how = json.dumps(dict(batch=8, wait=0.005))
+    command = [sys.executable, '-c', 'import os\nassert os.getpid()<3\n' + PROGRAM, str(tmp_path / 'frames.npy')]
+    ps = [
+        subprocess.Popen([*alone, *command, str(tmp_path / 'out'), how], cwd=HERE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = [p.communicate()[1].decode() for p in ps]
+    assert [p.returncode for p in ps] == [0, 0], said
+    assert_right(sweep_of(frames, tmp_path / 'out', wait=0.005), frames)
+
+
+def test_a_locked_batch_is_left_to_its_owner(tmp_path):
+    from interpvid.sweep import batch_lock
+
+    frames = frames_of(16)
+    sweep = sweep_of(frames, tmp_path)
+    numbers_path(tmp_path, 1).unlink()
+    with batch_lock(tmp_path, 1) as ours:
+        assert ours
+        assert run_batch(tmp_path, 1) == dict(batch=1, clips=0, failed=0)
+    assert run_batch(tmp_path, 1)['clips'] == 8
+    assert_right(sweep, frames)
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from interpvid.sweep import run_sweep
+n = int(sys.argv[1])
+frames = np.lib.format.open_memmap(sys.argv[2]+'/frames.npy', 'w+', np.uint8, (n,16,64,64,3))
+frames[:] = np.arange(n, dtype=np.uint8)[:,None,None,None,None]
+run_sweep('standin:explain', frames, 'standin:model', sys.argv[2]+'/out', progress=False)
+print(next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('RssAnon')))
+"""
+
+
+@pytest.mark.posix
+def test_memory_does_not_grow_with_the_clips(tmp_path):
+    def anonymous(n):
+        (tmp_path / str(n)).mkdir()
+        command = [sys.executable, '-c', PEAK, str(n), str(tmp_path / str(n))]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE).stdout)
+
+    assert anonymous(2000) < 1.1 * anonymous(200)
+
+
+def test_in_two_local_processes(tmp_path):
+    frames = frames_of(60)
+    assert_right(sweep_of(frames, tmp_path, client=2), frames)
+
+
+class Cluster:
+    "A scheduler and two workers, each a process that can be killed"
+
+    def __init__(self, folder, **env):
+        self.folder, self.env, self.workers = folder, os.environ | env, []
+        self.start_scheduler()
+        self.workers = [self.start_worker() for _ in range(2)]
+
+    def run(self, *args):
+        return subprocess.Popen(
+            [sys.executable, '-m', 'distributed.cli.' + args[0], *args[1:]],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=HERE,
+            env=self.env,
+        )
+
+    def start_scheduler(self):
+        self.file = self.folder / f'scheduler-{time.time_ns()}.json'
+        self.scheduler = self.run(
+            'dask_scheduler', '--host', '127.0.0.1', '--port', '0', '--no-dashboard', '--scheduler-file', str(self.file)
+        )
+        wait_for(lambda: self.file.exists() and self.file.stat().st_size, 'the start of a scheduler')
+        self.address = json.loads(self.file.read_text())['address']
+
+    def start_worker(self):
+        args = '--nthreads', '1', '--no-nanny', '--no-dashboard', '--death-timeout', '60'
+        return self.run('dask_worker', self.address, *args)
+
+    def kill(self, what, rng):
+        if what == 'worker':
+            i = rng.randrange(2)
+            stop(self.workers[i])
+            self.workers[i] = self.start_worker()
+        else:
+            for p in (self.scheduler, *self.workers):
+                stop(p)
+            self.start_scheduler()
+            self.workers = [self.start_worker() for _ in range(2)]
+
+    def close(self):
+        for p in (self.scheduler, *self.workers):
+            stop(p)
+
+
+def stop(p):
+    p.send_signal(signal.SIGKILL)
+    p.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.posix
+def test_two_thousand_clips_and_twenty_kills(tmp_path):
+    "A worker, the scheduler or the client is killed at twenty random moments; the tables are those of an unbroken run"
+    frames, rng = frames_of(2000), random.Random(5)
+    np.save(tmp_path / 'frames.npy', frames)
+    whole = sweep_of(frames, tmp_path / 'whole', batch=10, wait=0.004).table()
+    out, how = tmp_path / 'out', dict(batch=10, wait=0.004, seconds=0.5)
+    cluster, kills = Cluster(tmp_path), dict(worker=0, scheduler=0, client=0)
+
+    def done():
+        return len(list((out / 'numbers').glob('*.parquet')))
+
+    try:
+        client = start(tmp_path / 'frames.npy', out, client=cluster.address, **how)
+        for what in rng.sample(['worker', 'client', 'scheduler'] * 6 + ['worker', 'client'], 20):
+            before = done()
+            wait_for(lambda: done() > before or client.poll() is not None, 'another batch')
+            time.sleep(rng.random() * 0.2)
+            if done() == 200:
+                break
+            kills[what] += 1
+            if what == 'worker':
+                cluster.kill('worker', rng)
+                continue
+            stop(client)
+            if what == 'scheduler':
+                cluster.kill('scheduler', rng)
+            client = start(tmp_path / 'frames.npy', out, client=cluster.address, **how)
+        client.wait()
+    finally:
+        stop(client)
+        cluster.close()
+    assert sum(kills.values()) == 20, f'{kills}: the clips were done before'
+    sweep = sweep_of(frames, out, batch=10, wait=0.004)
+    assert_right(sweep, frames)
+    pd.testing.assert_frame_equal(sweep.table(), whole)
+
+
+@pytest.mark.posix
+def test_a_scheduler_that_goes_away_is_said(tmp_path):
+    np.save(tmp_path / 'frames.npy', frames_of(400))
+    cluster = Cluster(tmp_path)
+    try:
+        client = start(tmp_path / 'frames.npy', tmp_path / 'out', client=cluster.address, wait=0.02)
+        wait_for(lambda: len(list((tmp_path / 'out' / 'numbers').glob('*.parquet'))) > 1, 'a batch')
+        stop(cluster.scheduler)
+        said = client.communicate(timeout=120)[1].decode()
+    finally:
+        cluster.close()
+    assert client.returncode != 0
+    assert 'the same call goes on from there' in said
