@@ -28,6 +28,7 @@ _ROOMS = {
     'masks.scores': 'mask_scores',
     'removal': 'attribute compare_removals',
     'explanation': 'Explanation explain load_explanations save_explanations',
+    'exam.results': 'compare_exams load_exam',
     'gallery': 'write_gallery',
     'film': 'explain_film',
     'widgets': 'Browser Painter Scrubber',
