@@ -34,6 +34,7 @@ _ROOMS = {
     'exam.results': 'compare_exams load_exam',
     'gallery': 'write_gallery',
     'film': 'explain_film',
+    'sweep': 'load_sweep run_sweep',
     'widgets': 'Browser Painter Scrubber',
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
