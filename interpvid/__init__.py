@@ -32,6 +32,7 @@ _ROOMS = {
     'exam.yardsticks': 'YARDSTICKS',
     'explanation': 'Explanation explain load_explanations save_explanations',
     'exam.results': 'compare_exams load_exam',
+    'exam.sitting': 'run_exam',
     'gallery': 'write_gallery',
     'film': 'explain_film',
     'widgets': 'Browser Painter Scrubber',
