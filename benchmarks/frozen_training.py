@@ -35,6 +35,7 @@ from interpvid.targets import probs_of
 OUT = HERE.parent / 'interpvid' / 'kept' / 'frozen.json'
 HOLDING = SYNTHETIC_CLASSES.index('Holding something')
 SHARE = 0.75  # of training clips that are frozen in part
+SEARCHES = {'window': 'best window', 'fast': 'learned, fast', 'released-pytorch': 'learned, released-pytorch'}
 
 
 def random_windows(rng, n, T):
@@ -115,21 +116,26 @@ def accuracies(net, clips):
     }
 
 
-def masks_of(net, clips, which):
-    "Masks of some clips by each search: as text, with score and loss"
+def weights_key(net):
+    return hashlib.sha256(b''.join(p.detach().numpy().tobytes() for p in net.parameters())).hexdigest()[:8]
+
+
+def search(net, x, label, how):
+    return search_windows(net, x, label) if how == 'window' else learn_masks(net, x, label, preset=how)
+
+
+def masks_of(net, clips, which, searches, path):
+    "Masks of some clips by each search: as text, with score and loss; those in the file are not made again"
     x, label = to_batch(clips.frames[which], net.stats), clips.labels[which]
-    found = {'best window': search_windows(net, x, label)}
-    for preset in 'released-pytorch', 'fast':
-        found[f'learned, {preset}'] = learn_masks(net, x, label, preset=preset)
-    return {
-        name: {
-            'mask': as_text(f.mask),
-            'OS': f.OS.round(4).tolist(),
-            'FS': f.FS.round(4).tolist(),
-            'loss': f.loss['loss'].round(4).tolist(),
-        }
-        for name, f in found.items()
-    }
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    for how in searches:
+        if how in kept and len(kept[how]['mask']) == len(which):
+            continue
+        f = search(net, x, label, how)
+        numbers = {'OS': f.OS, 'FS': f.FS, 'loss': f.loss['loss']}
+        kept[how] = {'mask': as_text(f.mask), **{k: v.round(4).tolist() for k, v in numbers.items()}}
+        path.write_text(json.dumps(kept))
+    return {SEARCHES[how]: kept[how] for how in searches}
 
 
 def on(texts):
@@ -209,6 +215,7 @@ def main():
     parse.add_argument('--epochs', type=int, default=3)
     parse.add_argument('--seeds', type=int, nargs='+', default=[0], help='of the trainings with frozen frames')
     parse.add_argument('--plain', type=Path, nargs='*', help='networks that were trained without, of other seeds')
+    parse.add_argument('--searches', nargs='+', choices=SEARCHES, default=list(SEARCHES))
     parse.add_argument('--folder', type=Path, default=HERE.parent / 'results' / 'frozen_training')
     parse.add_argument('--try', dest='trial', action='store_true', help='few clips, one epoch; nothing is written')
     args = parse.parse_args()
@@ -243,7 +250,8 @@ def main():
     which = np.concatenate([np.flatnonzero(valid.labels == c)[: args.clips] for c in range(12) if c != HOLDING])
     event, masks = valid.event[which], {}
     for name, net in nets.items():
-        masks[name] = masks_of(net, valid, which)
+        path = args.folder / f'masks-{weights_key(net)}.json'
+        masks[name] = masks_of(net, valid, which, args.searches, path)
         print(f'masks of {name} after {time.time() - begin:.0f} s', flush=True)
     sets = random_windows(np.random.default_rng(0), 100_000, 16)
     covered = [float((sets | ~e).all(1).mean()) for e in event]
