@@ -8,11 +8,14 @@ import torch
 
 from interpvid.core import to_batch
 from interpvid.data.synthetic import make_clips
-from interpvid.exam.known import known_models, known_table, losses_of_all, masks_and_looks
+from interpvid.exam.candidates import CANDIDATES, Candidate, answer
+from interpvid.exam.known import known_models, known_table, losses_of_all, masks_and_looks, try_known
+from interpvid.exam.yardsticks import YARDSTICKS
 from interpvid.masks.learn import learn_masks
 from interpvid.masks.oracle import BlindOracle, EventOracle, EventOracles, FirstFrameOracle
 from interpvid.masks.perturb import black, blur, freeze
 from interpvid.masks.search import MaskScores, all_masks, search_masks, search_windows, windows
+from interpvid.models.i3d import I3D
 from interpvid.removal import attribute
 
 LAM1, LAM2 = 0.01, 0.02
@@ -293,3 +296,82 @@ def test_looks_of_all_masks_are_kept():
     assert (order[look] == freeze.index(masks)).all()
     clip = torch.randn(1, 3, 6, 4, 4)
     assert len(losses_of_all(FirstFrameOracle(clip), clip)) == 64
+
+
+# --- anyone's method on networks that are known
+
+
+@pytest.fixture(scope='module')
+def two(few):
+    return torch.cat([x for x, _, _ in few[:2]]), np.stack([e for _, e, _ in few[:2]])
+
+
+@pytest.mark.parametrize('name', ['best of all masks', 'Shapley values, exact'])
+def test_candidates_that_try_everything_are_right_on_every_network(two, name):
+    t = try_known(name, *two)
+    assert t.index.tolist() == ['any', 'all', 'last', 'both', 'either', 'first frame', 'nothing']
+    assert (t['right'] == 1).all(), t
+    assert t['silent'].tolist() == [0, 0, 0, 0, 0, 1, 1]
+    if name == 'best of all masks':
+        assert t['regret'].iloc[:5].max() <= 0.01
+    else:
+        assert (t['found'].iloc[:5] == 1).all()
+
+
+def test_integrated_gradients_find_the_event_and_are_silent_where_nothing_is_found(two):
+    t = try_known('integrated gradients', *two)
+    assert (t['found'][['any', 'all']] == 1).all()
+    assert t['silent'].tolist() == [0, 0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize('name', ['centre', 'random', 'motion energy', 'most motion, as a window'])
+def test_yardsticks_are_wrong_on_some_network_and_never_say_that_there_is_nothing(two, name):
+    t = try_known(YARDSTICKS[name], *two)
+    assert (t['right'][['last', 'both', 'either']] < 1).any()
+    assert not t['right'][['first frame', 'nothing']].any() and not t['said'].any()
+
+
+def test_found_and_regret_are_counted(few):
+    "The event given as an answer, and its complement"
+    x, event, known = few[0]
+    n = int(event.sum())
+    t = try_known(lambda model, clips, target: event[None].astype(float), x, [event])
+    assert t['found'][['any', 'all', 'last']].tolist()[:2] == [1, 1]
+    assert t['regret']['any'] == pytest.approx(0, abs=1e-6)
+    assert t['right'][['any', 'all']].all()
+    t = try_known(lambda model, clips, target: 1 - event[None].astype(float), x, [event])
+    assert t['found'][['any', 'all', 'last']].tolist() == [0, 0, 0] and not t['right'][['any', 'last']].any()
+    with pytest.raises(ValueError, match='cannot be called'):
+        try_known(lambda model: event, x, [event])
+    t = try_known(lambda model, clips, target: np.zeros((1, n)), x, [event])
+    assert not t['right'].drop('nothing').any() and t['said']['any'].startswith('cannot:')
+
+
+def blind_i3d():
+    "Layers like any other's, and a last one that is zero: the same score for every clip"
+    torch.manual_seed(0)
+    net = I3D(3, width=0.125, s_strides=(2, 2, 2, 2, 1), dropout=0.0).eval()
+    last = [m for m in net.modules() if isinstance(m, torch.nn.Conv3d)][-1]
+    torch.nn.init.zeros_(last.weight)
+    last.bias.data = torch.tensor([0.0, 3.0, 1.0])
+    return net
+
+
+@pytest.mark.parametrize('name', [n for n, c in CANDIDATES.items() if n not in ('learned mask, TensorFlow',)])
+def test_every_candidate_that_asks_says_that_a_blind_network_tells_nothing(clips, name):
+    "Of an I3D, so that maps of layers have layers; the values are zero, or a note says that they mean nothing"
+    x = clips[0][1:3]
+    c = CANDIDATES[name]
+    net = BlindOracle() if c.few else blind_i3d()
+    a = answer(c, net, x, torch.tensor([1, 1]))
+    assert any('does not depend on what is removed' in n for n in a.notes)
+    if 'mask' not in name and name != 'best window':
+        assert np.ptp(a.values) == 0
+
+
+def test_a_method_that_asks_gets_the_note_and_a_yardstick_does_not(clips):
+    x = clips[0][1:3]
+    pattern = lambda model, clips, target: clips.abs().mean((1, 3, 4))
+    asks = answer(Candidate('mine', pattern), BlindOracle(), x, torch.tensor([1, 1]))
+    assert any('does not depend' in n for n in asks.notes)
+    assert not answer(Candidate('mine', pattern, asks=False), BlindOracle(), x, torch.tensor([1, 1])).notes
