@@ -435,7 +435,7 @@ for i in range(150):
 """
 
 READ = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 from interpvid.runs import Stages
 at, stop = map(Path, sys.argv[1:])
@@ -450,7 +450,9 @@ def look():
     seen['whole' if len(words) == 1000 and len(set(words)) == 1 else 'torn'] += 1
 look()
 print('ready', flush=True)
-while not stop.exists(): look()
+while not stop.exists():
+    look()
+    time.sleep(.01) # leaves the processor to the others
 print(json.dumps(seen))
 """
 
