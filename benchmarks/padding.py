@@ -158,7 +158,7 @@ def roll_test(net, x, target, m, axes):
 
 def relative(m):
     "Cells of a map (h,w), as a multiple of their mean"
-    return (m / m.mean()).numpy().round(3).tolist()
+    return [[plain(v) for v in row] for row in (m / m.mean()).numpy()]
 
 
 def of_blank(net, x):
@@ -228,7 +228,7 @@ def accuracy(net, clips) -> dict:
 def evaluated(clips, n):
     "The first `n` clips of each class but the control"
     classes = [k for k in range(len(clips.classes)) if k != HOLDING]
-    return clips.take(np.concatenate([np.flatnonzero(clips.labels == k)[:n] for k in classes]))
+    return clips.subset(np.concatenate([np.flatnonzero(clips.labels == k)[:n] for k in classes]))
 
 
 # --- the job
@@ -259,9 +259,10 @@ def main():
     if unknown := set(a.only or ()) - set(keys):
         p.error(f'no variant {", ".join(sorted(unknown))}; there are {", ".join(keys)}')
     a.out.mkdir(parents=True, exist_ok=True)
-    for v in VARIANTS:
-        if not v.boxed and (a.only is None or v.key in a.only):
-            log_line(f'{v.key}: {train(v, a.out, a.scenes, a.epochs)} s')
+    by_key = {v.key: v for v in VARIANTS}
+    for key in keys if a.only is None else a.only:
+        if not by_key[key].boxed:
+            log_line(f'{key}: {train(by_key[key], a.out, a.scenes, a.epochs)} s')
     valid = drawn(a.out, 'valid', a.clips, 1)
     few = evaluated(valid, a.per_class)
     rows = {v.key: row_of(v, a.out, valid, few) for v in VARIANTS}

@@ -41,7 +41,8 @@ def pad_axis(
     if edges=='zeros': return F.pad(x, [0,0]*(x.ndim-1-axis)+[before,after])
     if edges=='circular': ends = x.narrow(axis, n-before, before),x.narrow(axis, 0, after)
     else: ends = x.narrow(axis, 1, before).flip(axis),x.narrow(axis, n-1-after, after).flip(axis)
-    return torch.cat([ends[0], x, ends[1]], axis)
+    parts = [p for p in (ends[0], x, ends[1]) if p.shape[axis]] # an empty one would change the memory format
+    return torch.cat(parts, axis)
 
 # %% ../../nbs/24_models.padding.ipynb #b39f0fef
 def _check_room(
