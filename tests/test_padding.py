@@ -83,6 +83,24 @@ def test_an_axis_is_continued_as_numpy_does_it(edges, numpy_name):
     assert set(EDGES) == {'circular', 'reflect', 'zeros'}
 
 
+@pytest.mark.parametrize('edges', ['circular', 'reflect'])
+@pytest.mark.parametrize('before,after', [(2, 1), (0, 1), (3, 3), (1, 0)])
+def test_gradients_of_both_orders_are_right(edges, before, after):
+    x = torch.randn(2, 4, 5, dtype=torch.double, requires_grad=True)
+    for axis in (1, 2):
+        f = lambda x: pad_axis(x, axis, before, after, edges)
+        assert torch.autograd.gradcheck(f, (x,)) and torch.autograd.gradgradcheck(f, (x,))
+
+
+def test_the_memory_format_stays():
+    "Or pooling takes eight times as long"
+    x = clips(2, size=8).contiguous(memory_format=torch.channels_last_3d)
+    for edges in EDGES:
+        for before, after in ((1, 1), (0, 1), (2, 0)):
+            y = pad_axis(pad_axis(x, 3, before, after, edges), 4, before, after, edges)
+            assert y.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 LAYERS = {
     'conv': nn.Conv3d(3, 4, (3, 5, 3), (1, 2, 1), padding=(1, 2, 1)),
     'dilated': nn.Conv3d(3, 4, 3, padding=(1, 2, 2), dilation=(1, 2, 2)),

@@ -29,6 +29,44 @@ from .i3d import I3D, SamePool, UnitConv, same_pad
 # %% ../../nbs/24_models.padding.ipynb #f4d18032
 EDGES = 'circular','reflect','zeros'
 
+def _ends(x, axis, before, after, edges):
+    "Where the places before the start and after the end are taken from; mirrored ones are still to be turned round"
+    n = x.shape[axis]
+    if edges=='circular': return x.narrow(axis, n-before, before),x.narrow(axis, 0, after)
+    return x.narrow(axis, 1, before),x.narrow(axis, n-1-after, after)
+
+def _turn(part, axis, edges): return part.flip(axis) if edges=='reflect' else part
+
+def _continued(x, axis, before, after, edges):
+    first,last = (_turn(part, axis, edges) for part in _ends(x, axis, before, after, edges))
+    return torch.cat([p for p in (first,x,last) if p.shape[axis]], axis) # an empty one would change the memory format
+
+def _folded(y, axis, before, after, edges):
+    "The gradient of `_continued`: what was read beyond the ends is added where it came from"
+    n = y.shape[axis]-before-after
+    x = y.narrow(axis, before, n).clone()
+    beyond = y.narrow(axis, 0, before),y.narrow(axis, before+n, after)
+    for to,part in zip(_ends(x, axis, before, after, edges), beyond):
+        if part.shape[axis]: to += _turn(part, axis, edges)
+    return x
+
+# %% ../../nbs/24_models.padding.ipynb #c1d715a9
+class _Continue(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, *how):
+        ctx.how = how
+        return _continued(x, *how)
+    @staticmethod
+    def backward(ctx, dy): return _Fold.apply(dy, *ctx.how),None,None,None,None
+
+class _Fold(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, dy, *how):
+        ctx.how = how
+        return _folded(dy, *how)
+    @staticmethod
+    def backward(ctx, g): return _Continue.apply(g, *ctx.how),None,None,None,None
+
 def pad_axis(
     x:Tensor,   # any shape
     axis:int,   # of `x`, from 0
@@ -37,12 +75,8 @@ def pad_axis(
     edges,      # one of `EDGES`
 )->Tensor:      # longer by before+after along the axis
     "Continue a tensor along one axis"
-    n = x.shape[axis]
     if edges=='zeros': return F.pad(x, [0,0]*(x.ndim-1-axis)+[before,after])
-    if edges=='circular': ends = x.narrow(axis, n-before, before),x.narrow(axis, 0, after)
-    else: ends = x.narrow(axis, 1, before).flip(axis),x.narrow(axis, n-1-after, after).flip(axis)
-    parts = [p for p in (ends[0], x, ends[1]) if p.shape[axis]] # an empty one would change the memory format
-    return torch.cat(parts, axis)
+    return _Continue.apply(x, axis, before, after, edges)
 
 # %% ../../nbs/24_models.padding.ipynb #b39f0fef
 def _check_room(
