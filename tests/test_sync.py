@@ -98,7 +98,9 @@ UNSHOWN = 'Traceback', 'Warning', str(ROOT), f'{tempfile.gettempdir()}/', 'appli
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=names)
 def test_notebook_is_fit_for_readers(path):
     limit = 1_000_000 if path.parent.name in ('paper', 'tutorials') else 150_000
-    assert path.stat().st_size <= limit, f'{path.stat().st_size} bytes; images at most 160 px, as JPEG'
+    assert path.stat().st_size <= limit, (
+        f'{path.stat().st_size} bytes; images at most 160 px, as JPEG; after a run: python tools/smaller.py'
+    )
     nb = json.loads(path.read_text(encoding='utf-8'))
     assert 'widgets' not in nb['metadata'], 'holds widget state'
     head = ''.join(nb['cells'][0]['source'])
@@ -111,7 +113,8 @@ def test_notebook_is_fit_for_readers(path):
 
 
 def test_notebooks_together_are_small():
-    assert sum(p.stat().st_size for p in NOTEBOOKS) <= 6_000_000
+    together = sum(p.stat().st_size for p in NOTEBOOKS)
+    assert together <= 6_000_000, f'{together} bytes; after a run: python tools/smaller.py'
 
 
 def code_of(path):
