@@ -191,6 +191,7 @@ def measure(net, clips) -> dict:
     m = places(net, x, target)
     cams = gradcam(net, x, target).numpy()
     found = {'guessed right': (target.numpy() == clips.labels), "alike other clips'": beside_others(m)}
+    found['contrast'] = (m.std((1, 2), correction=0) / m.mean((1, 2))).numpy()
     rolls = {name: roll_test(net, x, target, m, axes) for name, axes in ROLLS.items()}
     (stays, goes), kept = rolls['both']
     found |= {'guess kept': kept, 'in place': stays, 'moved along': goes}

@@ -18,6 +18,7 @@ _ROOMS = {
     'models.i3d': 'I3D',
     'models.clstm': 'CLSTM',
     'models.adapters': 'wrap',
+    'models.padding': 'repad',
     'models.checkpoints': 'import_weights load_model save_model',
     'models.pretrained': 'pretrained',
     'classify': 'predict table1',
