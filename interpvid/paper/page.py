@@ -213,7 +213,8 @@ def _figures_step(exp):
             write_figure(folder/f'{figure_name(exp)}-{letter}', *es)
             write_figure(folder/f'{figure_name(exp)}-{letter}-{SECOND}', *second_maps(exp)[letter])
     return Step(f'figures-{exp.dataset.key}', f'{len(sequences)} sequences as GIF and MP4', make, ('pages',),
-                (*explained_folders(exp), path_of(exp, _maps_step(exp))), settings=dict(clips=[said for _,said,_ in sequences]))
+                (*explained_folders(exp), path_of(exp, _maps_step(exp))),
+                settings=dict(clips=[said for _,said,_ in sequences]))
 
 # %% ../../nbs/95_paper.page.ipynb #55573a6c
 @remember
