@@ -23,7 +23,7 @@ _ROOMS = {
     'models.pretrained': 'pretrained',
     'classify': 'predict table1',
     'cam': 'gradcam',
-    'gradients': 'gradient_input integrated_gradients',
+    'gradients': 'gradient_input integrated_gradients softened',
     'masks.perturb': 'blur freeze reverse',
     'masks.search': 'search_windows',
     'masks.learn': 'MASK_PRESETS learn_masks',
