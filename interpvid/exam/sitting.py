@@ -438,7 +438,7 @@ def expected(self:Sitting,
     known = kept.about['networks'][self.name]['seconds'] if ratio else {}
     shares = {'sanity':1, 'optimality':len(self.few)/max(1, len(kept.about['few'])) if ratio else 1}
     then = len(kept.clips[self.name]['keys']) if ratio else 1
-    return parts|{g: ratio*known.get(g, 0)*shares.get(g, n/then) for g in self.groups if ratio}
+    return parts|{g: (ratio or 0)*known.get(g, 0)*shares.get(g, n/then) for g in self.groups}
 
 @patch
 def _tried(self:Sitting, c):
@@ -460,15 +460,16 @@ def _announce(sittings, candidates, parts, log):
     if seconds>=60: log(f'exam: {duration_text(seconds)} for {what}{but}')
 
 class Progress:
-    "A bar over the seconds that parts are expected to take"
+    "A bar over the seconds that parts are expected to take; over parts, where that is not known"
     def __init__(self, parts, progress):
-        self.parts,self.name = parts,None
         total = sum(sum(p.values()) for p in parts.values())
-        self.bar = tqdm(total=round(total, 1) or None, disable=not progress, desc='exam', leave=False,
-                        bar_format='{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}' if total else None)
+        self.parts,self.known = parts,total>0
+        count = sum(len(p) for p in parts.values())
+        self.bar = tqdm(total=total or count, disable=not progress, desc='exam', leave=False,
+                        bar_format='{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}')
     def __call__(self, network, what):
         self.bar.set_description(f'exam: {network}, {what}')
-        self.bar.update(self.parts[network].get(what, 0))
+        self.bar.update(self.parts[network].get(what, 0) if self.known else 1)
     def close(self): self.bar.close()
 
 # %% ../../nbs/74_exam.sitting.ipynb #2caeb108
