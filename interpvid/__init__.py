@@ -31,6 +31,7 @@ _ROOMS = {
     'exam.candidates': 'CANDIDATES Candidate',
     'exam.yardsticks': 'YARDSTICKS',
     'explanation': 'Explanation explain load_explanations save_explanations',
+    'exam.measures': 'Sheet exam_sheet',
     'exam.results': 'compare_exams load_exam',
     'gallery': 'write_gallery',
     'film': 'explain_film',
