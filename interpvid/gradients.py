@@ -69,7 +69,7 @@ def settled_target(
     "What is asked of each clip; from here on it stays"
     asked = ask(target, len(x), model)
     if isinstance(asked, Targets): return asked
-    if asked is not None: return torch.as_tensor(asked, device=x.device).expand(len(x))
+    if asked is not None: return check_target(asked, len(x), 2**31, x.device) # how many classes is not known yet
     with eval_frozen(model), torch.no_grad():
         return BatchSplitter(bs)(lambda part: logits_of(model, call_model(model, part), part).argmax(1), x)
 

@@ -13,6 +13,7 @@ __all__ = ['SANE', 'ENUMERATED', 'MARKERS', 'DEAR', 'BESIDE', 'named_models', 'a
 import json
 import os
 import platform
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -197,7 +198,7 @@ def mask_table(self:Sitting)->MaskTable:
     if self.stages is None: table = self._try_all_masks()
     else:
         def make(path): _write_table(path, self._try_all_masks())
-        path = self.stages(f'exam-{self.name}-all-masks', f'{self.name}: all masks of {len(self.few)} clips', make,
+        path = self.stages(_file_name(self.name, 'all masks'), f'{self.name}: all masks of {len(self.few)} clips', make,
                            ('masks.search',), end='.npz', **self.key)
         with np.load(path) as z:
             table = MaskTable(z['scores'], self.sheet.event.shape[1], {})
@@ -214,6 +215,8 @@ def ask_table(self:Sitting, c)->Answered:
     table = self.mask_table()
     values,cost = ENUMERATED[c](table),dict(forward=2.**table.T, backward=0., seconds=table.seconds/len(self.few))
     return Answered(np.asarray(values, np.float32), cost, [])
+
+def _file_name(*words): return 'exam-'+'-'.join(re.sub(r'\W+', '-', w).strip('-') for w in words)
 
 def _cost(a): return dict(forward=float(a.forward), backward=float(a.backward), seconds=float(a.seconds))
 
@@ -233,7 +236,7 @@ def ask_once(self:Sitting, c)->Answered:
     "The same, kept from before where it was asked"
     if self.stages is None: return self.ask(c)
     modules,key = candidate_key(c)
-    path = self.stages(f'exam-{self.name}-{c.name}'.replace(' ','-').replace('/','-'), f'{self.name}: {c.name}',
+    path = self.stages(_file_name(self.name, c.name), f'{self.name}: {c.name}',
                        lambda path: write_answer(path, self.ask(c)), modules, end='.npz', **self.key, **key)
     return read_answer(path)
 
@@ -300,7 +303,7 @@ def _write_columns(path, columns):
 def _kept_marks(self:Sitting, c, group):
     "Name and settings of the stage that keeps a group of marks"
     modules,key = candidate_key(c)
-    name = f'exam-{self.name}-{c.name}-{group}'.replace(' ','-').replace('/','-')
+    name = _file_name(self.name, c.name, group)
     other = network_key(self.other) if group=='sanity' and self.other is not None else None
     settings = dict(self.key, **key, group=group, other=other)
     return name,dict(modules=(*modules,DEAR[group]), end='.npz', **settings)
