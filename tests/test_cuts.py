@@ -203,7 +203,7 @@ def test_a_run_that_was_stopped_goes_on(cuts, tmp_path, monkeypatch):
         cuts.measure(clips, 2, at=kept, progress=False)
     assert asked == [(0, 0), (1, 0), (2, 0), (0, 1)]
     with open(kept, 'a') as f:
-        f.write('{"clip": 1, "rou')  # cut off in the middle of a line
+        f.write('\n{"clip": 1, "rou')  # cut off in the middle of a line
     table = cuts.measure(clips, 2, at=kept, stop=True, progress=False)
     assert {r['method']: r['clips'] for r in table if r['removal'] == 'blur'} == {
         'occlusion': 3, 'Shapley': 1, 'RISE': 1, 'best window': 1
