@@ -13,7 +13,7 @@ function scrubber(host, link = {}) {
   const order = {
     freeze: m => { let k = 0; return m.map((v, i) => k = i && v > .5 ? k : i) },
     freeze_after: m => m.map((v, i) => { while (i < m.length-1 && m[i] > .5) i++; return i }),
-    replace: m => m.map((v, i) => v > .5 ? i+m.length : i), // the tiles of the removed frames follow those of the clip
+    replace: m => m.map((v, i) => v > .5 ? i+m.length : i), // tiles of removed frames come after the clip's
     reverse: m => m.map((v, i) => {
       if (v <= .5) return i
       let a = i, b = i
