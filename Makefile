@@ -13,7 +13,7 @@ WORKERS := $(shell nproc 2>/dev/null || echo 2)
 AT_RESULTS := tests/test_learned.py tests/test_paper.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/test_sync.py
 
-.PHONY: help setup reproduce paper test test-all check readme docs lab bench bench-gpu clean
+.PHONY: help setup reproduce paper test test-all check notebook readme docs lab bench bench-gpu clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -46,6 +46,13 @@ test-all: $(STAMP) check ## `make test` with the slow cells and tests, after the
 check: $(STAMP) ## ruff; modules equal notebooks, notebooks are clean, README equals index
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/pytest -q tests/test_sync.py
+
+notebook: $(STAMP) ## export, run one notebook and store what it shows: make notebook NB=nbs/40_cam.ipynb
+	@test -f "$(NB)" || { echo 'which notebook? make notebook NB=nbs/40_cam.ipynb'; exit 1; }
+	@$(BIN)/nbdev-export
+	OMP_NUM_THREADS=1 $(BIN)/nbdev-test $(NB) --save --n-workers 0
+	@$(BIN)/nbdev-clean
+	@$(BIN)/python tools/smaller.py $(NB)
 
 readme: $(STAMP) ## README.md from nbs/index.ipynb
 	@$(BIN)/python tools/readme.py $(ARGS)

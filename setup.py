@@ -9,5 +9,5 @@ cfg.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
 need = cfg['DEFAULT']
 setup(
     install_requires=need['requirements'].split(),
-    extras_require={extra: need[f'{extra}_requirements'].split() for extra in ('dev', 'gpus')},
+    extras_require={extra: need[f'{extra}_requirements'].split() for extra in ('dev', 'gpus', 'captum')},
 )

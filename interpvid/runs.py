@@ -21,7 +21,7 @@ from time import time
 
 from fastcore.basics import patch
 
-from .files import discard, is_intact, key_of, log_line, sha256, versions, writing
+from .files import discard, is_intact, key_of, log_line, sha256, turn_at, versions, writing
 
 # %% ../nbs/80_runs.ipynb #d7447aef
 def _without_docstrings(tree):
@@ -165,7 +165,7 @@ def ensure(self:Stages,
 )->bool:  # whether it had to be made
     "Make a result, unless it is there and intact"
     if path in self.ready and path.exists(): return False
-    intact = is_intact(path)
+    with turn_at(path): intact = is_intact(path) # else another process might be about to replace it
     if not intact and path.exists():
         self.log(f"{path} is damaged or incomplete (its checksum is not the one recorded), so it is made again")
         discard(path)

@@ -426,26 +426,57 @@ def test_a_log_line_without_a_stream(monkeypatch):
 
 REPLACE = """
 import sys
-from interpvid.files import is_intact, writing
+from interpvid.files import writing
 for i in range(150):
     with writing(sys.argv[1]) as tmp:
         tmp.mkdir()
         (tmp / f'{sys.argv[2]}-{i}').write_text(sys.argv[2])
-    is_intact(sys.argv[1])
+        (tmp / 'text').write_text(f'{sys.argv[2]}-{i} ' * 1000)
+"""
+
+READ = """
+import json, sys, time
+from pathlib import Path
+from interpvid.runs import Stages
+at, stop = map(Path, sys.argv[1:])
+seen = dict(looks=0, whole=0, torn=0, said=[])
+stages = Stages(at.parent, log=seen['said'].append)
+def look():
+    seen['looks'] += 1
+    stages.ready.clear()
+    stages.ensure(at, lambda tmp: seen['said'].append('made again'))
+    try: words = (at / 'text').read_text().split()
+    except FileNotFoundError: return # between two names
+    seen['whole' if len(words) == 1000 and len(set(words)) == 1 else 'torn'] += 1
+look()
+print('ready', flush=True)
+while not stop.exists():
+    look()
+    time.sleep(.01) # leaves the processor to the others
+print(json.dumps(seen))
 """
 
 
 def test_processes_that_replace_one_folder_take_turns(tmp_path):
-    at = tmp_path / 'stage'
+    "Beside a third that reads: what it gets is whole, and no stage counts as damaged"
+    at, stop = tmp_path / 'stage', tmp_path / 'stop'
+    put(at / 'text', 'zero ' * 1000)
+    adopt(at)
+    reader = subprocess.Popen([sys.executable, '-c', READ, at, stop], stdout=subprocess.PIPE, text=True)
+    assert reader.stdout.readline() == 'ready\n'
     running = [
         subprocess.Popen([sys.executable, '-c', REPLACE, at, name], stderr=subprocess.PIPE, text=True)
         for name in ('one', 'two')
     ]
     errors = [p.communicate()[1] for p in running]
+    stop.touch()
+    seen = json.loads(reader.communicate()[0])
     assert [p.returncode for p in running] == [0, 0], errors
     assert len(list(at.glob('*-149'))) == 1
     assert wrote(at)
-    assert names(tmp_path) == ['stage']
+    assert names(tmp_path) == ['stage', 'stop']
+    assert seen['whole'] > 1 and seen['torn'] == 0, seen
+    assert seen['said'] == [], seen
 
 
 def test_threads_take_turns_too(tmp_path):

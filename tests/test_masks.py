@@ -1354,11 +1354,12 @@ def test_how_far_learned_masks_are_from_the_best_of_all(
 
 @pytest.mark.slow
 def test_search_of_all_masks_of_a_clip(built_in, enumerated):
-    "As by products of frames; 2^15 passes"
+    "As by products of frames; with what the 2^15 clips share, and each by itself"
     (c, e), (_, _, _, L) = next(zip(*built_in)), enumerated[0]
-    f = search_masks(EventOracle(c[None], e), c[None], every_mask(16), 1)
-    assert f.loss['loss'][0] == pytest.approx(L, abs=1e-5)
-    assert f.evaluations[0] == 1 + 2**15 + 4
+    alone, shared = (search_masks(EventOracle(c[None], e), c[None], every_mask(16), 1, share=s) for s in (False, None))
+    assert alone.loss['loss'][0] == pytest.approx(L, abs=1e-5)
+    assert shared.loss['loss'][0] == pytest.approx(L, abs=1e-5)
+    assert alone.evaluations[0] == 1 + 2**15 + 4 > 100 * shared.evaluations[0]
 
 
 # --- nothing wrong and silent

@@ -3,11 +3,13 @@
 import json, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tools'))
 from readme import readme
+from smaller import shrink
 
 NOTEBOOKS = sorted(p for p in (ROOT / 'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
 
@@ -98,7 +100,9 @@ UNSHOWN = 'Traceback', 'Warning', str(ROOT), f'{tempfile.gettempdir()}/', 'appli
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=names)
 def test_notebook_is_fit_for_readers(path):
     limit = 1_000_000 if path.parent.name in ('paper', 'tutorials') else 150_000
-    assert path.stat().st_size <= limit, f'{path.stat().st_size} bytes; images at most 160 px, as JPEG'
+    assert path.stat().st_size <= limit, (
+        f'{path.stat().st_size} bytes; images at most 160 px, as JPEG; after a run: python tools/smaller.py'
+    )
     nb = json.loads(path.read_text(encoding='utf-8'))
     assert 'widgets' not in nb['metadata'], 'holds widget state'
     head = ''.join(nb['cells'][0]['source'])
@@ -111,7 +115,28 @@ def test_notebook_is_fit_for_readers(path):
 
 
 def test_notebooks_together_are_small():
-    assert sum(p.stat().st_size for p in NOTEBOOKS) <= 6_000_000
+    together = sum(p.stat().st_size for p in NOTEBOOKS)
+    assert together <= 6_000_000, f'{together} bytes; after a run: python tools/smaller.py'
+
+
+def cells_of_table(html):
+    "The texts of a table, row by row"
+    rows = re.findall(r'<tr.*?</tr>', html, re.S)
+    return [re.findall(r'<t[hd][^>]*>(.*?)</t[hd]>', row, re.S) for row in rows]
+
+
+def test_smaller_outputs_show_the_same(tmp_path):
+    table = pd.DataFrame({'a b': ['x > 0', '<b>\n y'], 'c': [1.5, None]}, index=['one', 'two'])._repr_html_()
+    page = '<div>\n  <p>not a table of pandas</p>\n</div>'
+    cells = [dict(outputs=[dict(data={'text/html': html.splitlines(True)})]) for html in (table, page)]
+    path = tmp_path / 'x.ipynb'
+    path.write_text(json.dumps(dict(cells=cells), sort_keys=True, indent=1), encoding='utf-8')
+    assert shrink(path) > len(table) / 3
+    after = [''.join(c['outputs'][0]['data']['text/html']) for c in json.loads(path.read_text())['cells']]
+    assert cells_of_table(after[0]) == cells_of_table(table) != []
+    assert after[0].count('</tr>\n') == 3
+    assert after[1] == page
+    assert shrink(path) == 0
 
 
 def code_of(path):

@@ -1,8 +1,10 @@
-"""Plots that notebooks store, as PNGs of at most 64 colours: `python tools/smaller.py [notebook …]`.
+"""Makes what notebooks store smaller, and looks the same: `python tools/smaller.py [notebook …]`, after
+`nbdev-test --save`; `make notebook NB=nbs/x.ipynb` does both.
 
-A plot has few colours, so it looks the same and takes about a third. Run it after `nbdev-test --save`."""
+Plots become PNGs of at most 64 colours, a third of the size. Tables of pandas lose the indentation of their HTML and
+the style that is repeated in each, also a third."""
 
-import base64, io, json, sys
+import base64, io, json, re, sys
 from pathlib import Path
 
 from PIL import Image
@@ -10,7 +12,7 @@ from PIL import Image
 COLOURS = 64
 
 
-def smaller(png):
+def smaller_png(png):
     "The picture with few colours, in base64; as it was where that saves less than a fifth"
     picture = Image.open(io.BytesIO(base64.b64decode(png)))
     if picture.mode == 'P':
@@ -23,6 +25,18 @@ def smaller(png):
     return few + '\n' * png.endswith('\n') if len(few) < 0.8 * len(png) else png
 
 
+def smaller_table(html):
+    "A table of pandas, a row a line; other HTML as it is"
+    if 'class="dataframe' not in html:
+        return html
+    html = re.sub(r'<style scoped>.*?</style>\s*', '', html, flags=re.S)
+    html = re.sub(r'>\s*\n\s*<', '><', html)
+    return re.sub(r'(?<=</tr>)(?=<)', '\n', html)
+
+
+SMALLER = {'image/png': smaller_png, 'text/html': smaller_table}
+
+
 def shrink(path):
     "Rewrite one notebook; returns the bytes saved"
     text = path.read_text(encoding='utf-8')
@@ -30,13 +44,13 @@ def shrink(path):
     for cell in nb['cells']:
         for output in cell.get('outputs', []):
             data = output.get('data', {})
-            if 'image/png' in data:
-                png = data['image/png']
-                data['image/png'] = smaller(''.join(png) if isinstance(png, list) else png)
-    new = json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + '\n'
-    if len(new) < len(text):
-        path.write_text(new, encoding='utf-8')
-    return max(0, len(text) - len(new))
+            for kind in SMALLER.keys() & data.keys():
+                new = SMALLER[kind](''.join(data[kind]))
+                data[kind] = new.splitlines(True) if isinstance(data[kind], list) else new
+    after = json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + '\n'
+    if len(after) < len(text):
+        path.write_text(after, encoding='utf-8')
+    return max(0, len(text) - len(after))
 
 
 if __name__ == '__main__':
