@@ -2,6 +2,7 @@
 
 python benchmarks/padding.py                          # trains what is not there yet: about ten minutes a network
 python benchmarks/padding.py --only circular-0        # trains this one, measures all that are there
+python benchmarks/padding.py --only circular-0 --measure circular-0 # and measures no other
 python benchmarks/padding.py --scenes 2 --clips 12 --epochs 1 --into /tmp/try.json  # does it run?
 
 The clips, the settings of training and the 110 clips that are measured are those of `make reproduce`. The networks of
@@ -191,6 +192,7 @@ def measure(net, clips) -> dict:
     m = places(net, x, target)
     cams = gradcam(net, x, target).numpy()
     found = {'guessed right': (target.numpy() == clips.labels), "alike other clips'": beside_others(m)}
+    found['contrast'] = (m.std((1, 2), correction=0) / m.mean((1, 2))).numpy()
     rolls = {name: roll_test(net, x, target, m, axes) for name, axes in ROLLS.items()}
     (stays, goes), kept = rolls['both']
     found |= {'guess kept': kept, 'in place': stays, 'moved along': goes}
@@ -245,9 +247,18 @@ def row_of(v: Variant, folder: Path, valid, few) -> dict:
     return {**about, 'training': trained, 'accuracy': accuracy(net, valid), **measure(net, few)}
 
 
+def measured_before(path: Path, labels) -> dict:
+    "What the file says of networks, if it is about the same clips"
+    if not path.exists():
+        return {}
+    before = json.loads(path.read_text(encoding='utf-8'))
+    return before['variants'] if before['labels'] == labels else {}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--only', nargs='*', help='train these variants alone (no name: none)')
+    p.add_argument('--measure', nargs='+', help='measure these alone; what the file says of others stays')
     p.add_argument('--out', type=Path, default=ROOT / 'results' / 'padding', help='where clips and networks are kept')
     p.add_argument('--into', type=Path, default=KEPT, help='where the results are written')
     p.add_argument('--scenes', type=int, default=240, help='training scenes, each under every label')
@@ -256,7 +267,7 @@ def main():
     p.add_argument('--epochs', type=int, help="passes over the training clips, in place of the preset's")
     a = p.parse_args()
     keys = [v.key for v in VARIANTS]
-    if unknown := set(a.only or ()) - set(keys):
+    if unknown := {*(a.only or ()), *(a.measure or ())} - set(keys):
         p.error(f'no variant {", ".join(sorted(unknown))}; there are {", ".join(keys)}')
     a.out.mkdir(parents=True, exist_ok=True)
     by_key = {v.key: v for v in VARIANTS}
@@ -265,14 +276,16 @@ def main():
             log_line(f'{key}: {train(by_key[key], a.out, a.scenes, a.epochs)} s')
     valid = drawn(a.out, 'valid', a.clips, 1)
     few = evaluated(valid, a.per_class)
-    rows = {v.key: row_of(v, a.out, valid, few) for v in VARIANTS}
+    labels = [int(k) for k in few.labels]
+    rows = measured_before(a.into, labels) if a.measure else {}
+    rows |= {v.key: row_of(v, a.out, valid, few) for v in VARIANTS if not a.measure or v.key in a.measure}
+    rows = {k: rows[k] for k in keys if rows.get(k)}
     about = dict(date=datetime.now(timezone.utc).date().isoformat(), cores=os.cpu_count(), versions=versions(),
                  clips='built-in events, those of make reproduce', per_class=a.per_class)  # fmt: skip
-    labels = [int(k) for k in few.labels]
-    made = dict(about=about, labels=labels, variants={k: r for k, r in rows.items() if r})
+    made = dict(about=about, labels=labels, variants=rows)
     with writing(a.into) as tmp:
         tmp.write_text(json.dumps(made, separators=(',', ':')) + '\n', encoding='utf-8')
-    log_line(f'{a.into}: {sum(r is not None for r in rows.values())} of {len(rows)} networks')
+    log_line(f'{a.into}: {len(rows)} of {len(keys)} networks')
 
 
 if __name__ == '__main__':

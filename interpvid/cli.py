@@ -1,4 +1,4 @@
-"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid explain FILE…` explains videos of one's own, `interpvid film FILE…` long ones; `interpvid data check ROOT` looks over a dataset.
+"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid explain FILE…` explains videos of one's own, `interpvid film FILE…` long ones; `interpvid exam --method FILE.py:FUNCTION` tells whether an explanation can be believed; `interpvid data check ROOT` looks over a dataset.
 
 Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
@@ -6,8 +6,9 @@ Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
 # %% auto #0
 __all__ = ['AT_LEAST', 'ARGUMENTS', 'METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OLD_VALUES', 'Option', 'options_of',
-           'check_numbers', 'as_options', 'load_explained', 'explain_files', 'load_named', 'film_files', 'read_data',
-           'folder_options', 'add_option', 'Command', 'parser', 'modern', 'main']
+           'check_numbers', 'as_options', 'load_explained', 'explain_files', 'load_named', 'film_files',
+           'exam_networks', 'run_method', 'read_data', 'folder_options', 'add_option', 'Command', 'parser', 'modern',
+           'main']
 
 # %% ../nbs/98_cli.ipynb #4060fd33
 import argparse
@@ -77,7 +78,7 @@ def options_of(
 
 # %% ../nbs/98_cli.ipynb #6c063696
 AT_LEAST = dict(epochs=1, bs=1, frames=1, size=1, scenes=1, valid=1, patience=1, iterations=1, keep_every=0, workers=0,
-                start=0, stop=0, seeds=1, ablation_clips=1, explain_n=0)
+                start=0, stop=0, seeds=1, ablation_clips=1, explain_n=0, clips=1, few=0)
 
 def check_numbers(**options):
     "A ValueError that names an option whose number cannot be"
@@ -332,6 +333,79 @@ def film_files(
             log_line(said if str(path) in said else f'{path}: {said}', sys.stderr)
     return failed
 
+# %% ../nbs/98_cli.ipynb #4cba10d6
+def _network_of(text):
+    "A network by its name, a checkpoint, module:name or file.py:name"
+    if '.py:' in text:
+        from interpvid.exam.candidates import imported
+        place,_,name = text.rpartition(':')
+        found = getattr(imported(place), name, None)
+        if found is None: raise ValueError(f"--networks {text}: no {name!r} in {place}")
+        return found() if isinstance(found, type) or not hasattr(found, 'parameters') else found
+    try: return load_named(text)
+    except ValueError as e: raise ValueError(str(e).replace('--model', '--networks')) from None
+
+def exam_networks(
+    networks, # names of the package's, with commas; or checkpoints, module:name, file.py:name
+)->dict:      # name -> network
+    "The networks that sit the exam"
+    nets = {}
+    for text in filter(None, (t.strip() for t in str(networks).split(','))):
+        net = _network_of(text)
+        name = getattr(net, 'name', None) or (Path(text).stem if Path(text).exists() else type(net).__name__)
+        nets[name if name not in nets else text] = net
+    if not nets: raise ValueError('--networks names none')
+    return nets
+
+def _kept_beside(nets, clips):
+    "The exam that is kept, if it is of just these networks and of these clips"
+    from interpvid.exam.measures import exam_sheet
+    from interpvid.exam.results import kept_exam, load_exam
+    from interpvid.exam.sitting import clip_keys, network_key
+    if not kept_exam().is_file(): return None
+    kept = load_exam()
+    for name,net in nets.items():
+        known = kept.about['networks'].get(name)
+        if not known or known['key']!=network_key(net): return None
+        if not set(clip_keys(exam_sheet(net, n=clips)))<=set(kept.clips[name]['keys']): return None
+    return kept
+
+# %% ../nbs/98_cli.ipynb #b9d55956
+def _exam_lines(result, methods):
+    "The result for the terminal: for each network a table, and what can be said of the methods"
+    for n in result.networks:
+        t = result.first_columns(n)
+        yield f'{n}, {len(result.clips[n]["keys"])} clips:'
+        yield t.map(lambda v: '–' if v!=v else f'{v:.2f}').to_string()
+        for m in methods:
+            row = result.row(n, m)
+            on = ', '.join(result.beaten_by(row)) or 'nothing'
+            yield f'{m}: cannot: {row.cannot}' if row.cannot else f'{m} beats every yardstick on: {on}'
+            for note in row.notes: yield f'  {note}'
+        yield ''
+
+def run_method(
+    method:str,        # file.py:function or module:function, several with commas; or a candidate's name
+    networks='i3d-events,clstm-events', # the package's, checkpoints, module:name or file.py:name; with commas
+    clips=10,          # of each of the eleven classes
+    few=0,             # clips on which every mask is tried, for the tests of optimality: minutes each; 0: none
+    out='results/exam',# folder for exam.json, exam.csv and index.html
+    log=None,          # where the lines go; None: to the terminal
+)->int:                # 0, or 1 if a method could not be asked
+    "Put a method to the exam, beside what is known of the package's own"
+    from interpvid.exam.results import join_exams
+    from interpvid.exam.sitting import all_candidates, run_exam
+    from interpvid.files import log_line
+    log,nets = log or log_line,exam_networks(networks)
+    methods = all_candidates(method.split(',') if ':' in method else method, yardsticks=False)
+    kept = _kept_beside(nets, clips)
+    result = run_exam(nets, clips, methods, few=few, folder=out, yardsticks=kept is None)
+    if kept is not None: result = join_exams(result, kept)
+    for line in _exam_lines(result, [c.name for c in methods]): log(line)
+    if kept is not None: log(f'beside: the exam kept in the package, of {kept.about["date"]}')
+    log(f'→ {", ".join(map(str, result.write(out)))}')
+    return int(any(result.row(n, c.name).cannot for n in result.networks for c in methods))
+
 # %% ../nbs/98_cli.ipynb #d929dd9f
 def read_data(
     data,            # built-in clips, a dataset as it is downloaded, or any folder (see `interpvid data check --help`)
@@ -427,6 +501,10 @@ def _explain(a):
 def _film(a):
     return film_files(**{o.name: getattr(a, o.name) for o in options_of('cli', 'film_files') if o.name!='log'})
 
+# %% ../nbs/98_cli.ipynb #24fa7491
+def _exam(a):
+    return run_method(**{o.name: getattr(a, o.name) for o in options_of('cli', 'run_method') if o.name!='log'})
+
 # %% ../nbs/98_cli.ipynb #dc34b240
 def _check(a):
     from interpvid.data.check import check_folder
@@ -453,6 +531,10 @@ METAVARS = {int:'N', float:'S', str:'NAME'}
 PLACES = {'root':'DIR', 'out':'DIR', 'cache':'DIR', 'networks':'DIR', 'checkpoints':'DIR', 'weights':'FILE',
           'files':'FILE', 'model':'MODEL'}
 
+def _metavar(option):
+    if option.name=='networks' and option.default: return 'NAMES' # of exam; of reproduce it is a folder
+    return PLACES.get(option.name, METAVARS.get(option.kind))
+
 def add_option(parser, option, flag=None):
     "One option, or one positional argument where `option` has no default"
     flag = flag or '--'+option.name.replace('_','-')
@@ -460,7 +542,7 @@ def add_option(parser, option, flag=None):
     how = dict(help=option.comment)
     if option.kind is bool: return parser.add_argument(flag, action='store_true', **how)
     choices = _choices(option.name)
-    how |= dict(choices=choices) if choices else dict(metavar=PLACES.get(option.name, METAVARS.get(option.kind)))
+    how |= dict(choices=choices) if choices else dict(metavar=_metavar(option))
     if option.name=='size': how |= dict(nargs='+', metavar='PX')
     if option.name=='arch' and option.default=='all': how['choices'] = [*choices,'all']
     if positional: return parser.add_argument(option.name, nargs='+' if option.name=='files' else None, **how)
@@ -491,6 +573,10 @@ COMMANDS = {
         'explain long videos: a score along the film, and the windows where it stands out',
         'Sends a window along each film and makes a folder with a page (a timeline to move along), a table and what '
         'loads it again. Exit code 1 if a film could not be explained.'),
+    'exam':Command(_exam, (('cli','run_method'),), ('log',),
+        'put an explanation method of your own to the exam, beside all that is known of the others',
+        'A method is a function of a Python file, f(model, clips, target), that gives a number for each frame (B,T) '
+        'or pixel (B,T,H,W). Prints a table and writes JSON, CSV and a page. Exit code 1 if it could not be asked.'),
     'train':Command(_train, (('cli','read_data'),('training','train')), ('dls','cbs','log','progress'),
         'train a network on a dataset, and make its Table 1',
         "Trains a network with the settings of the paper, of its programs, or of your own, and writes the best "
@@ -597,6 +683,6 @@ def main(argv=None)->int:
         log_line(f'interpvid {a.command}: {as_options(err)}', sys.stderr)
         return 1
     except KeyboardInterrupt:
-        goes_on = ', and the next run goes on from there' if a.command in ('reproduce','train') else ''
+        goes_on = ', and the next run goes on from there' if a.command in ('reproduce','train','exam') else ''
         log_line(f'stopped; what was finished is kept{goes_on}', sys.stderr)
         return 130

@@ -7,7 +7,7 @@ Docs: https://interpvid.github.io/interpvid/gradients.html.md"""
 # %% auto #0
 __all__ = ['BASELINES', 'held_frame', 'black_clip', 'blurred_clip', 'mean_clip', 'baseline_clips', 'settled_target',
            'explained_number', 'input_gradients', 'clips_and_target', 'times_gradient', 'gradient_input', 'saliency',
-           'integrated_gradients', 'line_points', 'captum_map', 'gradcam_by_place']
+           'integrated_gradients', 'line_points', 'captum_map', 'gradcam_by_place', 'blur_weights', 'softened']
 
 # %% ../nbs/42_gradients.ipynb #eae6dec3
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def settled_target(
     "What is asked of each clip; from here on it stays"
     asked = ask(target, len(x), model)
     if isinstance(asked, Targets): return asked
-    if asked is not None: return torch.as_tensor(asked, device=x.device).expand(len(x))
+    if asked is not None: return check_target(asked, len(x), 2**31, x.device) # how many classes is not known yet
     with eval_frozen(model), torch.no_grad():
         return BatchSplitter(bs)(lambda part: logits_of(model, call_model(model, part), part).argmax(1), x)
 
@@ -213,3 +213,24 @@ def gradcam_by_place(
         L = (A.float()*G.float()).sum(1)
         return scaled(upsample(L.relu() if relu else L, x.shape[2:]), normalize)
     return BatchSplitter(bs)(maps_of, x, torch.arange(len(x)))
+
+# %% ../nbs/42_gradients.ipynb #70fcc314
+def blur_weights(
+    n:int,      # pixels
+    sigma,      # standard deviation, in pixels
+)->Tensor:      # (n,n): to, from; columns sum to 1, so that nothing is lost at the edge
+    "A Gaussian blur of one axis, as a matrix"
+    t = torch.arange(n, dtype=torch.float32)
+    return (-(t[:,None]-t)**2/(2*sigma**2)).softmax(0)
+
+def softened(
+    draw:Callable, # (model, x, target) -> (B,T,H,W), such as `integrated_gradients`
+    width=1/32,    # standard deviation of the blur, as a share of the picture's longer side
+)->Callable:       # the same, not negative
+    "Maps blurred in space, so that the eye sees what single pixels say"
+    def f(model, x, target=None):
+        maps = torch.as_tensor(draw(model, x, target)).float().relu()
+        down,across = (blur_weights(n, width*max(maps.shape[2:])).to(maps) for n in maps.shape[2:])
+        return torch.einsum('yv,btvw,xw->btyx', down, maps, across)
+    f.__name__ = getattr(draw, '__name__', 'map').replace('_', ' ')
+    return f

@@ -73,12 +73,13 @@ _PAIRS = _TEMPLATES.from_string('''\
 {% endfor %}''')
 
 def explanation_pairs(
-    groups, # list of (heading, list of explanations shown side by side)
+    groups, # list of (heading, explanations shown side by side[, what `scrub_parts` gives where `beside` is not wanted])
     opened=1, # how many are open at first
 )->str:     # HTML
     "Scrubbers under headings that open and close, a clip each"
     def noted(es): return [name for name,e in zip(unique_names(es), es) if e.notes]
-    return _PAIRS.render(pairs=[(h, noted(es), parts_html(beside(es))) for h,es in groups], opened=opened)
+    shown = lambda es, parts=None: parts_html(parts or beside(es))
+    return _PAIRS.render(pairs=[(h, noted(es), shown(es, *parts)) for h,es,*parts in groups], opened=opened)
 
 # %% ../nbs/66_pages.ipynb #f0ba94d6
 def figure_columns(

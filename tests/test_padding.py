@@ -2,11 +2,13 @@
 torchvision's; shared work stands aside; and what cannot be done is refused"""
 
 import copy
+import json
 
 import numpy as np, pytest, torch
 import torch.nn.functional as F
 from torch import nn
 
+from conftest import ROOT
 from interpvid.cam import gradcam
 from interpvid.device import fast, reference_ops
 from interpvid.learner import PRESETS
@@ -305,7 +307,10 @@ def test_declared_under_its_own_name_it_is_trained_kept_and_opened(tmp_path):
 
 
 def test_both_classes_say_what_they_are():
-    for kind, net in ((PaddedI3D, PaddedI3D(5, 'reflect', width=0.05, s_strides=(2, 2, 2, 2, 1))), (PaddedCLSTM, repad(clstm(), 'reflect'))):
+    for kind, net in (
+        (PaddedI3D, PaddedI3D(5, 'reflect', width=0.05, s_strides=(2, 2, 2, 2, 1))),
+        (PaddedCLSTM, repad(clstm(), 'reflect')),
+    ):
         assert type(net) is kind and net.settings['edges'] == 'reflect' and net.settings['axes'] == 'HW'
         fresh = kind(**net.settings)
         fresh.load_state_dict(net.state_dict())
@@ -351,3 +356,25 @@ def test_what_cannot_be_done_is_refused(said):
 def test_a_function_is_no_network():
     with pytest.raises(TypeError, match='changes layers'):
         repad(lambda x: x)
+
+
+# --- what is kept
+
+
+def test_the_kept_numbers_are_whole_and_those_of_the_main_job():
+    from interpvid.paper.trainings import load_trainings
+
+    kept = json.loads((ROOT / 'interpvid' / 'kept' / 'padding.json').read_text(encoding='utf-8'))
+    n, variants = len(kept['labels']), kept['variants']
+    assert n == 110 and kept['about']['versions']['torch'] and kept['about']['date']
+    assert {'zeros-0', 'circular-0', 'reflect-0', 'clstm-zeros-0'} <= set(variants)
+    for key, v in variants.items():
+        assert all(len(values) == n for values in v['clips'].values()), key
+        assert np.shape(v['mean_map']) == (v['grid'], v['grid']) and v['accuracy']['clips'] == 240
+        if v['edges'] == 'circular' and v['network'] == 'I3D':
+            moved = [m for m in v['clips']['moved along'] if m is not None]
+            assert min(moved) > 0.99, f'{key}: on a torus the map of a rolled picture is rolled'
+            assert np.allclose(v['blank'], 1, atol=0.002), f'{key}: a clip of one colour has no places'
+    five = load_trainings()['table2'].query("data=='something' and seed==0").set_index('network')['centre distance']
+    for key, network in (('zeros-0', 'I3D'), ('clstm-zeros-0', 'C-LSTM')):
+        assert abs(np.mean(variants[key]['clips']['centre distance']) - five[network]) < 0.5

@@ -11,7 +11,7 @@ import nbformat, numpy as np, pandas as pd, pytest, torch
 from conftest import ROOT
 
 nbclient = pytest.importorskip('nbclient')
-PAPER = 'figure1', 'table1', 'figure2', 'figure3', 'table2', 'programs', 'more_sequences'
+PAPER = 'figure1', 'table1', 'figure2', 'figure3', 'table2', 'programs', 'more_sequences', 'padding'
 
 
 def text(nb):

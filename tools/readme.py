@@ -37,14 +37,23 @@ def readme(index=ROOT / 'nbs' / 'index.ipynb') -> str:
 
 
 def picture(out=ROOT / 'nbs' / 'images' / 'explained.gif'):
-    "One clip explained by both networks, moving"
+    "One clip explained by both networks, moving: the first of its class in which both masks work"
+    import torch
+
     from interpvid.data.synthetic import RIGHT
+    from interpvid.explanation import clip_of
+    from interpvid.gradients import integrated_gradients, softened
     from interpvid.pages import figure_columns
-    from interpvid.paper.experiment import Experiment, explain_pairs
+    from interpvid.paper.experiment import Experiment, explain_pairs, load_networks
+    from interpvid.paper.page import mask_worth
     from interpvid.video import write_video
 
-    es = next(es for _, es in explain_pairs(Experiment('something', False, ROOT / 'results')) if es[0].label == RIGHT)
-    write_video(out, figure_columns(*es, px=96), fps=5)
+    exp = Experiment('something', False, ROOT / 'results')
+    pushes = (es for _, es in explain_pairs(exp) if es[0].label == RIGHT)
+    es = next(es for es in pushes if not any(map(mask_worth, es)))
+    nets, draw = load_networks(exp), softened(integrated_gradients)
+    maps = [draw(nets[e.model], clip_of(e), torch.tensor([e.target]))[0] for e in es]
+    write_video(out, figure_columns(*(e.with_map(m, 'gradients') for e, m in zip(es, maps)), px=94), fps=5)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/exam.candidates.html.md"""
 
 # %% auto #0
 __all__ = ['LEARNED', 'SEARCHED', 'REMOVED', 'MAPS', 'CANDIDATES', 'WAYS', 'Candidate', 'Reply', 'notes_of_masks', 'which_clips',
-           'reply_of_masks', 'learned', 'window', 'best_mask', 'removed', 'early_layer', 'early_gradcam',
+           'reply_of_masks', 'learned', 'window', 'best_mask', 'removed', 'boxes', 'early_layer', 'early_gradcam',
            'early_by_place', 'quiet_gradcam', 'by_gradient', 'learned_candidate', 'Cannot', 'first_line',
            'check_callable', 'plain_name', 'known_candidates', 'named_candidate', 'where_it_stopped', 'beside',
            'module_of_file', 'imported', 'candidate_of_place', 'as_candidate', 'Tally', 'tallied', 'Answer',
@@ -109,14 +109,23 @@ def best_mask(model, clips, target):
 
 # %% ../../nbs/57_exam.candidates.ipynb #98c1a0af
 def removed(
-    what='frames', how='shapley', # see `attribute`
-    **kwargs,                     # further arguments of `attribute`
+    how,            # see `attribute`
+    what='frames',  # see `attribute`
+    per_frame=None, # masks that are drawn, for each frame of the clip; None: as `attribute` has it
 ):
     "What parts are worth by removal"
     def f(model, clips, target):
-        found = attribute(model, clips, target, what, freeze, how, check=False, **kwargs)
+        n = per_frame and per_frame*clips.shape[2]
+        found = attribute(model, clips, target, what, freeze, how, n, check=False)
         return Reply(found.maps() if found.units.ndim==4 else found.frames(), found.evaluations)
     return f
+
+def boxes(
+    size, # (T,H,W)
+)->np.ndarray:
+    "Two halves of the clip by six parts of its height and six of its width"
+    T,H,W = size
+    return patches(-(-T//2), -(-H//6), -(-W//6))(size)
 
 # %% ../../nbs/57_exam.candidates.ipynb #0b8b24b3
 def early_layer(
@@ -168,16 +177,16 @@ SEARCHED = [
               about='the mask with the lowest loss of all 2^T (paper, Eq. 1)')]
 
 REMOVED = [
-    Candidate('occlusion in time', removed(how='occlusion'), whole=True,
+    Candidate('occlusion in time', removed('occlusion'), whole=True,
               about='what each frame takes away, held still by itself (Zeiler and Fergus, 2014)'),
-    Candidate('Shapley values', removed(n=96), whole=True,
-              about='of frames held still, sampled by 96 masks a clip (Shapley, 1953)'),
-    Candidate('Shapley values, exact', removed(), few=True, whole=True,
+    Candidate('Shapley values', removed('shapley', per_frame=5), whole=True,
+              about='of frames held still, sampled by five masks a frame (Shapley, 1953)'),
+    Candidate('Shapley values, exact', removed('shapley'), few=True, whole=True,
               about='of frames held still, from all masks (Shapley, 1953)'),
-    Candidate('RISE in time', removed(how='rise-hard', n=96), whole=True,
-              about='mean score with a frame there less that without, of 96 random masks (Petsiuk and others, 2018)'),
-    Candidate('occlusion in space-time', removed(patches(8, 8, 8), 'occlusion'), whole=True,
-              about='what each box of 8 frames and 8×8 pixels takes away, held still (Zeiler and Fergus, 2014)')]
+    Candidate('RISE in time', removed('rise-hard', per_frame=5), whole=True,
+              about='mean score with a frame there less that without, by five masks a frame (Petsiuk and others)'),
+    Candidate('occlusion in space-time', removed('occlusion', boxes), whole=True,
+              about='what each of 2×6×6 boxes takes away, held still (Zeiler and Fergus, 2014)')]
 
 MAPS = [
     Candidate('Grad-CAM', quiet_gradcam, about="at the paper's layer, weights by frame (paper, Eq. 2)"),
@@ -188,7 +197,7 @@ MAPS = [
     Candidate('gradient × input', by_gradient(gradient_input),
               about='added up over channels (Shrikumar and others, 2016)'),
     Candidate('integrated gradients', by_gradient(integrated_gradients, steps=16),
-              about='from the frozen clip, 16 steps (Sundararajan and others, 2017)'),
+              about='from the frozen clip, 16 points (Sundararajan and others, 2017)'),
     Candidate('attention rollout', attention_rollout, about='for transformers of tokens (Abnar and Zuidema, 2020)')]
 
 CANDIDATES = {c.name: c for c in [*LEARNED, *SEARCHED, *REMOVED, *MAPS]}

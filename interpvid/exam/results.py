@@ -216,7 +216,7 @@ def beaten_by(self:ExamResult, row):
     state = [(r.network,r.candidate,r.asks,len(r.scores)) for r in self.rows]
     if getattr(self, '_beaten', (None,))[0]!=state:
         t = self.beats_yardsticks()
-        self._beaten = state,set(t.index[t['beats'].astype(bool)])
+        self._beaten = state,list(t.index[t['beats'].astype(bool)])
     return [c for n,name,_,c in self._beaten[1] if (n,name)==(row.network,row.candidate)]
 
 @patch

@@ -125,5 +125,5 @@ YARDSTICKS = {c.name: c for c in [
     Candidate('centre', centre, asks=False, about='the middle of the picture and of the clip'),
     Candidate('uniform', uniform, asks=False, about='all frames and pixels alike; chance decides'),
     Candidate('random', random_map, asks=False, about='numbers of chance'),
-    of_other_clip('integrated gradients'),
+    of_other_clip('Grad-CAM'),
     of_reset_network('integrated gradients')]}

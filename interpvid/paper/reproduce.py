@@ -58,7 +58,7 @@ def _results(exp):
     out = exp.out
     return [*(out/exp.data/f'{t}.csv' for t in TABLES), out/exp.data/'scores.parquet', out/f'gallery{suffix(exp)}',
             *(out/'models'/suffix(exp)[1:]/f'{n.key}.safetensors' for n in NETWORKS.values()),
-            *(out/'figures').glob(f'{figure_name(exp)}-?.*')]
+            *(out/'figures').glob(f'{figure_name(exp)}-?*.*')]
 
 def check_out(
     out,         # folder of results
@@ -75,7 +75,7 @@ def count_stages(experiments)->int|None:
     "How many stages a run has; None where that depends on what is in folders"
     if not all(e.synthetic for e in experiments): return None
     N = len(NETWORKS)
-    per_dataset = 2+N+1+N+3 # clips, networks, predictions, explanations; blobs, figures, gallery
+    per_dataset = 2+N+1+N+4 # clips, networks, predictions, explanations; blobs, gradients, figures, gallery
     others = len(COMPARED)+sum(bool(how) for how in STARTS.values()) # explained again
     return len(experiments)*per_dataset+(N*(1+others)+2)
 
