@@ -176,6 +176,7 @@ SEARCHED = [
     Candidate('best of all masks', best_mask, few=True, whole=True,
               about='the mask with the lowest loss of all 2^T (paper, Eq. 1)')]
 
+# %% ../../nbs/57_exam.candidates.ipynb #1f185850
 REMOVED = [
     Candidate('occlusion in time', removed('occlusion'), whole=True,
               about='what each frame takes away, held still by itself (Zeiler and Fergus, 2014)'),
