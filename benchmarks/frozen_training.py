@@ -93,13 +93,14 @@ def chances(net, clips, masks):
 
 
 def accuracies(net, clips):
-    "How often the class is right as clips are, with all but the event frozen, and with the event frozen"
+    "How often the class is right as clips are, and with the event frozen, or all after it too, or all else"
     event, label = clips.event, clips.labels
     moves = event.any(1)
     p = {
         'as they are': chances(net, clips, np.zeros_like(event)),
         'all but the event frozen': chances(net, clips, ~event),
         'event frozen': chances(net, clips, event),
+        'event and all after it frozen': chances(net, clips, np.maximum.accumulate(event, 1)),
         'all frozen': chances(net, clips, np.ones_like(event)),
     }
     hit = {k: float((v.argmax(1) == label)[moves | (k == 'as they are')].mean()) for k, v in p.items()}

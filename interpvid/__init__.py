@@ -31,6 +31,7 @@ _ROOMS = {
     'removal': 'attribute compare_removals',
     'exam.candidates': 'CANDIDATES Candidate',
     'exam.yardsticks': 'YARDSTICKS',
+    'exam.known': 'known_models try_known',
     'explanation': 'Explanation explain load_explanations save_explanations',
     'exam.results': 'compare_exams load_exam',
     'exam.sitting': 'run_exam',

@@ -1,6 +1,8 @@
 "Networks whose reasons are known: what is right is counted by hand, and every exact method has to find it."
 
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,14 @@ import torch
 from interpvid.core import to_batch
 from interpvid.data.synthetic import make_clips
 from interpvid.exam.candidates import CANDIDATES, Candidate, answer
-from interpvid.exam.known import known_models, known_table, losses_of_all, masks_and_looks, try_known
+from interpvid.exam.known import (
+    frozen_training,
+    known_models,
+    known_table,
+    losses_of_all,
+    masks_and_looks,
+    try_known,
+)
 from interpvid.exam.yardsticks import YARDSTICKS
 from interpvid.masks.learn import learn_masks
 from interpvid.masks.oracle import BlindOracle, EventOracle, EventOracles, FirstFrameOracle
@@ -17,6 +26,9 @@ from interpvid.masks.perturb import black, blur, freeze
 from interpvid.masks.search import MaskScores, all_masks, search_masks, search_windows, windows
 from interpvid.models.i3d import I3D
 from interpvid.removal import attribute
+
+BENCH = Path(__file__).resolve().parents[1] / 'benchmarks'
+sys.path.insert(0, str(BENCH))
 
 LAM1, LAM2 = 0.01, 0.02
 NO = 1 / (1 + np.exp(5))  # probability of 'yes' where nothing that is needed is seen
@@ -216,7 +228,8 @@ def test_shared_frames_give_the_scores_of_clips(clips, kwargs):
                 scores = [MaskScores(net, masks, by, half=False, share=s) for s in (True, False)]
                 ask = [s(x[[i]], torch.tensor([1])) for s in scores]
                 torch.testing.assert_close(*ask, atol=5e-4, rtol=0)
-        assert MaskScores(EventOracle(x[[i]], e[i], **kwargs), masks).shared
+        shared = [MaskScores(EventOracle(x[[i]], e[i], **kwargs), m).shared for m in (masks, all_masks(16))]
+        assert shared == [False, True]  # few clips are computed as any network computes them
 
 
 def test_gradients_of_oracles(clips):
@@ -375,3 +388,59 @@ def test_a_method_that_asks_gets_the_note_and_a_yardstick_does_not(clips):
     asks = answer(Candidate('mine', pattern), BlindOracle(), x, torch.tensor([1, 1]))
     assert any('does not depend' in n for n in asks.notes)
     assert not answer(Candidate('mine', pattern, asks=False), BlindOracle(), x, torch.tensor([1, 1])).notes
+
+
+# --- trained with frozen frames
+
+
+def test_windows_that_are_frozen_in_training():
+    "Never frame 0, each length from 1 to T-1 as often, one window, three of four clips"
+    from frozen_training import SHARE, random_windows
+
+    m = random_windows(np.random.default_rng(0), 20_000, 16)
+    assert not m[:, 0].any()
+    some = m[m.any(1)]
+    assert len(some) / len(m) == pytest.approx(SHARE, abs=0.02)
+    assert ((np.diff(some.astype(int), axis=1) == 1).sum(1) == 1).all()
+    lengths = np.bincount(some.sum(1), minlength=16)[1:] / len(some)
+    np.testing.assert_allclose(lengths, 1 / 15, atol=0.01)
+    assert some[:, 15].mean() == pytest.approx(some[:, 1].mean(), abs=0.02)
+
+
+def test_training_clips_are_frozen_and_validation_clips_are_not():
+    from types import SimpleNamespace
+
+    from frozen_training import FreezeSome
+
+    x, y = torch.randn(64, 3, 16, 2, 2), torch.arange(64)
+    learn = SimpleNamespace(xb=(x,), yb=(y,), training=True)
+    callback = FreezeSome(0)
+    callback.learn = learn
+    callback.before_batch()
+    now = learn.xb[0]
+    changed = (now != x).flatten(1).any(1)
+    assert 0.5 < changed.float().mean() < 0.95 and learn.yb[0] is y
+    same = (now[:, :, 1:] == now[:, :, :-1]).all(1).flatten(2).all(2)
+    assert (same.any(1) == changed).all()
+    learn.xb, learn.training = (x,), False
+    callback.before_batch()
+    assert learn.xb[0] is x
+
+
+def test_kept_numbers_follow_from_the_kept_masks():
+    from frozen_training import closer, kinds, measures, on as bits, overlaps, paired
+
+    kept = frozen_training()
+    event, masks = bits(kept['event']), kept['masks']
+    assert event.shape == (22, 16) and event.any(1).all()
+    plain, frozen = kinds(masks)
+    assert len(plain) >= 2 and len(frozen) >= 1
+    assert paired(masks, event) == kept['paired']
+    assert overlaps(masks) == kept['overlaps'] and closer(masks) == kept['closer']
+    for networks in masks.values():
+        for found in networks.values():
+            m = measures(found, event)
+            assert ((m['IoU with the event'] >= 0) & (m['IoU with the event'] <= 1)).all()
+            if found is networks['best window']:
+                border = np.abs(np.diff(bits(found['mask']).astype(int), axis=1)).sum(1)
+                np.testing.assert_allclose(m['loss'], LAM1 * m['frames'] + LAM2 * border + m['FS'], atol=2e-4)

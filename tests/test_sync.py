@@ -128,7 +128,8 @@ def cells_of_table(html):
 def test_smaller_outputs_show_the_same(tmp_path):
     table = pd.DataFrame({'a b': ['x > 0', '<b>\n y'], 'c': [1.5, None]}, index=['one', 'two'])._repr_html_()
     page = '<div>\n  <p>not a table of pandas</p>\n</div>'
-    cells = [dict(outputs=[dict(data={'text/html': html.splitlines(True)})]) for html in (table, page)]
+    data = [{'text/html': html.splitlines(True), 'text/plain': ['x']} for html in (table, page)]
+    cells = [dict(outputs=[dict(data=d)]) for d in data]
     path = tmp_path / 'x.ipynb'
     path.write_text(json.dumps(dict(cells=cells), sort_keys=True, indent=1), encoding='utf-8')
     assert shrink(path) > len(table) / 3
@@ -136,6 +137,8 @@ def test_smaller_outputs_show_the_same(tmp_path):
     assert cells_of_table(after[0]) == cells_of_table(table) != []
     assert after[0].count('</tr>\n') == 3
     assert after[1] == page
+    plain = ['text/plain' in c['outputs'][0]['data'] for c in json.loads(path.read_text())['cells']]
+    assert plain == [False, True]
     assert shrink(path) == 0
 
 

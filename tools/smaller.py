@@ -2,7 +2,8 @@
 `nbdev-test --save`; `make notebook NB=nbs/x.ipynb` does both.
 
 Plots become PNGs of at most 64 colours, a third of the size. Tables of pandas lose the indentation of their HTML and
-the style that is repeated in each, also a third."""
+the style that is repeated in each, also a third, and their second form, plain text, which is shown nowhere but in
+README.md."""
 
 import base64, io, json, re, sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 COLOURS = 64
+TABLE = 'class="dataframe' # of pandas
 
 
 def smaller_png(png):
@@ -27,7 +29,7 @@ def smaller_png(png):
 
 def smaller_table(html):
     "A table of pandas, a row a line; other HTML as it is"
-    if 'class="dataframe' not in html:
+    if TABLE not in html:
         return html
     html = re.sub(r'<style scoped>.*?</style>\s*', '', html, flags=re.S)
     html = re.sub(r'>\s*\n\s*<', '><', html)
@@ -47,6 +49,8 @@ def shrink(path):
             for kind in SMALLER.keys() & data.keys():
                 new = SMALLER[kind](''.join(data[kind]))
                 data[kind] = new.splitlines(True) if isinstance(data[kind], list) else new
+            if TABLE in ''.join(data.get('text/html', '')) and path.name != 'index.ipynb':
+                data.pop('text/plain', None)
     after = json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + '\n'
     if len(after) < len(text):
         path.write_text(after, encoding='utf-8')

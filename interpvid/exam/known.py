@@ -6,11 +6,14 @@ Docs: https://interpvid.github.io/interpvid/exam.known.html.md"""
 
 # %% auto #0
 __all__ = ['NEAR', 'ENOUGH', 'RIGHT', 'Known', 'masks_and_looks', 'losses_of_all', 'oracles_of', 'known_models', 'known_table',
-           'found_of', 'try_one', 'try_known']
+           'found_of', 'try_one', 'try_known', 'frozen_training']
 
 # %% ../../nbs/59_exam.known.ipynb #8161886e
+import json
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
@@ -164,3 +167,9 @@ def try_known(
             for clip,event in zip(clips, events) for k in known_models(clip[None], event)]
     by = pd.DataFrame(rows).groupby('network', sort=False)
     return by[['found','regret','right','silent']].mean().assign(said=by['said'].max())
+
+# %% ../../nbs/59_exam.known.ipynb #bb847b92
+def frozen_training()->dict:
+    "Kept results of an I3D that was trained with frames frozen at random, beside plain ones"
+    path = Path(find_spec('interpvid').origin).parent/'kept'/'frozen.json'
+    return json.loads(path.read_text(encoding='utf-8'))
