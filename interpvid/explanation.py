@@ -839,7 +839,7 @@ def explain(
     desc=None,                # name of the progress bar; None: no bar
     layer=None,               # for Grad-CAM: name or module; None: the model's `cam_layer`
     cam=None,                 # dict of further arguments of `gradcam`; None: as the preset
-    maps=None,                # heat maps in place of Grad-CAM: an array, or (model, x, target) -> array, see `as_maps`
+    maps=None,                # for Grad-CAM: softened(integrated_gradients), any (model, x, target) -> maps, an array
     masks=None,               # masks in place of learned ones: `MaskResult`, (T,) or (B,T) in [0,1]
     reverse=None,             # (x, mask) -> x, for RS; None: as the preset
     perturb=None,             # (x, mask) -> x that removes frames, or its name, 'blur'; None: freeze, or the masks'

@@ -73,7 +73,7 @@ _PAIRS = _TEMPLATES.from_string('''\
 {% endfor %}''')
 
 def explanation_pairs(
-    groups, # list of (heading, explanations shown side by side[, what `scrub_parts` gives where `beside` is not wanted])
+    groups, # list of (heading, explanations shown side by side[, `ScrubParts` in the place of `beside`'s])
     opened=1, # how many are open at first
 )->str:     # HTML
     "Scrubbers under headings that open and close, a clip each"

@@ -1,4 +1,7 @@
-"The map beside the paper's: how it is drawn, shown beside Grad-CAM."
+"The map beside the paper's: how it is drawn, shown beside Grad-CAM, and what the exam's page hands in."
+
+import ast, json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,11 +9,14 @@ import torch
 
 from interpvid.core import STATS
 from interpvid.data.synthetic import RIGHT, SYNTHETIC_CLASSES, make_clips
+from interpvid.exam.candidates import answer
 from interpvid.explanation import beside, explain
 from interpvid.gradients import integrated_gradients, softened
 from interpvid.models.clstm import CLSTM
 from interpvid.pages import explanation_pairs
 from interpvid.paper.page import SECOND, beside_second
+
+NBS = Path(__file__).resolve().parents[1] / 'nbs'
 
 
 def given(maps):
@@ -79,3 +85,23 @@ def test_pairs_show_the_scrubber_that_they_are_given(explained):
     with_both = explanation_pairs([('a', es, beside_second(es, others, px=32))])
     assert 'net 1 integrated gradients' in with_both
     assert 'integrated gradients' not in explanation_pairs([('a', es)])
+
+
+def own_method():
+    "The cell of the exam's page that defines a method of one's own: name, source"
+    cells = json.loads((NBS / 'tutorials' / 'exam.ipynb').read_text(encoding='utf-8'))['cells']
+    sources = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
+    (source,) = [s for s in sources if s.startswith('def ') and '(model, clips, target):' in s.splitlines()[0]]
+    return ast.parse(source).body[0].name, source
+
+
+def test_the_method_of_the_exams_page_can_be_handed_in(tmp_path):
+    name, source = own_method()
+    assert len(source.splitlines()) <= 10
+    (tmp_path / 'my.py').write_text(f'import torch\nfrom interpvid import freeze\n{source}\n')
+    torch.manual_seed(0)
+    net = CLSTM(12, 32, T=12, hidden=(4, 4), stride=(4, 1), pool=(2, 1), shared_norm=False).eval()
+    clips = torch.randn(3, 3, 12, 32, 32)
+    found = answer(f'{tmp_path}/my.py:{name}', net, clips, torch.tensor([1, 2, 3]))
+    assert found.values.shape == (3, 12) and np.ptp(found.values, 1).all()
+    assert found.forward == 12 and found.backward == 0

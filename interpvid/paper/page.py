@@ -166,9 +166,10 @@ def second_maps(exp)->dict: # letter -> its explanations, with integrated gradie
 
 # %% ../../nbs/95_paper.page.ipynb #822e9c2f
 def beside_second(
-    es,       # explanations of one clip
-    others,   # the same, with another map each
-    **kwargs, # for `scrub_parts`: `px`, …
+    es,         # explanations of one clip
+    others,     # the same, with another map each
+    shown=None, # the longer side of a frame on screen, where it is not that of the pictures that are kept, `px`
+    **kwargs,   # for `scrub_parts`: `px`, …
 )->ScrubParts:
     "Explanations of one clip side by side, two maps each, to be moved together"
     said,cols = beside(es).spec,{'original':es[0].frames}
@@ -176,11 +177,14 @@ def beside_second(
         cols |= {f'{name} {m.cam_name}':(m.frames, m.cam) for m in (e, other)}
         cols[f'{name} {e.removed_name}'] = e.frozen
     masks = {row['name']: row['mask'] for row in said['rows']}
-    return scrub_parts(cols, masks, said['title'], said['caption'], said['scores'], **kwargs)
+    parts = scrub_parts(cols, masks, said['title'], said['caption'], said['scores'], **kwargs)
+    size = parts.spec['size']
+    if shown: parts.spec['show'] = [round(v*shown/max(size)) for v in size]
+    return parts
 
 def show_figure(exp,
     letter,   # of the sequence
-    **kwargs, # for `scrub_parts`: `px`, …
+    **kwargs, # for `beside_second`: `px`, `shown`, …
 )->HTML:
     "One sequence of the figure, all networks under one slider, two maps each"
     known = [wanted[0] for wanted in _wanted(exp)]
