@@ -33,6 +33,7 @@ _ROOMS = {
     'exam.yardsticks': 'YARDSTICKS',
     'exam.known': 'known_models try_known',
     'explanation': 'Explanation explain load_explanations save_explanations',
+    'exam.measures': 'Sheet exam_sheet',
     'exam.results': 'compare_exams load_exam',
     'exam.sitting': 'run_exam',
     'gallery': 'write_gallery',

@@ -6,8 +6,8 @@ Docs: https://interpvid.github.io/interpvid/exam.measures.html.md"""
 
 # %% auto #0
 __all__ = ['SEED', 'OTHERS', 'REMOVED', 'LEVELS', 'RANDOM', 'GOOD', 'REGRETS', 'TESTS', 'SAME', 'Sheet', 'check_sheet',
-           'sheet_classes', 'acting_boxes', 'exam_sheet', 'frame_values', 'levelled', 'iou_of_top', 'iou_of_window',
-           'auc', 'truth_in_time', 'share_in', 'pixel_auc', 'others_of', 'beside_others', 'enlarging', 'cells_along',
+           'sheet_classes', 'acting_boxes', 'exam_sheet', 'levelled', 'iou_of_top', 'iou_of_window', 'auc',
+           'truth_in_time', 'share_in', 'pixel_auc', 'others_of', 'beside_others', 'enlarging', 'cells_along',
            'grid_of', 'on_grid', 'truth_in_space', 'ScoreBook', 'orders_of', 'first_of', 'steps_of', 'masks_asked',
            'curves', 'faithfulness', 'MaskTable', 'all_scores', 'numbers_of', 'cuts_of', 'window_loss', 'lot_loss',
            'regrets_of', 'regret_by_chance', 'optimality', 'Test']
@@ -26,6 +26,7 @@ from ..cam import upsample
 from ..core import STATS, to_batch
 from ..data.synthetic import HOLDING, SYNTHETIC_CLASSES, box_mask, make_clips
 from ..device import Forecast, as_module, device_of
+from .candidates import in_time
 from ..masks.loss import as_text, mask_loss
 from ..masks.perturb import blur, freeze, mean_frame, perturb_name
 from ..masks.search import MaskScores, all_masks, windows
@@ -130,17 +131,11 @@ def exam_sheet(
     return Sheet(clips, labels, drawn.event, acting_boxes(drawn), labels, names, about)
 
 # %% ../../nbs/63_exam.measures.ipynb #1f74191f
-def frame_values(
-    values, # (B,T) or (B,T,H,W)
-)->np.ndarray: # (B,T)
-    "An explanation as one number for each frame: maps are summed over the picture"
-    v = np.asarray(values, np.float64)
-    return v.sum((2,3)) if v.ndim==4 else v
-
 def levelled(
     v:np.ndarray, # (…) values of one clip
 )->np.ndarray:    # largest absolute value 1 (or 0), rounded
     "Values of which those are equal that only rounding tells apart"
+    v = np.asarray(v, float)
     top = np.abs(v).max()
     return np.round(v/top, 6) if top>0 else np.zeros_like(v)
 
@@ -186,7 +181,7 @@ def truth_in_time(
     sheet:Sheet,
 )->dict:         # column -> (B,)
     "Whether an explanation is large when the event happens, beside what chance gives for each clip"
-    v = [levelled(u) for u in frame_values(values)]
+    v = [levelled(u) for u in in_time(values)]
     e,even = sheet.event,np.zeros(sheet.event.shape[1])
     of = lambda f: np.array([f(a, b) for a,b in zip(v, e)])
     return {'IoU':of(iou_of_top), 'IoU by chance':np.array([iou_of_top(even, b) for b in e]),
@@ -304,7 +299,7 @@ def truth_in_space(
 
 # %% ../../nbs/63_exam.measures.ipynb #fad0dcc0
 REMOVED = freeze,blur,mean_frame # what takes the place of frames that are removed
-LEVELS = 1/8,1/4,1/2,3/4         # shares of the frames, beside 0 and 1
+LEVELS = 1/8,1/4,1/2 # shares of the frames, beside 0 and 1
 
 class ScoreBook:
     "Scores of the clips of a sheet under masks, each computed once, for all candidates"
@@ -358,7 +353,7 @@ def orders_of(
     seed=0, # of the order of equal frames
 )->np.ndarray: # (B,T) int: frames, the one that matters most first
     "The order in which an explanation removes frames"
-    v = np.stack([levelled(u) for u in frame_values(values)])
+    v = np.stack([levelled(u) for u in in_time(values)])
     drawn = np.random.default_rng(seed).random(v.shape)
     return np.lexsort((drawn, -v), axis=1)
 
@@ -554,7 +549,7 @@ def optimality(
 )->dict:             # column -> (B,)
     "Regret of an explanation beside the best of all masks and the best window"
     L,best,chance = table.losses,table.best(),regret_by_chance(table)
-    found = np.array([regrets_of(*pair) for pair in zip(frame_values(values), L)])
+    found = np.array([regrets_of(*pair) for pair in zip(in_time(values), L)])
     columns = {k: found[:,j] for j,k in enumerate(REGRETS)}
     return {**columns, **{f'{k}, by chance': chance[:,j] for j,k in enumerate(REGRETS)},
             'lowest loss':L.min(1), 'frames of the best mask':best.sum(1).astype(float),

@@ -6,11 +6,10 @@ Docs: https://interpvid.github.io/interpvid/exam.sanity.html.md"""
 
 # %% auto #0
 __all__ = ['ranked', 'likeness', 'among_clips', 'layers_with_weights', 'redrawn', 'reset_layers', 'cascade', 'roll_half', 'blank',
-           'Trials', 'make_trials', 'ask_candidate', 'Ranks', 'ranks_of', 'compared', 'rolled', 'tops', 'top_changes',
+           'Trials', 'make_trials', 'Ranks', 'ranks_of', 'compared', 'rolled', 'values_of', 'tops', 'top_changes',
            'sanity']
 
 # %% ../../nbs/64_exam.sanity.ipynb #6fe9abb0
-import warnings
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -19,7 +18,8 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from ..device import BatchSplitter, as_module, device_of
-from .measures import Sheet, frame_values, levelled
+from .candidates import answer, in_time
+from .measures import Sheet, levelled
 from ..masks.loss import class_probs
 
 # %% ../../nbs/64_exam.sanity.ipynb #ace64973
@@ -123,18 +123,6 @@ def make_trials(
     guess,moved = (class_probs(model, x.to(at), parts).argmax(1) for x in (sheet.clips, roll_half(sheet.clips)))
     return Trials(model, sheet, cascade(model, seed), (guess==moved).cpu().numpy(), other)
 
-# %% ../../nbs/64_exam.sanity.ipynb #36d5a2f0
-def ask_candidate(
-    candidate,    # f(model, clips, target) -> (B,T) or (B,T,H,W)
-    model, clips, target,
-)->np.ndarray:    # float64
-    "What a candidate answers; what it warns of is not shown, since networks are reset and clips blank on purpose"
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        values = candidate(model, clips, target)
-    values = values.detach().float().cpu().numpy() if isinstance(values, Tensor) else values
-    return np.asarray(values, float)
-
 # %% ../../nbs/64_exam.sanity.ipynb #c1478a8a
 @dataclass
 class Ranks:
@@ -146,7 +134,7 @@ def ranks_of(
     values:np.ndarray, # (B,T) or (B,T,H,W)
 )->Ranks:
     "Ranks of answers as they are, and in time"
-    time = ranked(frame_values(values))
+    time = ranked(in_time(values))
     return Ranks(ranked(values) if values.ndim==4 else time, time)
 
 def compared(
@@ -169,6 +157,12 @@ def rolled(
     return {'roll':along-still, 'roll along':along, 'roll in place':still}
 
 # %% ../../nbs/64_exam.sanity.ipynb #97023f33
+def values_of(
+    candidate, model, clips, target, # see `answer`
+)->np.ndarray: # (B,T) or (B,T,H,W)
+    "What a candidate answers"
+    return answer(candidate, model, clips, target).values
+
 def tops(
     values:np.ndarray, # (B,T)
 )->np.ndarray:         # (B,T) bool: none where all are equal
@@ -185,10 +179,10 @@ def top_changes(
     return 1.-((a&b).any(1)|~a.any(1)&~b.any(1))
 
 def sanity(
-    candidate,     # f(model, clips, target) -> (B,T) or (B,T,H,W)
+    candidate,     # in any form, see `as_candidate`
     trials:Trials,
     values=None,   # what it answered to the clips as they are; None: it is asked
-    ask=ask_candidate, # (candidate, model, clips, target) -> array
+    ask=values_of, # (candidate, model, clips, target) -> array; another one may count what it costs
 )->dict:           # column -> (B,)
     "How alike a candidate's answers stay when they should change"
     sheet,model = trials.sheet,trials.model
@@ -198,7 +192,7 @@ def sanity(
     for name,m in trials.resets.items():
         new = again(m)
         columns |= compared(f'reset {name}', was, ranks_of(new))
-    if trials.resets: columns['top frame changes'] = top_changes(frame_values(values), frame_values(new))
+    if trials.resets: columns['top frame changes'] = top_changes(in_time(values), in_time(new))
     if values.ndim==4: columns |= rolled(values, again(clips=roll_half(sheet.clips)), trials.stays)
     columns |= compared('blank', was, ranks_of(again(clips=blank(sheet.clips))))
     columns |= {'other clips':among_clips(was.own), 'other clips, in time':among_clips(was.time)}
