@@ -184,3 +184,34 @@ def test_a_candidate_takes_the_target_that_an_explanation_has_and_boxes_in_half_
     heat = e.cam.sum((1, 2))
     assert heat.argmax() == 5
     assert e.cam[5, :4].min() > 10 * abs(e.cam[5, 4:]).max()
+
+
+def test_a_run_that_was_stopped_goes_on(cuts, tmp_path, monkeypatch):
+    "Cheap methods on all clips come first; what is kept is not asked again; `stop` sums it up as it is"
+    clips, kept, asked = make_cuts(3, kinds=['cut']), tmp_path / 'kept' / 'cuts.jsonl', []
+
+    def answer(job, most=99):
+        if len(asked) == most:
+            raise KeyboardInterrupt
+        asked.append((job.clip, job.round))
+        right = clips.change[job.clip].astype(float).tolist()
+        rows = [(m, by, 'here', right) for m in cuts.ROUNDS[job.round] for by in job.removals]
+        return dict(clip=job.clip, round=job.round, evaluations=cuts.N, rows=rows)
+
+    monkeypatch.setattr(cuts, 'do_job', lambda job: answer(job, 4))
+    with pytest.raises(KeyboardInterrupt):
+        cuts.measure(clips, 2, at=kept, progress=False)
+    assert asked == [(0, 0), (1, 0), (2, 0), (0, 1)]
+    with open(kept, 'a') as f:
+        f.write('\n{"clip": 1, "rou')  # cut off in the middle of a line
+    table = cuts.measure(clips, 2, at=kept, stop=True, progress=False)
+    assert {r['method']: r['clips'] for r in table if r['removal'] == 'blur'} == {
+        'occlusion': 3, 'Shapley': 1, 'RISE': 1, 'best window': 1
+    }
+    assert not [r for r in table if (r['method'], r['removal']) == ('Shapley', cuts.LEFT_OUT)]
+    monkeypatch.setattr(cuts, 'do_job', answer)
+    table = cuts.measure(clips, 2, at=kept, progress=False)
+    assert asked[4:] == [(0, 2), (1, 1), (1, 2)]
+    assert all(r['share'] == 1 for r in table if r['removal'] != '–')
+    monkeypatch.setattr(cuts, 'N', cuts.N + 1)
+    assert cuts.read_done(kept) == {}  # as many evaluations as now, or it is another measurement

@@ -8,8 +8,10 @@ import numpy as np, pytest, torch
 from captum.attr import FeatureAblation, ShapleyValues
 from torch import nn
 
+from interpvid.device import Forecast
 from interpvid.masks.perturb import PERTURBATIONS, black, blur, freeze, given, mean_frame, replace, reverse, shuffle
-from interpvid.masks.search import search_windows
+from interpvid.masks.search import MaskScores, all_masks, search_windows
+from interpvid.models.clstm import CLSTM
 from interpvid.removal import (
     HOWS,
     Attribution,
@@ -531,3 +533,55 @@ def test_memory_does_not_grow_with_the_clips(what):
     print(f'\npeak of one small clip {base} MiB, of 4 clips {few} MiB, of 40 clips {many} MiB')
     assert many <= 1.1 * few
     assert few > base + 30
+
+
+SHARED_PEAK = """
+import sys, torch
+from interpvid.masks.search import MaskScores, all_masks
+from interpvid.models.clstm import CLSTM
+torch.set_num_threads(1)
+torch.manual_seed(0)
+n,T = int(sys.argv[1]),int(sys.argv[2])
+net = CLSTM(3, 48, T=T, hidden=(16,16), kernel=3, stride=(1,1), pool=(2,2), shared_norm=False).eval()
+scorer = MaskScores(net, all_masks(T), bs=4, half=False)
+assert scorer.shared
+scores = scorer(torch.randn(3,T,48,48).expand(n,-1,-1,-1,-1), torch.zeros(n, dtype=torch.long))
+assert scores.shape==(n,2**T)
+hwm = [l for l in open('/proc/self/status') if l.startswith('VmHWM')]
+print(int(hwm[0].split()[1])//1024)
+"""
+
+
+def shared_peak(n, T):
+    "MiB at most in use at once, see `peak`; the clips are one in memory"
+    env = {**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536'}
+    command = [sys.executable, '-c', SHARED_PEAK, str(n), str(T)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_memory_of_what_masks_share_does_not_grow_with_the_clips():
+    base, few, many = shared_peak(1, 2), shared_peak(2, 8), shared_peak(20, 8)
+    print(f'\npeak of one clip of 2 frames {base} MiB, of 2 clips of 8 {few} MiB, of 20 clips of 8 {many} MiB')
+    assert many <= 1.1 * few
+    assert few > base + 30
+
+
+@pytest.mark.parametrize('bs', [1, 4, 48])
+def test_progress_is_never_told_of_nothing(bs):
+    "A report of no clips ended long attributions with a ZeroDivisionError in `Forecast`"
+    net = CLSTM(3, 16, T=6, hidden=(4,), kernel=3, stride=(2,), pool=(2,)).eval()
+    told, x = [], clips(2, 6, 16)
+    for masks in all_masks(6), all_masks(6)[:16], all_masks(6)[:7]:
+        scorer = MaskScores(net, masks, bs=bs, half=False, share=True, count=told.append)
+        scorer(x, torch.tensor([0, 1]))
+        assert min(told) > 0
+        assert sum(told) == 2 * scorer.looks
+        told.clear()
+    said = []
+    forecast = Forecast(2 * 2**5, 'two clips', least=0, log=said.append)
+    forecast.start -= 100  # as if the first report had come late, which is when the next one matters
+    scorer = MaskScores(net, all_masks(6), bs=bs, half=False, share=True, count=forecast)
+    scorer(x, torch.tensor([0, 1]))
+    assert len(said) == 1 and 'two clips' in said[0]

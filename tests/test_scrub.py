@@ -10,11 +10,11 @@ from torch import nn
 
 from interpvid import viz
 from interpvid.core import STATS, to_batch
-from interpvid.explanation import Explanation, beside, explain
+from interpvid.explanation import Explanation, beside, explain, frames_to_show
 from interpvid.gallery import gallery_html, write_gallery
 from interpvid.masks.learn import learn_masks
 from interpvid.masks.perturb import freeze, reverse
-from interpvid.masks.scores import SCORES
+from interpvid.masks.scores import SCORES, perturbed_word
 from interpvid.masks.search import all_masks, search_windows
 from interpvid.pages import explanation_pairs
 from interpvid.video import write_video
@@ -983,6 +983,14 @@ def painter(model=None, clip=None, **kwargs):
     return Painter(model or Net(), clip_of() if clip is None else clip, **kwargs)
 
 
+def parts_tiles(parts):
+    "The tiles of a sheet, one after the other (k,h,w,3)"
+    sheet = cv2.imdecode(np.frombuffer(parts.sheet, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    (w, h), (W, H), across = parts.spec['size'], parts.spec['cell'], parts.spec['across']
+    corners = [(y, x) for y in range(0, sheet.shape[0], H) for x in range(0, across * W, W)]
+    return [sheet[y : y + h, x : x + w] for y, x in corners]
+
+
 def explanation(seed=0, model='A', label=0, T=T, **kwargs):
     f = clip_of(T, seed)
     m = np.linspace(0, 1, T, dtype=np.float32)
@@ -1632,6 +1640,44 @@ def test_painter_is_kept_as_it_is_now():
     assert [c['tiles'] for c in p.scrubber.spec['cols']] == [list(range(T))] * 2
     assert 'by' in p.scrubber.spec['cols'][1]
     assert p.scrubber.spec['rows'][0]['paint']
+
+
+SHOWN = ('freeze', 'freeze_after', 'reverse', 'black', 'blur', 'mean_frame', 'blur_space')
+
+
+@pytest.mark.parametrize('by', SHOWN)
+def test_painter_shows_the_perturbed_clip(by):
+    "The last column, as it is kept, against the perturbation itself"
+    p = painter(mask=MASK, cam=False, quality=95, perturb=by)
+    column = p.parts.spec['cols'][-1]
+    tiles = parts_tiles(p.parts)
+    want = frames_to_show(p.perturb(p.x, torch.from_numpy(MASK)), STATS)[0]
+    assert column['name'] == perturbed_word(by)
+    got = np.stack([tiles[k] for k in column['tiles']])
+    assert abs(got.astype(int) - want).mean() < 6  # JPEG; another frame is 80 away
+    assert abs(got.astype(int) - want[::-1]).mean() > 20
+    p.mask = np.zeros(T)
+    assert p.parts.spec['cols'][-1]['tiles'] == p.parts.spec['cols'][0]['tiles']
+
+
+@pytest.mark.parametrize('by', ['shuffle', lambda x, mask: x * (1 - mask.view(-1, 1, T, 1, 1))])
+def test_painter_shows_no_column_that_only_the_kernel_knows(by):
+    p = painter(mask=MASK, cam=False, perturb=by)
+    assert [c['name'] for c in p.parts.spec['cols']] == ['original']
+    assert 0 <= p.scores['FS'] <= 1
+
+
+def test_the_browser_draws_what_is_kept(browser, tmp_path):
+    "Its own orders of frames, for each removal, against the columns of `parts`"
+    painters = [painter(mask=MASK, cam=False, quality=95, perturb=by) for by in SHOWN]
+    with opened(browser, tmp_path, *(p.scrubber.html for p in painters), *(p.html for p in painters)) as page:
+        n = len(painters)
+        ready(page, 2 * n)
+        for t in range(T):
+            for k in range(2 * n):
+                page.locator('[name=frame]').nth(k).fill(str(t))
+            drawn = [page.evaluate('i => state(i).pixels', i)[-1] for i in range(2 * n)]
+            assert drawn[:n] == drawn[n:], t
 
 
 def test_browser_with_nothing_to_show_stays_usable():

@@ -12,6 +12,8 @@ function scrubber(host, link = {}) {
   // which frame of the original stands where, under a mask of 0 and 1
   const order = {
     freeze: m => { let k = 0; return m.map((v, i) => k = i && v > .5 ? k : i) },
+    freeze_after: m => m.map((v, i) => { while (i < m.length-1 && m[i] > .5) i++; return i }),
+    replace: m => m.map((v, i) => v > .5 ? i+m.length : i), // tiles of removed frames come after the clip's
     reverse: m => m.map((v, i) => {
       if (v <= .5) return i
       let a = i, b = i
@@ -110,7 +112,7 @@ function scrubber(host, link = {}) {
       const canvas = el('canvas', {width: w, height: h, role: 'img', ariaLabel: c.name}); canvas.style.width = sw+'px'; canvas.style.aspectRatio = `${sw}/${sh}`
       draws.push(canvas.getContext('2d'))
       const name = !c.by ? c.name : el('select', {ariaLabel: 'what the mask does', onchange: e => { perturb[i] = e.target.value; reorder(); draw() }},
-        ...[['freeze','frozen'], ['reverse','reversed']].map(([v, s]) => el('option', {value: v, textContent: s, selected: v == (perturb[i] || c.by)})))
+        ...[[c.by, c.name], ...(c.by == 'reverse' ? [] : [['reverse', 'reversed']])].map(([v, s]) => el('option', {value: v, textContent: s, selected: v == (perturb[i] || c.by)})))
       const f = el('figure', {}, canvas, el('figcaption', {}, name)); f.style.width = wide+'px'
       return f
     })
