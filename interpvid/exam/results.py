@@ -257,7 +257,7 @@ _STYLE = """<style>
 .exam :is(th,td){padding:.15rem .5rem;text-align:right;border-bottom:1px solid #8883;font-weight:400}
 .exam thead th{font-weight:600;vertical-align:bottom;white-space:normal;max-width:5.5rem}
 .exam thead tr:first-child th{text-align:left}
-.exam th:first-child{position:sticky;left:0;text-align:left;max-width:10rem;white-space:normal;
+.exam th:first-child{position:sticky;left:0;text-align:left;min-width:7rem;max-width:10rem;white-space:normal;
 background:var(--color-background-primary,var(--jp-layout-color0,Canvas))}
 .exam .b{font-weight:700;background:#2a92}.exam .f{background:#d444;text-decoration:underline dotted}
 .exam .y{font-style:italic;opacity:.75}.exam .g{border-left:1px solid #8886}
