@@ -376,7 +376,10 @@ def _exam_lines(result, methods):
     for n in result.networks:
         t = result.first_columns(n)
         yield f'{n}, {len(result.clips[n]["keys"])} clips:'
-        yield t.map(lambda v: '–' if v!=v else f'{v:.2f}').to_string()
+        beats = t.pop('beats').map(lambda v: '' if v!=v else f'{v:.0f}')
+        t = t.map(lambda v: '–' if v!=v else f'{v:.2f}')
+        t.insert(0, 'beats', beats)
+        yield t.to_string()
         for m in methods:
             row = result.row(n, m)
             on = ', '.join(result.beaten_by(row)) or 'nothing'

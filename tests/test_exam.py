@@ -107,7 +107,7 @@ def test_the_table_has_best_first_and_who_could_not_last():
              extra=[ExamRow('net', 'broken', cannot='<no> layers', about='a "quoted" thing')])
     assert list(r.table('net').index) == ['sharp', 'dull', 'middle', 'broken']
     assert 'cannot: &lt;no&gt; layers' in r.html() and '<no>' not in r.html() and '"quoted"' not in r.html()
-    assert r.said('net')[0].startswith('sharp beats every yardstick on IoU, deletion')
+    assert r.said('net')[0].startswith('sharp beats every yardstick on: IoU; deletion')
     with pytest.raises(ValueError, match='no candidate .x. for net; there are dull'):
         r.row('net', 'x')
     with pytest.raises(ValueError, match='there are net'):

@@ -243,7 +243,7 @@ def enlarging(
 def cells_along(
     maps:np.ndarray, # (…)
     axis:int,
-    tolerance=1e-4,  # of what is left, beside the map
+    tolerance=3e-4,  # of what is left, beside the map
 )->tuple:            # cells, and 'linear' or 'nearest'
     "The smallest grid along an axis from which maps can be enlarged"
     m = np.moveaxis(np.asarray(maps, float), axis, 0).reshape(maps.shape[axis], -1)

@@ -12,6 +12,7 @@ __all__ = ['FORMAT', 'ExamRow', 'ExamResult', 'sign_flips', 'intervals', 'kept_e
 import base64
 import io
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from html import escape
 from importlib.util import find_spec
@@ -256,12 +257,17 @@ _STYLE = """<style>
 .exam :is(th,td){padding:.15rem .5rem;text-align:right;border-bottom:1px solid #8883;font-weight:400}
 .exam thead th{font-weight:600;vertical-align:bottom;white-space:normal;max-width:5.5rem}
 .exam thead tr:first-child th{text-align:left}
-.exam th:first-child{position:sticky;left:0;text-align:left;max-width:10rem;white-space:normal;
+.exam th:first-child{position:sticky;left:0;text-align:left;min-width:7rem;max-width:10rem;white-space:normal;
 background:var(--color-background-primary,var(--jp-layout-color0,Canvas))}
 .exam .b{font-weight:700;background:#2a92}.exam .f{background:#d444;text-decoration:underline dotted}
 .exam .y{font-style:italic;opacity:.75}.exam .g{border-left:1px solid #8886}
 .exam .c{text-align:left;font-style:italic}
 </style>"""
+
+def _in_short(row):
+    "The first sentence of why a candidate could not be asked"
+    first = row.cannot.removeprefix(f'{row.candidate}: ').split('. ')[0]
+    return re.sub(r'^(ValueError|RuntimeError): ', '', first)
 
 def _number(v, digits=2):
     if not isfinite(v): return '–'
@@ -286,7 +292,7 @@ def _body_row(self:ExamResult, row, groups):
     "One candidate as a row of HTML"
     name = f'<th title="{escape(row.about)}">{escape(row.candidate)}</th>'
     wide = 1+len(groups)+len(_COST)
-    if row.cannot: return f'<tr class="y">{name}<td class="c" colspan={wide}>cannot: {escape(row.cannot)}</td></tr>'
+    if row.cannot: return f'<tr class="y">{name}<td class="c" colspan={wide}>cannot: {escape(_in_short(row))}</td></tr>'
     first = _first_of(groups)
     cells = [f'<td>{len(self.beaten_by(row)) if row.asks else ""}</td>']
     cells += [f'<td{self._kind(row, c, first)}>{_number(row.mean(c))}</td>' for c in groups]
@@ -375,7 +381,7 @@ def plot(self:ExamResult,
     columns = columns or self._drawn_columns()
     names = list(dict.fromkeys(r.candidate for n in self.networks for r in self.order(n) if r.asks and not r.cannot))
     colors = dict(zip(self.networks, ('#0072B2','#D55E00','#009E73','#CC79A7','#555555')*len(self.networks)))
-    fig = Figure(figsize=(2.2+1.5*len(columns), 1.1+.2*len(names)), layout='constrained')
+    fig = Figure(figsize=(2.2+1.5*len(columns), 1.1+.2*len(names)), layout='constrained', dpi=60)
     axes = fig.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for ax,c in zip(axes, columns): self._draw_column(ax, c, names, colors)
     _finish_axes(fig, axes, names, colors)
@@ -511,7 +517,7 @@ def join_exams(
     return ExamResult(rows, {**kept.tests, **result.tests}, result.clips, result.about)
 
 # %% ../../nbs/73_exam.results.ipynb #428b8075
-def _listed(names): return ', '.join(names) if names else 'nothing'
+def _listed(names): return '; '.join(names) if names else 'nothing'
 
 @patch
 def said(self:ExamResult,
@@ -520,9 +526,9 @@ def said(self:ExamResult,
     "Which candidates beat every yardstick, and on what"
     columns,lines = self.compared(network),[]
     for r in (r for r in self.order(network) if r.asks):
-        if r.cannot: lines.append(f'{r.candidate} could not be asked: {r.cannot}')
+        if r.cannot: lines.append(f'{r.candidate} could not be asked: {_in_short(r)}')
         elif found := self.beaten_by(r):
-            lines.append(f'{r.candidate} beats every yardstick on {_listed(found)} ({len(found)} of {len(columns)})')
+            lines.append(f'{r.candidate} beats every yardstick on: {_listed(found)} ({len(found)} of {len(columns)})')
     if silent := [r.candidate for r in self.order(network) if r.asks and not r.cannot and not self.beaten_by(r)]:
         lines.append(f'no column in which every yardstick is beaten: {_listed(silent)}')
     return lines
