@@ -31,6 +31,7 @@ def black_clip(x, model=None):
     mean,std = mean_and_std(getattr(model, 'stats', None) or STATS, x.device)
     return (-mean/std).view(1,-1,1,1,1).to(x.dtype).expand_as(x)
 
+# %% ../nbs/42_gradients.ipynb #330f74b2
 def blurred_clip(x, model=None, sigma=2.):
     "Frames smeared over time, as `blur` makes them; `sigma` in frames"
     t = torch.arange(x.shape[2], device=x.device, dtype=x.dtype)
@@ -86,6 +87,7 @@ def explained_number(
     scores = logits_of(model, output, x) if of=='logit' else probs_of(model, output, x)
     return scores.gather(1, check_target(target, *scores.shape, scores.device)[:,None])[:,0]
 
+# %% ../nbs/42_gradients.ipynb #83914477
 def input_gradients(
     model, x, target, of='logit', # see `explained_number`
     half=False, # bfloat16 where it is fast
@@ -108,6 +110,7 @@ def clips_and_target(
     if check: check_model(model, x, target)
     return model,x,settled_target(model, x, target, bs)
 
+# %% ../nbs/42_gradients.ipynb #1f0973bf
 def times_gradient(
     model, x, target, # as `clips_and_target` gives them
     factor:Callable,  # (clips, gradients) -> (b,T,H,W)
@@ -135,6 +138,7 @@ def gradient_input(
         return (g*rest).sum(1)
     return times_gradient(model, x, target, product, of, bs, half)
 
+# %% ../nbs/42_gradients.ipynb #31fd01af
 def saliency(
     model, x, target=None, of='logit', bs=24, half=False, check=True, # see `gradient_input`
 )->Tensor: # (B,T,H,W) float32, not negative
@@ -164,6 +168,7 @@ def integrated_gradients(
         return (mean*way).sum(1)
     with undisturbed(model): return BatchSplitter(bs)(along, x, torch.arange(len(x)))
 
+# %% ../nbs/42_gradients.ipynb #abd5bf41
 def line_points(
     steps:int,
 )->tuple: # points in (0,1) and their weights, which sum to 1; two lists
@@ -223,6 +228,7 @@ def blur_weights(
     t = torch.arange(n, dtype=torch.float32)
     return (-(t[:,None]-t)**2/(2*sigma**2)).softmax(0)
 
+# %% ../nbs/42_gradients.ipynb #27e2a12f
 def softened(
     draw:Callable, # (model, x, target) -> (B,T,H,W), such as `integrated_gradients`
     width=1/32,    # standard deviation of the blur, as a share of the picture's longer side

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+# %% ../nbs/69_sweep.ipynb #0391b727
 import cv2
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 from tqdm.auto import tqdm
 
+# %% ../nbs/69_sweep.ipynb #5883d19e
 from .data.clips import ArrayClips, Clips, FileClips, Item, Items, find_clips, folder_items
 from .data.lists import VIDEOS
 from .exam.candidates import beside, imported
@@ -52,6 +54,7 @@ def find_function(
     if not hasattr(module, attr): raise ValueError(f"{name}: {place} has no {attr!r}")
     return getattr(module, attr)
 
+# %% ../nbs/69_sweep.ipynb #6012a396
 def absolute(
     name:str, # see `find_function`
 )->str:       # a file by its whole path
@@ -87,6 +90,7 @@ def build_model(
     model = find_function(name)
     return model if isinstance(model, nn.Module) else model()
 
+# %% ../nbs/69_sweep.ipynb #b6990514
 def model_name(
     model, # see `build_model`; a path, or a function without parameters
 )->str:
@@ -107,6 +111,7 @@ def items_at(
     if path.is_file() and path.suffix.lower() in VIDEOS: return [path]
     return (find_clips(path) if path.is_dir() else []) or folder_items(path, on_error='skip', groups=False)
 
+# %% ../nbs/69_sweep.ipynb #e09626a3
 def as_clips_of_sweep(
     items,       # `Clips`, frames (N,T,H,W,3) uint8, `Items`, paths of files, or a path, see `items_at`
     shape:tuple, # (T,H,W) of clips read from files
@@ -128,6 +133,7 @@ def _keep_files(clips, folder):
     pd.DataFrame(rows, columns=_ITEM).to_parquet(folder/'items.parquet')
     return dict(kind='files', sampling=json.loads(json.dumps(clips.sampling)))
 
+# %% ../nbs/69_sweep.ipynb #820f059b
 def _keep_frames(clips, folder):
     first = clips.read(0)
     frames = np.lib.format.open_memmap(folder/'frames.npy', 'w+', first.dtype, (len(clips),*first.shape))
@@ -136,6 +142,7 @@ def _keep_frames(clips, folder):
     pd.DataFrame(dict(label=clips.labels, name=clips.names)).to_parquet(folder/'items.parquet')
     return dict(kind='frames')
 
+# %% ../nbs/69_sweep.ipynb #cafcc786
 def keep_clips(
     clips:Clips,
     folder, # is made
@@ -166,6 +173,7 @@ def read_kept_clips(
 # %% ../nbs/69_sweep.ipynb #1bc06516
 KEEP = 'numbers','masks','frames' # what is kept of an explanation: each holds the one before
 
+# %% ../nbs/69_sweep.ipynb #f6df1057
 @dataclass(frozen=True)
 class Job:
     "What is done to which clips, as numbers and text"
@@ -192,6 +200,7 @@ def identity_of(
     return key_of([sha256(clips.read(i).tobytes()) for i in range(0, len(clips), every)]
                   +[len(clips), clips.labels.tolist(), clips.classes])
 
+# %% ../nbs/69_sweep.ipynb #dc7bae43
 def check_same_job(
     folder,
     was:Job,
@@ -216,6 +225,7 @@ def check_settings(
                              "other processes; functions by their names, such as perturb='blur'") from None
     return json.loads(json.dumps(settings))
 
+# %% ../nbs/69_sweep.ipynb #1a1a8a7c
 def start_job(
     folder,      # of the sweep
     job:Job,
@@ -229,6 +239,7 @@ def start_job(
         keep_clips(clips, folder/'clips')
         write_json(folder/'sweep.json', asdict(job))
 
+# %% ../nbs/69_sweep.ipynb #e40e523b
 def read_job(
     folder, # of a sweep
 )->Job:
@@ -245,6 +256,7 @@ def in_one_line(e)->str:
     "An error as a row says it"
     return ' '.join((str(e) or type(e).__name__).split())[:500]
 
+# %% ../nbs/69_sweep.ipynb #cb56cd1e
 def read_batch(
     clips:Clips,
     ids, # indices
@@ -289,6 +301,7 @@ def small(
     cam = np.stack([cv2.resize(c, (SMALL,SMALL), interpolation=cv2.INTER_AREA) for c in e.cam])
     return replace(e, frames=np.zeros((T,1,1,3), np.uint8), cam=cam, perturbed=None)
 
+# %% ../nbs/69_sweep.ipynb #c6be2882
 def large(
     e:Explanation, # that `small` made
     frames,        # (T,H,W,3) uint8
@@ -308,6 +321,7 @@ def row_of(
 def numbers_path(folder, k): return Path(folder)/'numbers'/f'{k:05}.parquet'
 def explanations_path(folder, k): return Path(folder)/'explanations'/f'{k:05}.npz'
 
+# %% ../nbs/69_sweep.ipynb #bcf0aa39
 def write_batch(
     folder,        # of the sweep
     job:Job,
@@ -352,6 +366,7 @@ def _opened(folder, changed):
 
 def opened(folder): return _opened(str(folder), (Path(folder)/'sweep.json').stat().st_mtime_ns)
 
+# %% ../nbs/69_sweep.ipynb #bee718c7
 def run_batch(
     folder,    # of the sweep
     k:int,     # which batch
@@ -388,6 +403,7 @@ class Sweep:
         done = set(self.done())
         return [b for b in range(len(self.job)) if b not in done and b%n==k-1]
 
+# %% ../nbs/69_sweep.ipynb #a576ea02
 load_sweep = Sweep
 
 # %% ../nbs/69_sweep.ipynb #cc95d67e
@@ -402,6 +418,7 @@ def table(self:Sweep,
     tables = [t.replace_schema_metadata() for t in tables]
     return pa.concat_tables(tables, promote_options='permissive').to_pandas().set_index('clip')
 
+# %% ../nbs/69_sweep.ipynb #548e1cbe
 @patch(as_prop=True)
 def failed(self:Sweep)->pd.DataFrame: # name, failed (why)
     "The clips that could not be explained"
@@ -434,6 +451,7 @@ def status(self:Sweep)->dict: # clips, done, failed, seconds a clip (of the work
     return dict(clips=self.job.clips, done=done, failed=len(self.failed),
                 seconds=round(sum(m['seconds'] for m in made)/max(done, 1), 4))
 
+# %% ../nbs/69_sweep.ipynb #d1667892
 @patch
 def __repr__(self:Sweep):
     s = self.status()
@@ -461,6 +479,7 @@ def _check_progressing(sweep, got):
         numbers_path(sweep.folder, got['batch']).unlink(missing_ok=True)
         raise ValueError(f"every clip of the first batch fails: {why[0]}")
 
+# %% ../nbs/69_sweep.ipynb #0ff79189
 def run_here(
     sweep:Sweep,
     batches:list, # indices
@@ -482,6 +501,7 @@ def run_batches(folder, ks): # runs on the workers
     start = time.time()
     return [run_batch(folder, k) for k in ks],time.time()-start
 
+# %% ../nbs/69_sweep.ipynb #74cf6424
 @contextmanager
 def client_of(
     client, # a `distributed.Client`, a scheduler's address, or how many processes of one thread to start here
@@ -533,6 +553,7 @@ def _explained(folder):
         raise ConnectionError(f"the cluster has gone away ({type(e).__name__}); what is done is kept in {folder}, and "
                               "the same call goes on from there") from None
 
+# %% ../nbs/69_sweep.ipynb #abb48307
 def run_left(
     sweep:Sweep,
     client=None,    # see `run_sweep`

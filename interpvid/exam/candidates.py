@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np, torch
 from torch import Tensor, nn
 
+# %% ../../nbs/57_exam.candidates.ipynb #0a4a6842
 from ..cam import gradcam, undisturbed
 from ..core import as_clips
 from ..device import BatchSplitter, as_module, device_of, is_oom
@@ -71,6 +72,7 @@ def notes_of_masks(
     if len(failed): notes.append(f"the mask search failed for {which_clips(failed)}")
     return notes
 
+# %% ../../nbs/57_exam.candidates.ipynb #49657ad2
 def which_clips(
     indices, # of clips
     most=5,  # that are named
@@ -80,6 +82,7 @@ def which_clips(
     more = f' and {len(indices)-most} more' if len(indices)>most else ''
     return f"clip{'s'*(len(indices)>1)} {named}{more}"
 
+# %% ../../nbs/57_exam.candidates.ipynb #643ed86c
 def reply_of_masks(
     result, # `MaskResult`
 )->Reply:
@@ -101,6 +104,7 @@ def window(model, clips, target):
     "The best window"
     return reply_of_masks(search_windows(model, clips, target, check=False))
 
+# %% ../../nbs/57_exam.candidates.ipynb #5f9f9a1a
 def best_mask(model, clips, target):
     "The best of all masks"
     T = clips.shape[2]
@@ -120,6 +124,7 @@ def removed(
         return Reply(found.maps() if found.units.ndim==4 else found.frames(), found.evaluations)
     return f
 
+# %% ../../nbs/57_exam.candidates.ipynb #3cdffd84
 def boxes(
     size, # (T,H,W)
 )->np.ndarray:
@@ -138,6 +143,7 @@ def early_layer(
     if not fine: raise ValueError("no layer has a grid of at least a quarter of the clip's height and width")
     return fine[-1]
 
+# %% ../../nbs/57_exam.candidates.ipynb #ea6a2db8
 def early_gradcam(model, clips, target):
     "Grad-CAM at an early layer"
     return quiet_gradcam(model, clips, target, layer=early_layer(model, clips))
@@ -164,6 +170,7 @@ def learned_candidate(preset, about, few=False):
     "A learned mask as a candidate"
     return Candidate(f'learned mask, {PRESET_LABELS[preset]}', learned(preset), few=few, whole=True, about=about)
 
+# %% ../../nbs/57_exam.candidates.ipynb #b6c9cce4
 LEARNED = [
     learned_candidate('paper', "mask by 300 gradient steps, settings of the paper's text (Eq. 1, Table 4)", few=True),
     learned_candidate('released-pytorch', "mask by 300 gradient steps, settings of the released I3D program", few=True),
@@ -189,6 +196,7 @@ REMOVED = [
     Candidate('occlusion in space-time', removed('occlusion', boxes), whole=True,
               about='what each of 2×6×6 boxes takes away, held still (Zeiler and Fergus, 2014)')]
 
+# %% ../../nbs/57_exam.candidates.ipynb #2fc06a78
 MAPS = [
     Candidate('Grad-CAM', quiet_gradcam, about="at the paper's layer, weights by frame (paper, Eq. 2)"),
     Candidate('Grad-CAM, early layer', early_gradcam, about='the same at the last layer with a quarter of the grid'),
@@ -201,6 +209,7 @@ MAPS = [
               about='from the frozen clip, 16 points (Sundararajan and others, 2017)'),
     Candidate('attention rollout', attention_rollout, about='for transformers of tokens (Abnar and Zuidema, 2020)')]
 
+# %% ../../nbs/57_exam.candidates.ipynb #bdacfd5b
 CANDIDATES = {c.name: c for c in [*LEARNED, *SEARCHED, *REMOVED, *MAPS]}
 
 # %% ../../nbs/57_exam.candidates.ipynb #f126938e
@@ -211,6 +220,7 @@ def first_line(f)->str:
     "What a function says of itself"
     return (inspect.getdoc(f) or '').strip().partition('\n')[0]
 
+# %% ../../nbs/57_exam.candidates.ipynb #c454cc57
 def check_callable(
     f,
     name:str, # in the message
@@ -230,6 +240,7 @@ def known_candidates()->dict:
     "All candidates and yardsticks of the package, by name"
     return {**CANDIDATES, **importlib.import_module('interpvid.exam.yardsticks').YARDSTICKS}
 
+# %% ../../nbs/57_exam.candidates.ipynb #e92768cf
 def named_candidate(
     name:str, # capitals do not matter, and x stands for ×
 )->Candidate:
@@ -255,6 +266,7 @@ def beside(folder:Path):
     try: yield
     finally: sys.path.remove(str(folder))
 
+# %% ../../nbs/57_exam.candidates.ipynb #2217d568
 def module_of_file(path:Path):
     "A Python file as a module, or a ValueError"
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such file")
@@ -275,6 +287,7 @@ def imported(
         if isinstance(e, ModuleNotFoundError) and e.name==place: raise ValueError(f"no module {place!r}") from None
         raise ValueError(f"{place} cannot be imported: {type(e).__name__}: {e} ({where_it_stopped(e)})") from e
 
+# %% ../../nbs/57_exam.candidates.ipynb #14cfd64b
 def candidate_of_place(
     text:str, # 'file.py:function' or 'module:function'
 )->Candidate:
@@ -287,6 +300,7 @@ def candidate_of_place(
         raise ValueError(f"{place} has no {name!r}; its functions are {', '.join(own) or 'none'}")
     return as_candidate(found)
 
+# %% ../../nbs/57_exam.candidates.ipynb #8d101e23
 def as_candidate(
     c, # a `Candidate`; a function; the name of one of the package; 'file.py:function' or 'module:function'
 )->Candidate:
@@ -308,6 +322,7 @@ class Tally:
 
 def _add(tally, name, n): setattr(tally, name, getattr(tally, name)+n)
 
+# %% ../../nbs/57_exam.candidates.ipynb #0223c401
 @contextmanager
 def tallied(
     model:nn.Module,
@@ -366,6 +381,7 @@ def flat_clips(
 
 WAYS = {'held still':freeze, 'as its mean frame':mean_frame, 'in black':black}
 
+# %% ../../nbs/57_exam.candidates.ipynb #1124ee30
 def unmoved(
     model,
     clips:Tensor, # (B,C,T,H,W)
@@ -391,6 +407,7 @@ def notes_of_score(
     if len(still): notes.append(f"the score of {which_clips(still)} is the same when all frames are held still")
     return notes
 
+# %% ../../nbs/57_exam.candidates.ipynb #9915f289
 def notes_of_answer(
     c:Candidate, model, clips, target,
     values:np.ndarray,
@@ -414,6 +431,7 @@ def seeded(seed=0):
             random.setstate(python)
             np.random.set_state(state)
 
+# %% ../../nbs/57_exam.candidates.ipynb #5a8ac630
 def ask_part(
     c:Candidate, model,
     clips:Tensor, # (b,C,T,H,W)
@@ -431,7 +449,7 @@ def ask_part(
         np.sum(np.broadcast_to(v, len(clips))) for v in (r.forward,r.backward))
     return Reply(as_values(r.values, clips, c.name), float(forward), float(backward), list(r.notes))
 
-
+# %% ../../nbs/57_exam.candidates.ipynb #b33e69bf
 def empty_answer(c, model, clips, target, why:Cannot)->Answer:
     "Nothing matters where no score depends on what is removed; else `Cannot` goes on its way"
     if not c.asks or not np.all(list(unmoved(model, clips, target).values())): raise why
@@ -470,6 +488,7 @@ def in_time(
     v = np.asarray(values)
     return v.sum((2,3), dtype=np.float64).astype(np.float32) if v.ndim==4 else v
 
+# %% ../../nbs/57_exam.candidates.ipynb #4ba09709
 def rank_of_frames(
     values:np.ndarray, # (T,)
     seed:int,          # of the order among equals
@@ -477,6 +496,7 @@ def rank_of_frames(
     "Frames by value; chance decides among equals"
     return np.lexsort((np.random.default_rng(seed).random(len(values)), -values))
 
+# %% ../../nbs/57_exam.candidates.ipynb #2da8f081
 def best_run(
     values:np.ndarray, # (T,)
     n:int,             # frames

@@ -22,6 +22,7 @@ from fastcore.all import patch
 from scipy.stats import rankdata
 from torch import Tensor
 
+# %% ../../nbs/63_exam.measures.ipynb #45f838b5
 from ..cam import upsample
 from ..core import STATS, to_batch
 from ..data.synthetic import HOLDING, SYNTHETIC_CLASSES, box_mask, make_clips
@@ -81,6 +82,7 @@ def __getitem__(self:Sheet,
     pick = lambda v: None if v is None else v[i]
     return Sheet(*map(pick, (self.clips, self.target, self.event, self.boxes, self.labels)), self.names, self.about)
 
+# %% ../../nbs/63_exam.measures.ipynb #bf4491cc
 @patch(as_prop=True)
 def placed(self:Sheet):
     "(B,) bool: clips of which it is known where something acts, in frames of the event"
@@ -90,6 +92,7 @@ def placed(self:Sheet):
 # %% ../../nbs/63_exam.measures.ipynb #43742212
 SEED = 1701 # of the exam's clips
 
+# %% ../../nbs/63_exam.measures.ipynb #f671ac96
 def sheet_classes(
     model, # with `classes`, or without
 )->dict:   # index among the built-in classes -> index in the network's output
@@ -154,6 +157,7 @@ def iou_of_top(
     p = np.array([comb(e, x)*comb(m-e, r-x) for x in drawn.tolist()], float)/comb(m, r)
     return float((p*(a+drawn)/(2*k-a-drawn)).sum())
 
+# %% ../../nbs/63_exam.measures.ipynb #9340cc02
 def iou_of_window(
     v:np.ndarray,     # (T,) levelled values
     event:np.ndarray, # (T,) bool
@@ -214,6 +218,7 @@ def others_of(
     rest = np.roll(among, -1-int(np.searchsorted(among, i)))[:-1]
     return rest[np.linspace(0, len(rest)-1, min(k, len(rest))).round().astype(int)] if len(rest) else rest
 
+# %% ../../nbs/63_exam.measures.ipynb #2ec4ca6a
 def beside_others(
     f,              # (heat, boxes, event) -> float
     heat:np.ndarray,# (B,T,H,W), not negative
@@ -240,6 +245,7 @@ def enlarging(
     mode = dict(mode='linear', align_corners=False) if how=='linear' else dict(mode='nearest-exact')
     return torch.nn.functional.interpolate(torch.eye(n)[:,None], size=N, **mode)[:,0].T.double().numpy()
 
+# %% ../../nbs/63_exam.measures.ipynb #fb9c5408
 def cells_along(
     maps:np.ndarray, # (…)
     axis:int,
@@ -263,6 +269,7 @@ def grid_of(
     hot = m[m.any((1,2,3))][:3]
     return [cells_along(hot, a) if len(hot) else (1,'nearest') for a in (1,2,3)]
 
+# %% ../../nbs/63_exam.measures.ipynb #68cd10ba
 def on_grid(
     boxes:np.ndarray, # (T,H,W)
     grid:list,        # see `grid_of`
@@ -301,6 +308,7 @@ def truth_in_space(
 REMOVED = freeze,blur,mean_frame # what takes the place of frames that are removed
 LEVELS = 1/8,1/4,1/2 # shares of the frames, beside 0 and 1
 
+# %% ../../nbs/63_exam.measures.ipynb #b0daeeeb
 class ScoreBook:
     "Scores of the clips of a sheet under masks, each computed once, for all candidates"
     def __init__(self,
@@ -333,6 +341,7 @@ def look_up(self:ScoreBook,
         self.evaluations += scores.evaluations
     return np.array([known[key] for key in keys], np.float32)
 
+# %% ../../nbs/63_exam.measures.ipynb #63dbd7a2
 @patch
 def __call__(self:ScoreBook,
     masks:np.ndarray, # (B,k,T) bool; True: removed
@@ -357,6 +366,7 @@ def orders_of(
     drawn = np.random.default_rng(seed).random(v.shape)
     return np.lexsort((drawn, -v), axis=1)
 
+# %% ../../nbs/63_exam.measures.ipynb #67cad765
 def first_of(
     orders:np.ndarray, # (B,T) int
     k,                 # how many, or (B,) of them
@@ -371,6 +381,7 @@ def steps_of(
     "Levels in frames"
     return np.unique([0,*(max(1, round(T*level)) for level in LEVELS),T])
 
+# %% ../../nbs/63_exam.measures.ipynb #b0e5425b
 def masks_asked(
     orders:np.ndarray, # (B,T) int, see `orders_of`
     sheet:Sheet,
@@ -380,6 +391,7 @@ def masks_asked(
     deleted = [first_of(orders, k) for k in steps]
     return np.stack([*deleted, *(~m for m in deleted), first_of(orders, sheet.event.sum(1))], 1)
 
+# %% ../../nbs/63_exam.measures.ipynb #106ade33
 def curves(
     scores:np.ndarray, # (B,2n+1), of `masks_asked`
     T:int,             # frames
@@ -402,6 +414,7 @@ def by_chance(self:ScoreBook)->dict: # removal -> 'insertion', 'deletion', 'drop
         self.chance = {r: {k: np.mean([f[r][k] for f in found], 0) for k in found[0][r]} for r in self.removals}
     return self.chance
 
+# %% ../../nbs/63_exam.measures.ipynb #b2e720f9
 @patch
 def curves_of(self:ScoreBook,
     values, # (B,T) or (B,T,H,W)
@@ -411,6 +424,7 @@ def curves_of(self:ScoreBook,
     scores = self(masks_asked(orders_of(values, seed), self.sheet))
     return {name: curves(s, self.sheet.event.shape[1]) for name,s in scores.items()}
 
+# %% ../../nbs/63_exam.measures.ipynb #8cbbdd79
 @patch
 def prepare(self:ScoreBook,
     answers, # of several candidates: (B,T) or (B,T,H,W) each
@@ -492,6 +506,7 @@ def cuts_of(
     v = levelled(v)
     return np.stack([v>c for c in np.unique(v)[::-1]])
 
+# %% ../../nbs/63_exam.measures.ipynb #fd744d06
 def window_loss(
     v:np.ndarray,    # (T,) values
     loss:np.ndarray, # (2^T,) of all masks
@@ -518,6 +533,7 @@ def lot_loss(
     masks = np.concatenate([first_of(orders_of(v[None], seed), k) for seed in range(draws)])
     return float(loss[numbers_of(masks)].mean())
 
+# %% ../../nbs/63_exam.measures.ipynb #1465d04f
 def regrets_of(
     v:np.ndarray,    # (T,) values of a clip
     loss:np.ndarray, # (2^T,) of all masks
@@ -542,6 +558,7 @@ def regret_by_chance(
     rng = np.random.default_rng(0)
     return np.array([np.mean([regrets_of(rng.random(table.T), loss) for _ in range(n)], 0) for loss in table.losses])
 
+# %% ../../nbs/63_exam.measures.ipynb #b686e7eb
 def optimality(
     values,          # (B,T) or (B,T,H,W)
     sheet:Sheet,     # the clips of the table
@@ -568,6 +585,7 @@ class Test:
     group:str         # 'time', 'space', 'faithfulness', 'optimality' or 'sanity'
     about:str         # what passing means, and what it does not
 
+# %% ../../nbs/63_exam.measures.ipynb #e206a068
 @patch
 def margin(self:Test,
     columns:dict, # column -> (B,)
@@ -580,6 +598,7 @@ def margin(self:Test,
 # %% ../../nbs/63_exam.measures.ipynb #6f065f66
 def _with_removals(k): return tuple(f'{k}, {perturb_name(p)}' for p in REMOVED)
 
+# %% ../../nbs/63_exam.measures.ipynb #138737d3
 TESTS = {
     'time': Test('IoU', ('IoU','window IoU'), 'high', 'IoU by chance', 'time',
         "The frames of largest value, as many as the event has, are those of the event. This is truth about the "
@@ -613,6 +632,7 @@ TESTS = {
 # %% ../../nbs/63_exam.measures.ipynb #8260bff9
 SAME = .5 # rank correlation above which two answers are called the same
 
+# %% ../../nbs/63_exam.measures.ipynb #63cee47a
 TESTS |= {
     'reset': Test('reset', ('reset all','reset half','reset top'), 'low', SAME, 'sanity',
         "The answer changes when the network's weights are reset, from the top down (Adebayo et al., 2018). Passing "

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from math import isfinite, nan
 from pathlib import Path
 
+# %% ../../nbs/73_exam.results.ipynb #e52f1488
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
@@ -89,6 +90,7 @@ def columns(self:ExamResult,
     if network is None: return of
     return {c: name for c,name in of.items() if any(isfinite(r.mean(c)) for r in self.of(network))}
 
+# %% ../../nbs/73_exam.results.ipynb #244ee5a8
 @patch
 def group(self:ExamResult, column):
     "What a column is about: time, space, faithfulness, optimality or sanity"
@@ -102,6 +104,7 @@ def sign(self:ExamResult,
     test = self.tests[self.columns()[column]]
     return 0 if column in test.get('beside', ()) else {'high':1, 'low':-1}[test['better']]
 
+# %% ../../nbs/73_exam.results.ipynb #8f721887
 @patch
 def compared(self:ExamResult, network):
     "The columns in which candidates are compared with yardsticks; sanity is asked of each by itself"
@@ -122,6 +125,7 @@ def _far(d):
     error = d.std(ddof=1)/np.sqrt(len(d))
     return d.mean()/error if error>0 else np.sign(d.mean())*np.inf if d.mean() else 0.
 
+# %% ../../nbs/73_exam.results.ipynb #58b238bb
 @patch
 def _hardest(self:ExamResult, row, yards, column):
     "The yardstick that a candidate is least far above, and the differences from it"
@@ -147,6 +151,7 @@ def _several(ds, one, many):
             for i,v in zip(rest, many(np.stack([ds[i] for i in rest]))): out[i] = v
     return out
 
+# %% ../../nbs/73_exam.results.ipynb #001555f4
 def sign_flips(
     ds,     # list of (n,) differences
     seed=0, # of the draws
@@ -155,6 +160,7 @@ def sign_flips(
     def many(d): return (1+_drawn_count(d, _least(d), DRAWS, np.random.default_rng(seed)))/(1+DRAWS)
     return [float(p) for p in _several(ds, sign_flip, many)]
 
+# %% ../../nbs/73_exam.results.ipynb #5e539f3a
 def intervals(
     ds,     # list of (n,) differences
     seed=0, # of the draws
@@ -173,6 +179,7 @@ def _one_sided(two_sided, difference):
     "The p of the claim that a mean difference is above 0, from that of its being another than 0"
     return two_sided/2 if difference>0 else 1-two_sided/2
 
+# %% ../../nbs/73_exam.results.ipynb #95a352b1
 @patch
 def _claims(self:ExamResult, network):
     "A row for each candidate and column of one network, and the differences from the hardest yardstick"
@@ -183,6 +190,7 @@ def _claims(self:ExamResult, network):
             row = {'clips':len(hard[1]), 'mean':r.mean(c), 'hardest':hard[0], 'better by':hard[1].mean()}
             yield (network,r.candidate,self.group(c),c),row,hard[1]
 
+# %% ../../nbs/73_exam.results.ipynb #c0ca046f
 @patch
 def beats_yardsticks(self:ExamResult,
     level=.05, # of p (Holm)
@@ -211,6 +219,7 @@ def order(self:ExamResult,
     by = sorted(range(len(scored)), key=lambda i: (not scored[i].asks, -len(self.beaten_by(scored[i])), place[i]))
     return [scored[i] for i in by]+[r for r in self.of(network) if r.cannot]
 
+# %% ../../nbs/73_exam.results.ipynb #2b0576df
 @patch
 def beaten_by(self:ExamResult, row):
     "The columns in which a candidate beats every yardstick"
@@ -220,6 +229,7 @@ def beaten_by(self:ExamResult, row):
         self._beaten = state,list(t.index[t['beats'].astype(bool)])
     return [c for n,name,_,c in self._beaten[1] if (n,name)==(row.network,row.candidate)]
 
+# %% ../../nbs/73_exam.results.ipynb #d4b6d119
 @patch
 def fails(self:ExamResult,
     row,
@@ -237,6 +247,7 @@ def _cells(self:ExamResult, row, columns):
     cells |= {(self.group(c),c): row.mean(c) for c in columns}
     return cells|{('cost',_COST[k]): row.cost.get(k, nan) for k in _COST}
 
+# %% ../../nbs/73_exam.results.ipynb #1f9cec66
 @patch
 def table(self:ExamResult,
     network=None, # None: all of them, with an index (network, candidate)
@@ -264,6 +275,7 @@ background:var(--color-background-primary,var(--jp-layout-color0,Canvas))}
 .exam .c{text-align:left;font-style:italic}
 </style>"""
 
+# %% ../../nbs/73_exam.results.ipynb #812a0f66
 def _in_short(row):
     "The first sentence of why a candidate could not be asked"
     first = row.cannot.removeprefix(f'{row.candidate}: ').split('. ')[0]
@@ -287,6 +299,7 @@ def _first_of(groups):
     "The first column of each group; `groups`: column -> group"
     return {g: c for c,g in reversed(groups.items())}.values()
 
+# %% ../../nbs/73_exam.results.ipynb #39ba63df
 @patch
 def _body_row(self:ExamResult, row, groups):
     "One candidate as a row of HTML"
@@ -300,6 +313,7 @@ def _body_row(self:ExamResult, row, groups):
     cells += [f'<td{"" if i else " class=g"}>{v}</td>' for i,v in enumerate(costs)]
     return f'<tr{"" if row.asks else " class=y"}>{name}{"".join(cells)}</tr>'
 
+# %% ../../nbs/73_exam.results.ipynb #14eb16ef
 @patch
 def _head_rows(self:ExamResult, groups):
     "The groups of tests, and below them their columns with an arrow to the better side"
@@ -327,6 +341,7 @@ def html(self:ExamResult,
     table = f'<table><thead>{self._head_rows(groups)}</thead><tbody>{body}</tbody></table>'
     return f'{_STYLE if style else ""}<div class="exam">{table}</div>'
 
+# %% ../../nbs/73_exam.results.ipynb #f368396d
 @patch
 def _repr_html_(self:ExamResult): return self.html()
 
@@ -340,6 +355,7 @@ def _marks(ax, result, rows, column, color, shift):
         beaten = column in result.beaten_by(r)
         ax.plot(mean, y+shift, 'o', color=color, mfc=color if beaten else 'white', ms=5)
 
+# %% ../../nbs/73_exam.results.ipynb #3410a3a4
 def _best_yardstick(result, network, column):
     "The best mean of the yardsticks; NaN where there is none"
     means = [r.mean(column) for r in result.of(network) if not r.asks and isfinite(r.mean(column))]
@@ -351,6 +367,7 @@ def _drawn_columns(self:ExamResult):
     first = [t['columns'][0] for t in self.tests.values()]
     return [c for c in first if any(c in self.compared(n) for n in self.networks)]
 
+# %% ../../nbs/73_exam.results.ipynb #3842576f
 def _finish_axes(fig, axes, names, colors):
     "Names of candidates, small labels, and which colour is which network"
     for ax in axes:
@@ -372,6 +389,7 @@ def _draw_column(self:ExamResult, ax, column, names, colors):
         ax.axvline(_best_yardstick(self, network, column), color=color, ls='--', lw=.9)
     ax.set_title(f"{column} {'↑' if self.sign(column)>0 else '↓'}", fontsize=8)
 
+# %% ../../nbs/73_exam.results.ipynb #aa1fe576
 @patch
 def plot(self:ExamResult,
     columns=None, # None: the first of each test that is compared with yardsticks
@@ -398,6 +416,7 @@ def _rounded(v):
     if len(asked)==len(v): return short
     return dict(n=len(v), at=asked.tolist(), values=[short[i] for i in asked])
 
+# %% ../../nbs/73_exam.results.ipynb #ece67833
 def _restored(v):
     "The numbers of clips again, NaN where a clip was not asked"
     if isinstance(v, list): return np.array(v, float)
@@ -412,6 +431,7 @@ def _packed(row):
     scores = {column: _rounded(v) for column,v in row.scores.items()}
     return {**asdict(row), 'scores':scores, 'lines':_short(row.lines), 'cost':_short(row.cost)}
 
+# %% ../../nbs/73_exam.results.ipynb #955b0c56
 def _unpacked(row): return ExamRow(**{**row, 'scores':{c: _restored(v) for c,v in row['scores'].items()}})
 
 # %% ../../nbs/73_exam.results.ipynb #e9480a43
@@ -419,6 +439,7 @@ def kept_exam()->Path:
     "Where the package keeps the result of its own exam"
     return Path(find_spec('interpvid').origin).parent/'kept'/'exam.json'
 
+# %% ../../nbs/73_exam.results.ipynb #8a2ee739
 @patch
 def long_table(self:ExamResult)->pd.DataFrame:
     "A line for each network, candidate, test and column: mean, clips, and how it stands beside the yardsticks"
@@ -473,6 +494,7 @@ def _pair(a, b, same):
     d = b-a
     return d[np.isfinite(d)]
 
+# %% ../../nbs/73_exam.results.ipynb #b17e9b5c
 def compare_exams(
     before, # `ExamResult`, or the path of one
     after,  # the same of another version
@@ -503,6 +525,7 @@ def _places(keys, among, network):
                          "so its rows cannot stand beside these")
     return np.array([at[k] for k in keys], int)
 
+# %% ../../nbs/73_exam.results.ipynb #90507cac
 def join_exams(
     result, # whose networks, clips and tests count
     kept,   # whose rows are added where `result` has none of that name; on the clips of `result`
@@ -519,6 +542,7 @@ def join_exams(
 # %% ../../nbs/73_exam.results.ipynb #428b8075
 def _listed(names): return '; '.join(names) if names else 'nothing'
 
+# %% ../../nbs/73_exam.results.ipynb #86d15a3c
 @patch
 def said(self:ExamResult,
     network,
@@ -533,6 +557,7 @@ def said(self:ExamResult,
         lines.append(f'no column in which every yardstick is beaten: {_listed(silent)}')
     return lines
 
+# %% ../../nbs/73_exam.results.ipynb #8b8ac4d9
 @patch
 def first_columns(self:ExamResult, network):
     "The table of a terminal: the first column of each test, and what it cost"
@@ -549,6 +574,7 @@ def _png(fig):
     data = base64.b64encode(out.getvalue()).decode()
     return f'<img alt="means of the candidates" src="data:image/png;base64,{data}">'
 
+# %% ../../nbs/73_exam.results.ipynb #dca233c7
 @patch
 def legend(self:ExamResult):
     "What each test means, as HTML"
@@ -556,6 +582,7 @@ def legend(self:ExamResult):
              for t in self.tests.values())
     return f'<ul>{"".join(lines)}</ul>'
 
+# %% ../../nbs/73_exam.results.ipynb #2aed5fc2
 @patch
 def write(self:ExamResult,
     folder, # of exam.json, exam.csv and index.html
@@ -575,6 +602,7 @@ def kept_exam_trainings()->Path:
     "Where the package keeps what several trainings gave"
     return Path(find_spec('interpvid').origin).parent/'kept'/'exam-trainings.json'
 
+# %% ../../nbs/73_exam.results.ipynb #00461f0d
 def save_exam_trainings(
     results, # list of `ExamResult`, one a training, of the same networks by name
     path=None, # None: the file in the package
@@ -592,6 +620,7 @@ def save_exam_trainings(
     text = f'{{"about": {json.dumps(about)},\n"columns": {json.dumps(columns)},\n"rows": [\n{lines}\n]}}\n'
     with writing(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
+# %% ../../nbs/73_exam.results.ipynb #b203b123
 def load_exam_trainings(
     path=None, # None: the file in the package
 )->pd.DataFrame: # a row for each training, network, candidate and column
@@ -612,6 +641,7 @@ def over_trainings(
     found = g['mean'].agg(['mean','min','max','count']).rename(columns=named)
     return found.assign(beats=g['beats'].agg(lambda b: int(sum(v is True for v in b))))
 
+# %% ../../nbs/73_exam.results.ipynb #27af049b
 def winners(
     t, # from `load_exam_trainings`
 )->pd.DataFrame: # index (network, column): who is first most often among candidates, and in how many trainings

@@ -43,6 +43,7 @@ def grown_window(
         order.append(a if before>=after else b)
     return T-np.argsort(order).astype(np.float32)
 
+# %% ../../nbs/58_exam.yardsticks.ipynb #220cfef4
 def motion_window(
     model, clips, target=None, # see `motion`
 )->np.ndarray:                 # (B,T)
@@ -63,6 +64,7 @@ def uniform(model, clips, target=None): # see `motion`
     "The same for all: what chance gives"
     return torch.ones_like(clips[:,0])
 
+# %% ../../nbs/58_exam.yardsticks.ipynb #389448a2
 def random_map(model, clips, target=None, seed=0): # see `motion`
     "Numbers of chance for frames and pixels, from a seed for each clip's content"
     def of(clip):
@@ -81,6 +83,7 @@ def partners(
     other = t[steps]!=t[:,None]
     return steps[np.arange(B),other.argmax(1)]
 
+# %% ../../nbs/58_exam.yardsticks.ipynb #dabb3615
 def of_other_clip(
     candidate, # see `as_candidate`
 )->Candidate:
@@ -106,6 +109,7 @@ def reset_weights(
         for p in net.parameters(): p.copy_(p.flatten()[torch.randperm(p.numel()).to(p.device)].view_as(p))
     return net
 
+# %% ../../nbs/58_exam.yardsticks.ipynb #d73a6c03
 def of_reset_network(
     candidate, # see `as_candidate`
     seed=0,

@@ -21,6 +21,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.module_tracker import ModuleTracker
 
+# %% ../../nbs/24_models.padding.ipynb #5cdbcdad
 from ..device import device_of, eval_frozen
 from .adapters import KNOWN
 from .clstm import CLSTM
@@ -42,6 +43,7 @@ def _continued(x, axis, before, after, edges):
     first,last = (_turn(part, axis, edges) for part in _ends(x, axis, before, after, edges))
     return torch.cat([p for p in (first,x,last) if p.shape[axis]], axis) # an empty one would change the memory format
 
+# %% ../../nbs/24_models.padding.ipynb #94b51c48
 def _folded(y, axis, before, after, edges):
     "The gradient of `_continued`: what was read beyond the ends is added where it came from"
     n = y.shape[axis]-before-after
@@ -60,6 +62,7 @@ class _Continue(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy): return _Fold.apply(dy, *ctx.how),None,None,None,None
 
+# %% ../../nbs/24_models.padding.ipynb #394f6d58
 class _Fold(torch.autograd.Function):
     @staticmethod
     def forward(ctx, dy, *how):
@@ -68,6 +71,7 @@ class _Fold(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g): return _Continue.apply(g, *ctx.how),None,None,None,None
 
+# %% ../../nbs/24_models.padding.ipynb #c93a8cc3
 def pad_axis(
     x:Tensor,   # any shape
     axis:int,   # of `x`, from 0
@@ -111,6 +115,7 @@ def _unit_pads(size, kernel, stride): return [same_pad(*nks) for nks in zip(size
 # %% ../../nbs/24_models.padding.ipynb #a8e42a31
 _KEY = 'repad' # among the hooks of a layer; the numbers that PyTorch gives could come twice after unpickling
 
+# %% ../../nbs/24_models.padding.ipynb #59bd0166
 @dataclass
 class EdgePad:
     "A forward pre-hook that continues the input of a layer beyond its ends"
@@ -144,6 +149,7 @@ class _InnerConv(UnitConv):
         if any(a!=b for a,b in pads): x,pads = _zeros(x, pads),[(0,0)]*3
         return F.relu(self.bn(conv(x, self.conv.weight, None, self.stride, [a for a,_ in pads])), inplace=True)
 
+# %% ../../nbs/24_models.padding.ipynb #91070800
 class _InnerPool(SamePool):
     def forward(self, x): return F.max_pool3d(_zeros(x, _own_pads(self, x)), self.kernel, self.stride)
 
@@ -159,6 +165,7 @@ def _inside(letters, axes, pads):
     "Which axes a hook takes over: those asked for, and those that a layer could not pad alone"
     return ''.join(l for l,(a,b) in zip(letters, pads) if l in axes or a!=b)
 
+# %% ../../nbs/24_models.padding.ipynb #1c76818d
 def _plan_conv(m, axes):
     if m.padding_mode!='zeros': return None
     flat,letters = m._reversed_padding_repeated_twice,_letters(m)
@@ -178,6 +185,7 @@ def _plan_pool(m, axes):
     changes = dict(padding=tuple(0 if l in axes else p for l,p in zip(letters, pads)))
     return partial(_pool_pads, pads=pads, kernel=reach, stride=stride, ceil=m.ceil_mode),axes,changes
 
+# %% ../../nbs/24_models.padding.ipynb #d4a54593
 def _plan_pad(m, axes):
     letters = _letters(m)
     if m.value: return None
@@ -198,6 +206,7 @@ def _ever_pads(pads, letters, axes):
     sizes = [(n,)*len(letters) for n in (64,65,66,67)]
     return any(l in axes and ab!=(0,0) for s in sizes for l,ab in zip(letters, pads(s)))
 
+# %% ../../nbs/24_models.padding.ipynb #b4634297
 def _pad_layer(name, m, edges, axes):
     "Put the hook before a layer that pads; whether it does"
     make = next((f for kinds,f in _PLANS.items() if isinstance(m, kinds)), None)
@@ -211,6 +220,7 @@ def _pad_layer(name, m, edges, axes):
     m._forward_pre_hooks[_KEY] = EdgePad(name, how, pads, letters, were)
     return True
 
+# %% ../../nbs/24_models.padding.ipynb #c5df5c55
 def _unpad_layer(m):
     "Take the hook away again"
     hook = m._forward_pre_hooks.pop(_KEY, None)
@@ -244,6 +254,7 @@ class _Alone:
         raise ValueError(f"{type(self).__name__} shares no work between masks; call the network itself")
     forward_from_stem = forward_orders = stem
 
+# %% ../../nbs/24_models.padding.ipynb #e2782282
 class PaddedI3D(_Alone, I3D):
     "`I3D` with other edges than zeros"
     @delegates(I3D.__init__)
@@ -257,6 +268,7 @@ class PaddedI3D(_Alone, I3D):
         self.settings |= dict(edges=edges, axes=axes)
         _pad_layers(self, edges, axes)
 
+# %% ../../nbs/24_models.padding.ipynb #d3e32296
 class PaddedCLSTM(_Alone, CLSTM):
     "`CLSTM` with other edges than zeros"
     @delegates(CLSTM.__init__)
@@ -288,6 +300,7 @@ def _pool_zeros(x, kernel, stride=(), padding=0, *rest, ceil=False):
     pads,kernel,stride = _each(padding, n),_each(kernel, n),_each(stride or kernel, n)
     return _pool_pads(x.shape[-n:], pads, kernel, stride, ceil)
 
+# %% ../../nbs/24_models.padding.ipynb #73494079
 def _zeros_added(op, args):
     "(before, after) along the last axes of what an operation reads; (): it adds no zeros"
     name = op.__name__.split('.')[0]
@@ -297,6 +310,7 @@ def _zeros_added(op, args):
     if name in ('avg_pool2d','avg_pool3d'): return _pool_zeros(*args, ceil=len(args)>4 and args[4])
     return ()
 
+# %% ../../nbs/24_models.padding.ipynb #c53e2e3d
 class _Watch(TorchDispatchMode):
     "Writes down which layers add zeros to what they read"
     def __init__(self):
@@ -335,6 +349,7 @@ def _example(model, x):
     shape = getattr(model, 'clip_shape', None)
     return None if shape is None else torch.zeros(1, 3, *shape, device=device_of(model))
 
+# %% ../../nbs/24_models.padding.ipynb #4d43b984
 def _check_done(model, x, axes):
     "A ValueError for zeros that are still there"
     left = zero_padding(model, x)
