@@ -2,8 +2,8 @@
 
     python benchmarks/exam.py                    # 110 clips, all masks on 11: -> interpvid/kept/exam.json
     python benchmarks/exam.py --clips 1 --few 0  # a small one; the file says how many clips it is of
-    python benchmarks/exam.py --trainings 5      # the same candidates, networks of five trainings, without enumeration:
-                                                 # -> interpvid/kept/exam-trainings.json
+    python benchmarks/exam.py --trainings 5      # the same candidates, networks of five trainings, without enumeration
+                                                 # and sanity: -> interpvid/kept/exam-trainings.json
 
 Answers are kept in --folder, so a run that was stopped goes on where it was. --into writes elsewhere than the package.
 The networks of several trainings are those that `interpvid reproduce --seeds 5` keeps in --results.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 warnings.filterwarnings('ignore')
 from interpvid.exam.candidates import CANDIDATES
+from interpvid.exam.measures import TESTS
 from interpvid.exam.results import kept_exam, kept_exam_trainings, save_exam_trainings
 from interpvid.exam.sitting import run_exam
 from interpvid.models.checkpoints import load_model
@@ -70,10 +71,11 @@ def one(a):
 def several(a):
     "The networks of several trainings"
     candidates = [c for c in CANDIDATES.values() if not c.few]
+    tests = {name: t for name, t in TESTS.items() if t.group != 'sanity'}
     results = []
     for seed in range(a.trainings):
         print(f'training {seed + 1} of {a.trainings}', file=sys.stderr)
-        results.append(run_exam(trained(a, seed), a.clips, candidates, few=0, folder=a.folder))
+        results.append(run_exam(trained(a, seed), a.clips, candidates, tests, few=0, folder=a.folder))
         save_exam_trainings(results, a.into or kept_exam_trainings())
     print(f'{a.into or kept_exam_trainings()}: {len(results)} trainings, {results[0]}')
 

@@ -385,12 +385,13 @@ def _exam_lines(result, methods):
             on = ', '.join(result.beaten_by(row)) or 'nothing'
             yield f'{m}: cannot: {row.cannot}' if row.cannot else f'{m} beats every yardstick on: {on}'
             for note in row.notes: yield f'  {note}'
+        yield from result.said_of_few(n)
         yield ''
 
 def run_method(
     method:str,        # file.py:function or module:function, several with commas; or a candidate's name
     networks='i3d-events,clstm-events', # the package's, checkpoints, module:name or file.py:name; with commas
-    clips=10,          # of each of the eleven classes
+    clips=10,          # clips of each of the eleven classes
     few=0,             # clips on which every mask is tried, for the tests of optimality: minutes each; 0: none
     out='results/exam',# folder for exam.json, exam.csv and index.html
     log=None,          # where the lines go; None: to the terminal

@@ -542,6 +542,28 @@ def join_exams(
 # %% ../../nbs/73_exam.results.ipynb #428b8075
 def _listed(names): return '; '.join(names) if names else 'nothing'
 
+# %% ../../nbs/73_exam.results.ipynb #f1a7c002
+@patch
+def too_few(self:ExamResult,
+    network,
+    level=.05, # of p (Holm)
+)->pd.DataFrame: # rows of `beats_yardsticks`: candidate, group, column, clips
+    "Comparisons that no candidate could win, since there are too few clips for so many comparisons"
+    t = self.beats_yardsticks()
+    names = ['candidate','group','column','clips']
+    if t.empty or network not in t.index.get_level_values('network'): return pd.DataFrame(columns=names)
+    t = t.loc[network].reset_index()
+    made = t.groupby('group')['column'].transform('size')
+    return t.loc[made*.5**t['clips'].astype(float)>level, names]
+
+# %% ../../nbs/73_exam.results.ipynb #f1a7c003
+@patch
+def said_of_few(self:ExamResult, network)->list: # of sentences
+    "Where clips are too few to tell"
+    few = self.too_few(network).groupby(['group','clips'], sort=False)['candidate'].unique()
+    return [f"{_listed(c)}: {n} clips are too few for any candidate to beat a yardstick in {group}"
+            for (group,n),c in few.items()]
+
 # %% ../../nbs/73_exam.results.ipynb #86d15a3c
 @patch
 def said(self:ExamResult,
@@ -555,7 +577,7 @@ def said(self:ExamResult,
             lines.append(f'{r.candidate} beats every yardstick on: {_listed(found)} ({len(found)} of {len(columns)})')
     if silent := [r.candidate for r in self.order(network) if r.asks and not r.cannot and not self.beaten_by(r)]:
         lines.append(f'no column in which every yardstick is beaten: {_listed(silent)}')
-    return lines
+    return lines+self.said_of_few(network)
 
 # %% ../../nbs/73_exam.results.ipynb #8b8ac4d9
 @patch
