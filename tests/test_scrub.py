@@ -1642,10 +1642,10 @@ def test_painter_is_kept_as_it_is_now():
     assert p.scrubber.spec['rows'][0]['paint']
 
 
-SHOWN = ('freeze', 'freeze_after', 'reverse', 'black', 'blur', 'mean_frame', 'blur_space')
+DRAWN_BY = ('freeze', 'freeze_after', 'reverse', 'black', 'blur', 'mean_frame', 'blur_space')
 
 
-@pytest.mark.parametrize('by', SHOWN)
+@pytest.mark.parametrize('by', DRAWN_BY)
 def test_painter_shows_the_perturbed_clip(by):
     "The last column, as it is kept, against the perturbation itself"
     p = painter(mask=MASK, cam=False, quality=95, perturb=by)
@@ -1669,7 +1669,7 @@ def test_painter_shows_no_column_that_only_the_kernel_knows(by):
 
 def test_the_browser_draws_what_is_kept(browser, tmp_path):
     "Its own orders of frames, for each removal, against the columns of `parts`"
-    painters = [painter(mask=MASK, cam=False, quality=95, perturb=by) for by in SHOWN]
+    painters = [painter(mask=MASK, cam=False, quality=95, perturb=by) for by in DRAWN_BY]
     with opened(browser, tmp_path, *(p.scrubber.html for p in painters), *(p.html for p in painters)) as page:
         n = len(painters)
         ready(page, 2 * n)
