@@ -34,7 +34,8 @@ def by_record(results, label, seed):
     "The newest network of a training among kept stages, whatever the code's state was"
     found = []
     for record in Path(results, 'cache').glob(f'{label}-events-*.made.json'):
-        about, path = json.loads(record.read_text()), record.with_name(record.name.replace('.made.json', '.safetensors'))
+        about = json.loads(record.read_text())
+        path = record.with_name(record.name.replace('.made.json', '.safetensors'))
         if about['settings'].get('seed') == seed and path.is_file():
             found.append((about['when'], path))
     return max(found)[1] if found else None
@@ -46,8 +47,8 @@ def trained(a, seed):
     files = {label: elsewhere.get(label) or by_record(a.results, label, seed) for label in BOXED}
     if missing := [label for label, path in files.items() if path is None]:
         raise SystemExit(
-            f'training {seed}: no {" and no ".join(missing)} in {a.results}; `interpvid reproduce --seeds 5` trains it, '
-            'or name a folder with events-i3d-1.safetensors and so on: --networks'
+            f'training {seed}: no {" and no ".join(missing)} in {a.results}; `interpvid reproduce --seeds 5` trains '
+            'it, or name a folder with events-i3d-1.safetensors and so on: --networks'
         )
     return {label: load_model(path) for label, path in files.items()}
 

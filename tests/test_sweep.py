@@ -142,7 +142,8 @@ def test_rows_and_explanations_are_those_of_explain(tmp_path):
     sweep = run_sweep(explain, clips, 'i3d-events', tmp_path, batch=3, preset='fast', iterations=5, progress=False)
     parts = [slice(0, 3), slice(3, 5)]
     model = pretrained('i3d-events')
-    es = [e for p in parts for e in explain(model, clips.frames[p], labels=clips.labels[p], preset='fast', iterations=5)]
+    how = dict(preset='fast', iterations=5)
+    es = [e for p in parts for e in explain(model, clips.frames[p], labels=clips.labels[p], **how)]
     rows = pd.DataFrame([e.row() for e in es])
     got = sweep.table()[rows.columns]
     pd.testing.assert_frame_equal(got.reset_index(drop=True), rows, check_dtype=False, atol=1e-6)
