@@ -52,9 +52,9 @@ def test_what_it_makes(tiny):
     ):
         assert (tiny / f).is_file(), f
     figs = sorted((tiny / 'figures').glob('[!.]*'))
-    assert {f.stem for f in figs} == {f'fig2-{l}' for l in 'abcdfgh'} | {'fig3-a', 'fig3-b'} and len(
-        figs
-    ) == 18  # with one clip of each class there is no second that moves up
+    shown = {f'fig2-{l}' for l in 'abcdfgh'} | {'fig3-a', 'fig3-b'}  # of each class one clip, so no second moves up
+    assert {f.stem for f in figs} == shown | {f'{name}-gradients' for name in shown}
+    assert {f.suffix for f in figs} == {'.gif', '.mp4'} and len(figs) == 36
     for d, K in ('something', 12), ('kth', 6):
         s = pd.read_parquet(tiny / d / 'scores.parquet')
         assert len(s) == 2 * K and s.groupby('model')['label'].nunique().tolist() == [K, K]
@@ -66,7 +66,7 @@ def test_page_stands_alone(tiny):
     assert not re.search(r'(?:src|href)="(?!data:|figures/|gallery/|gallery-kth/|#)', page)
     assert page.count('<div class="iv"') == 9 and '"seed": 0' in page and '"torch"' in page
     links = re.findall(r'(?:src|href)="((?:figures|gallery)[^"]+)"', page)
-    assert len(links) == 20
+    assert len(links) == 38
     for link in links:
         assert (tiny / link).is_file(), link
 
