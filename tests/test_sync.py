@@ -116,7 +116,7 @@ def test_notebook_is_fit_for_readers(path):
 
 def test_notebooks_together_are_small():
     together = sum(p.stat().st_size for p in NOTEBOOKS)
-    assert together <= 6_500_000, f'{together} bytes; after a run: python tools/smaller.py'
+    assert together <= 6_300_000, f'{together} bytes; after a run: python tools/smaller.py'
 
 
 def cells_of_table(html):
