@@ -394,7 +394,7 @@ def run_method(
     method:str,        # file.py:function or module:function, several with commas; or a candidate's name
     networks='i3d-events,clstm-events', # the package's, checkpoints, module:name or file.py:name; with commas
     clips=10,          # clips of each of the eleven classes
-    few=0,             # clips on which every mask is tried, for the tests of optimality: minutes each; `run_exam` takes 11
+    few=0,             # clips on which every mask is tried, for tests of optimality: minutes each; `run_exam` takes 11
     out='results/exam',# folder for exam.json, exam.csv and index.html
     log=None,          # where the lines go; None: to the terminal
 )->int:                # 0, or 1 if a method could not be asked

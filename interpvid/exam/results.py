@@ -544,8 +544,8 @@ def join_exams(
 
 # %% ../../nbs/73_exam.results.ipynb #428b8075
 LEGEND = ('Best first: most columns in which every yardstick is beaten, then the mean rank. Green and bold: beats '
-          'every yardstick (p, Holm, ≤ .05). Red and dotted: fails that test of sanity. Italics: a yardstick. The arrow of a '
-          'column points to its better side.')
+          'every yardstick (p, Holm, ≤ .05). Red and dotted: fails that test of sanity. Italics: a yardstick. '
+          'The arrow of a column points to its better side.')
 
 def _listed(names): return '; '.join(names) if names else 'nothing'
 
