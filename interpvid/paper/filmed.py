@@ -7,10 +7,12 @@ Docs: https://interpvid.github.io/interpvid/paper.filmed.html.md"""
 # %% auto #0
 __all__ = ['DRAWN', 'EXAM', 'EXAM_TESTS', 'directions', 'facing_table', 'FilmedStatus', 'filmed_experiment', 'joined',
            'claims_beside', 'people_in', 'heat_on', 'heat_table', 'film_sheet', 'exam_numbers', 'exam_means',
-           'explain_fold', 'join_folds', 'examine_fold']
+           'explain_fold', 'join_folds', 'examine_fold', 'kept_film', 'film_table1']
 
 # %% ../../nbs/97_paper.filmed.ipynb #48d65792
+import json
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from ..exam.measures import Sheet, others_of
 from ..exam.sitting import run_exam
 from .claims import CLAIMS, Evidence, gather_evidence, judge_evidence
 from .experiment import Experiment, explain_pairs, measure_all
-from .trainings import MEANS, trainings_table
+from .trainings import MEANS, load_trainings, trainings_table
 from ..registry import Dataset, register
 from ..stats import paired_ci
 from ..video import read_frames
@@ -239,3 +241,38 @@ def examine_fold(
     sheet = film_sheet(clips, next(iter(networks.values())))
     return run_exam(networks, sheet, list(EXAM), list(EXAM_TESTS), few=0, folder=out, progress=False,
                     log=lambda line: None)
+
+# %% ../../nbs/97_paper.filmed.ipynb #e80aba52
+def kept_film(
+    what='filmed', # or 'filmed_explained'
+)->dict:           # empty where nothing is kept
+    "Numbers of the runs on film, in a checkout of the project"
+    path = Path(find_spec('interpvid').origin).parents[1]/'benchmarks'/f'{what}.json'
+    if not path.is_file(): return {}
+    return load_trainings(path) if what=='filmed_explained' else json.loads(path.read_text(encoding='utf-8'))
+
+def _with_range(a):
+    "An accuracy with its interval over groups, where there is one"
+    if a is None: return '–'
+    known = a.get('low') is not None and a['low']==a['low']
+    return f"{a['mean']:.2f}"+(f" [{a['low']:.2f}, {a['high']:.2f}]" if known else '')
+
+# %% ../../nbs/97_paper.filmed.ipynb #921f0d7a
+_ROWS = ('as they are','reversed','reversed, the other side') # what is shown of a part
+
+def _part_row(row, made, part, of):
+    "A row of `film_table1`"
+    return {'network and folds':row, 'tested':part, **{k: _with_range(of.get(k)) for k in _ROWS},
+            'chance':of['chance'], 'films':of['as they are']['films'], 'groups':of['as they are']['groups'],
+            'trainings':made}
+
+def film_table1(
+    folds, # 'folds' of `kept_film()`: name -> what a row of trainings came to
+)->pd.DataFrame: # a row for each set, network and kind of fold: accuracy [interval over groups], chance, …
+    "Table 1 on film: as they are, reversed, and, where a class has another side, how often that is taken"
+    rows = []
+    for name,r in folds.items():
+        made = f"{r['trainings']} of {r['wanted']}"
+        rows += [_part_row(name, made, part, of) for part,of in r.items()
+                 if isinstance(of, dict) and 'as they are' in of]
+    return pd.DataFrame(rows)
