@@ -7,8 +7,8 @@ Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 # %% auto #0
 __all__ = ['AT_LEAST', 'ARGUMENTS', 'METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OLD_VALUES', 'Option', 'options_of',
            'check_numbers', 'as_options', 'load_explained', 'explain_files', 'load_named', 'film_files',
-           'exam_networks', 'run_method', 'read_data', 'folder_options', 'add_option', 'Command', 'parser', 'modern',
-           'main']
+           'exam_networks', 'run_method', 'report_on', 'read_data', 'folder_options', 'add_option', 'Command', 'parser',
+           'modern', 'main']
 
 # %% ../nbs/98_cli.ipynb #4060fd33
 import argparse
@@ -410,6 +410,36 @@ def run_method(
     log(f'→ {", ".join(map(str, result.write(out)))}')
     return int(any(result.row(n, c.name).cannot for n in result.networks for c in methods))
 
+# %% ../nbs/98_cli.ipynb #e7ef341c
+def _reported_on(files, nets, n):
+    "Networks and clips of a report; clips are None where a sweep brings them"
+    if len(files)==1 and (Path(files[0])/'sweep.json').exists(): return files[0],None
+    if list(files)!=['events']: return nets(),files[0] if len(files)==1 else list(map(Path, files))
+    from interpvid.data.synthetic import make_clips
+    nets = nets()
+    T,H,_ = getattr(next(iter(nets.values())), 'clip_shape', None) or (16,64,64)
+    return nets,make_clips(n, 1701, T=T, size=H, progress=False)
+
+def report_on(
+    files,         # a folder of videos (best one for each class), a list of them, videos, a sweep's folder, or: events
+    networks='i3d-events,clstm-events', # the package's, checkpoints, module:name or file.py:name; with commas
+    n=120,         # how many built-in clips, where these are asked for
+    explained=22,  # clips that are attributed frame by frame, which is most of the work; 0: none
+    checked=12,    # of these, how many sit the exam's tests; 0: none
+    out='results/report.html', # the page
+    log=None,      # where the lines go; None: to the terminal
+)->int:            # 0
+    "What networks use: a page"
+    from interpvid.files import check_replaceable, log_line
+    from interpvid.report.page import make_report
+    log,out = log or log_line,Path(out)
+    check_replaceable(out, ours=True)
+    report = make_report(*_reported_on(files, lambda: exam_networks(networks), n), explained=explained, checked=checked)
+    for line in str(report).splitlines(): log(line)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    log(f'→ {report.save(out)}')
+    return 0
+
 # %% ../nbs/98_cli.ipynb #d929dd9f
 def read_data(
     data,            # built-in clips, a dataset as it is downloaded, or any folder (see `interpvid data check --help`)
@@ -509,6 +539,9 @@ def _film(a):
 def _exam(a):
     return run_method(**{o.name: getattr(a, o.name) for o in options_of('cli', 'run_method') if o.name!='log'})
 
+def _report(a):
+    return report_on(**{o.name: getattr(a, o.name) for o in options_of('cli', 'report_on') if o.name!='log'})
+
 # %% ../nbs/98_cli.ipynb #dc34b240
 def _check(a):
     from interpvid.data.check import check_folder
@@ -581,6 +614,10 @@ COMMANDS = {
         'put an explanation method of your own to the exam, beside all that is known of the others',
         'A method is a function of a Python file, f(model, clips, target), that gives a number for each frame (B,T) '
         'or pixel (B,T,H,W). Prints a table and writes JSON, CSV and a page. Exit code 1 if it could not be asked.'),
+    'report':Command(_report, (('cli','report_on'),), ('log',),
+        'what do networks use? order, motion, single frames, colour, where in time and space: a page',
+        'Asks networks about clips as they are, reversed, shuffled, frozen and without colour, attributes a few of '
+        'them frame by frame, prints what was found and writes a page with tables and clips to scrub.'),
     'train':Command(_train, (('cli','read_data'),('training','train')), ('dls','cbs','log','progress'),
         'train a network on a dataset, and make its Table 1',
         "Trains a network with the settings of the paper, of its programs, or of your own, and writes the best "
