@@ -28,7 +28,7 @@ RESULT, KEPT = HERE / 'filmed.json', Path('results/filmed')
 PEOPLE = [f'p{k}' for k in range(1, 10)]
 CHOSE = PEOPLE[:3]  # the recipe was chosen on them
 SPLIT, FIVE = 'g01-g10:g11-g20', '5'
-DIRECTION_STEPS = 160  # left or right is learned soon
+DIRECTION_STEPS = 240  # left or right is learned soon
 
 
 class Task(NamedTuple):
@@ -60,13 +60,17 @@ def tasks() -> list:
         return [Task(row_name(set, arch, folds, seeds=True), set, arch, folds, fold, s) for s in range(5)]
 
     nets = 'i3d', 'clstm'
+
+    def interactions(folds, names):
+        rows = [row('interactions', arch, folds, names) for arch in nets]
+        return [*rows, row('interactions', 'i3d', folds, names, still=True)]
+
     wanted = [row('actions', arch, 'each', PEOPLE) for arch in nets]
     wanted += [row('direction', arch, 'each', PEOPLE) for arch in nets]
-    for folds, names in (SPLIT, halves), (FIVE, five):
-        wanted += [row('interactions', arch, folds, names) for arch in nets]
-        wanted.append(row('interactions', 'i3d', folds, names, still=True))
+    wanted += interactions(SPLIT, halves)
     for arch in nets:
         wanted += [seeds('actions', arch, 'each', 'p4'), seeds('interactions', arch, SPLIT, halves[1])]
+    wanted += interactions(FIVE, five)
     return [t for some in wanted for t in some]
 
 

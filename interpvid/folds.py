@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/folds.html.md"""
 
 # %% auto #0
 __all__ = ['PRESETS', 'MIN_GROUPS', 'Fold', 'named_groups', 'check_groups', 'make_folds', 'start_from', 'train_fold',
-           'predict_films', 'test_fold', 'over_groups', 'FoldsResult', 'run_folds']
+           'predict_films', 'test_fold', 'over_groups', 'FoldsResult', 'run_folds', 'fold_folder']
 
 # %% ../nbs/82_folds.ipynb #374ebda0
 import json
@@ -58,7 +58,7 @@ class Fold:
 # %% ../nbs/82_folds.ipynb #77eaeae7
 def _in_order(names):
     "Sorted, numbers by their value"
-    return sorted(set(names), key=lambda n: [(0, int(p), '') if p.isdecimal() else (1, 0, p)
+    return sorted({str(n) for n in names}, key=lambda n: [(0, int(p), '') if p.isdecimal() else (1, 0, p)
                                              for p in re.split(r'(\d+)', n)])
 
 def _range_of(text, known):
@@ -91,8 +91,8 @@ def _test_parts(folds, groups, labels, seed):
     if ':' in str(folds): return _named_split(str(folds), known)
     rows = np.zeros(len(groups))
     if folds=='each':
-        splits = LeaveOneGroupOut().split(rows, labels, groups)
-        return sorted(((groups[t[0]], [groups[t[0]]]) for _,t in splits), key=lambda f: known.index(f[0])),known
+        left_out = [str(groups[t[0]]) for _,t in LeaveOneGroupOut().split(rows, labels, groups)]
+        return [(g, [g]) for g in sorted(left_out, key=known.index)],known
     splits = StratifiedGroupKFold(int(folds), shuffle=True, random_state=seed).split(rows, labels, groups)
     return [(f'fold{k}', _in_order(groups[t])) for k,(_,t) in enumerate(splits, 1)],known
 
@@ -105,16 +105,17 @@ def check_groups(
 ):
     "A ValueError where no network could be tested in such folds"
     n = len(set(groups))
-    if n<2: raise ValueError(f"all films are of one group ({next(iter(groups), 'none')!r}), so none can be left out; "
+    names = ', '.join(_in_order(groups)) or 'none'
+    if n<2: raise ValueError(f"all films are of one group ({names}), so none can be left out; "
                              "groups= says how to tell them apart by the files' names")
     if str(folds).isdecimal():
         if int(folds)<2: raise ValueError(f"folds are at least 2, not {folds}")
-        if int(folds)>n: raise ValueError(f"{folds} folds need as many groups, there are {n}: {', '.join(_in_order(groups))}")
+        if int(folds)>n: raise ValueError(f"{folds} folds need as many groups, there are {n}: {names}")
     elif folds!='each' and ':' not in str(folds):
         raise ValueError(f"folds {folds!r}: 'each' (leave one group out), a number, or parts such as 'g1-g5:g6-g10'")
     for k,name in enumerate(classes):
-        own = set(groups[labels==k])
-        if len(own)==1: raise ValueError(f"class {name!r} is in group {own.pop()!r} alone: where that is tested, "
+        own = _in_order(groups[labels==k])
+        if len(own)==1: raise ValueError(f"class {name!r} is in group {own[0]!r} alone: where that is tested, "
                                          "nothing is left to learn it from")
 
 # %% ../nbs/82_folds.ipynb #100e0665
@@ -124,7 +125,7 @@ def _stopping(groups, labels, n, seed):
         split = GroupShuffleSplit(1, test_size=n, random_state=1000*seed+k).split(groups, labels, groups)
         learn,stop = next(split)
         if set(labels[learn])==set(labels): return tuple(_in_order(groups[stop]))
-    raise ValueError(f"no {n} of {len(set(groups))} groups can be kept for stopping without a class losing all its films")
+    raise ValueError(f"no {n} of {len(set(groups))} groups can be kept for stopping: a class would lose all its films")
 
 def make_folds(
     groups,       # (N,) str, of the films
@@ -149,12 +150,13 @@ def make_folds(
     return made
 
 # %% ../nbs/82_folds.ipynb #eb1fe156
-_FILM = dict(opt='adam', lr=4e-3, bs=16, wd=.05, decay='decoupled', clip=1., warm=.25, smooth=.1, min_steps=400, epochs=1,
-             windows=dict(seconds=1.3, area=.75, light=.1))
+_FILM = dict(opt='adam', bs=8, wd=.05, decay='decoupled', clip=1., warm=.25, smooth=.1, min_steps=640, epochs=1)
 
 PRESETS |= {
-    'i3d-film':   dict(**_FILM, start='i3d-events', model=dict(dropout=0., width=.25, s_strides=(2,2,2,2,1))),
-    'clstm-film': dict(**_FILM, start='clstm-events', model=dict(stride=(4,1,1), shared_norm=False)),
+    'i3d-film':   dict(**_FILM, lr=3e-3, start='i3d-events', windows=dict(seconds=1.28, area=.75, light=.1),
+                       model=dict(dropout=0., width=.25, s_strides=(2,2,2,2,1))),
+    'clstm-film': dict(**_FILM, lr=1.5e-3, start='clstm-events', windows=dict(seconds=1.28, area=.6, light=.1),
+                       model=dict(dropout=.3, stride=(4,1,1), shared_norm=False)),
 }
 
 # %% ../nbs/82_folds.ipynb #65cfc8fe
@@ -177,7 +179,7 @@ def _flat(model):
     for p in last.parameters(): torch.nn.init.zeros_(p)
 
 def _schedule(preset):
-    "A rate that rises over the first share `warm` of the steps and falls along a cosine; None where the preset has another"
+    "A rate that rises over the first share `warm` of the steps and falls along a cosine, where a preset asks for it"
     warm,lr = preset.get('warm'),preset['lr']
     return [ParamScheduler({'lr':combined_cos(warm, lr/25, lr, lr/1e5)})] if warm else []
 
@@ -192,7 +194,7 @@ def _start(arch, preset, weights):
 
 # %% ../nbs/82_folds.ipynb #fbcc9892
 def _loaders(clips, fold, preset, still):
-    "`DataLoaders` of a fold: windows at random to learn from; to stop by, the middle ones (none: they are not looked at)"
+    "`DataLoaders` of a fold: random windows to learn from, middle ones to stop by (else they are not looked at)"
     of = clips.group_of
     parts = [np.flatnonzero(np.isin(of, g)) for g in (fold.train, fold.stop or fold.train)]
     seen = dict(windows=Windows(**preset.get('windows', {})), still=still)
@@ -287,7 +289,8 @@ def over_groups(
     means = pd.Series(np.asarray(hits, float)).groupby(np.asarray(groups)).mean()
     n,mean = len(means),float(means.mean())
     half = stats.t.ppf((1+level)/2, n-1)*means.std(ddof=1)/n**.5 if n>=MIN_GROUPS and means.nunique()>1 else np.nan
-    return dict(mean=mean, low=float(max(0, mean-half)), high=float(min(1, mean+half)), films=len(hits), groups=n)
+    low,high = float(np.maximum(0, mean-half)),float(np.minimum(1, mean+half))
+    return dict(mean=mean, low=low, high=high, films=len(hits), groups=n)
 
 # %% ../nbs/82_folds.ipynb #fe2c9ef1
 @dataclass
@@ -319,7 +322,8 @@ def summary(self:FoldsResult)->pd.DataFrame:
     rows = {'as they are':self.accuracy(), 'middle window alone':self.accuracy('middle window'),
             'reversed':self.accuracy('predicted reversed')}
     if len(self.directed):
-        rows['reversed, called by the other side'] = self.accuracy('predicted reversed', 'reversed class', self.directed)
+        other = self.accuracy('predicted reversed', 'reversed class', self.directed)
+        rows['reversed, called by the other side'] = other
     t = pd.DataFrame({name: dict(accuracy=round(a['mean'], 3), interval=_interval(a), films=a['films'],
                                  groups=a['groups']) for name,a in rows.items()}).T
     t.loc['chance'] = [round(self.chance, 3), '', len(self.films), '']
@@ -372,7 +376,9 @@ def save(self:FoldsResult,
     with writing(folder/'outcome.txt') as tmp: tmp.write_text(f'{self}\n', encoding='utf-8')
 
 # %% ../nbs/82_folds.ipynb #2bad5d8c
-def _stage_name(arch, fold, seed, still): return f"{arch}-{fold.name.replace(':','_').replace('/','_')}-{seed}{'-still' if still else ''}"
+def _stage_name(arch, fold, seed, still):
+    "The folder of a fold"
+    return f"{arch}-{re.sub(r'[^A-Za-z0-9_,-]', '_', fold.name)}-{seed}{'-still' if still else ''}"
 
 def _read(folder):
     films = pd.read_csv(folder/'films.csv', dtype=str, keep_default_na=False)
@@ -414,7 +420,7 @@ def _fold_line(fold, films, made, seconds):
 # %% ../nbs/82_folds.ipynb #fa6c4974
 def run_folds(
     clips,          # `WindowClips`, such as from `window_clips`
-    folds='each',   # 'each', a number or parts: see `make_folds`
+    folds='each',   # 'each', a number or parts: see `make_folds`; or a list of `Fold`
     arch='i3d',     # a network's key in the registry
     preset='film',  # settings of training
     folder='results/folds', # a folder for each fold, and the tables
@@ -432,21 +438,73 @@ def run_folds(
     p = preset_of(arch, preset)
     check_positive(epochs=epochs)
     stop = p.get('stop', 0) if stop is None else stop
-    made = [f for f in make_folds(clips.group_of, clips.labels, clips.classes, folds, stop, seed)
-            if only is None or f.name in only]
+    if not isinstance(folds, list): folds = make_folds(clips.group_of, clips.labels, clips.classes, folds, stop, seed)
+    made = [f for f in folds if only is None or f.name in only]
     stages,key,tables,seconds = Stages(folder, fresh=fresh, log=log),clips.key,[],{}
     code = stages.about(_run_fold, ('folds',*find(NETWORKS, arch).modules), (), {})['code']
     log(f"{len(clips)} films of {len(set(clips.group_of))} groups and {len(clips.classes)} classes; {len(made)} folds, "
         f"{find(NETWORKS, arch).label}, preset '{preset}'")
     for fold in made:
         path = Path(folder)/_stage_name(arch, fold, seed, still)
-        decided = dict(arch=arch, preset=p, fold=vars(fold), seed=seed, epochs=epochs, weights=str(weights), still=still,
-                       clips=key, shape=[clips.n,*clips.size], code=code)
+        decided = dict(arch=arch, preset=p, fold=vars(fold), seed=seed, epochs=epochs, weights=str(weights),
+                       still=still, clips=key, shape=[clips.n,*clips.size], code=code)
         new = _ensure(stages, path, decided, lambda tmp: _run_fold(
             tmp, clips, fold, arch, preset, seed, epochs, weights, still, progress, decided))
         films,about = _read(path)
         tables.append(films)
         seconds[fold.name] = about['seconds']
         log(_fold_line(fold, films, new, about['seconds']))
-    return FoldsResult(pd.concat(tables, ignore_index=True), dict(arch=arch, preset=preset, folds=str(folds), seed=seed,
-                                                                  still=still, seconds=seconds, clips=key))
+    about = dict(arch=arch, preset=preset, folds=[f.name for f in made], seed=seed, still=still, seconds=seconds,
+                 clips=key)
+    return FoldsResult(pd.concat(tables, ignore_index=True), about)
+
+# %% ../nbs/82_folds.ipynb #6e20132e
+def _no_groups(items):
+    "That no groups were found, and the remedy"
+    return (f"no groups (people, scenes) were found in the names of {len(items)} films, such as {items[0].name!r}, so "
+            "one person might come into training and test. groups= takes a pattern of file names, such as "
+            "'(p[0-9]+)_'; '(.+)' makes each film a group of its own")
+
+def _own_split(items):
+    "The folder's own split as a fold"
+    test = {i.group or i.name for i in items if i.split=='validation'}
+    train = {i.group or i.name for i in items if i.split=='train'}
+    return Fold('validation', tuple(_in_order(test)), tuple(_in_order(train)))
+
+def _folds_of(items, folds, stop, preset, seed):
+    "The folds of a folder, before anything is decoded"
+    if folds is None: return [_own_split(items)]
+    if not any(i.group for i in items): raise ValueError(_no_groups(items))
+    groups,labels = [i.group or i.name for i in items],[i.label for i in items]
+    return make_folds(groups, labels, items.classes, folds, preset.get('stop', 0) if stop is None else stop, seed)
+
+# %% ../nbs/82_folds.ipynb #fc1ca94b
+def fold_folder(
+    root,             # a folder with a folder for each class, or a list: see `folder_items`
+    folds:str=None,   # of a folder: test in folds of whole groups (people): each, a number, or parts as g1-g5:g6-g10
+    arch='i3d',       # a network's key in the registry
+    preset='film',    # settings of training
+    folder='results/folds', # a folder for each fold, and the tables
+    frames:int=None,  # frames of a clip; None: 16
+    size=None,        # pixels of a clip; None: 64
+    groups:str=None,  # pattern of file names, for films that stay in one part; None: known names
+    stop_groups:int=None, # with --folds: groups of each training part that say when to stop; None: the preset's number
+    one_frame=False,  # with --folds: networks that see one frame of each window: does time help?
+    seed=0,           # of folds by number, of weights, windows and order
+    epochs:int=None,  # in place of the preset's
+    weights=None,     # a checkpoint to start from, in place of the preset's
+    skip_broken=False,# leave out films that cannot be read, instead of stopping
+    fresh=False,      # make all folds again
+    progress=True,    # show bars
+    log=log_line,     # gets the lines that say how it goes
+)->FoldsResult:
+    "Train and test on a folder of films, in folds of whole groups"
+    on_error = 'skip' if skip_broken else 'raise'
+    items = folder_items(root, seed=seed, on_error=on_error, groups=groups, progress=progress)
+    part = _folds_of(items, folds, stop_groups, preset_of(arch, preset), seed)
+    clips = window_clips(items, frames or 16, size or 64, progress=progress, on_error=on_error)
+    result = run_folds(clips, part, arch, preset, folder, seed, None, epochs, weights, one_frame, fresh=fresh,
+                       progress=progress, log=log)
+    result.save(folder)
+    log(f'{result}. Tables and a folder for each fold are in {folder}')
+    return result

@@ -9,6 +9,7 @@ __all__ = ['frames_between', 'window_starts', 'Windows', 'random_part', 'random_
 
 # %% ../../nbs/15_data.windows.ipynb #cfc7bf18
 import hashlib
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +20,7 @@ from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 from .augment import mirror_labels
-from .clips import Clips, FileClips, frame_size
+from .clips import Clips, FileClips, first_few, frame_size, leave_out
 from ..video import VideoError, probe
 
 # %% ../../nbs/15_data.windows.ipynb #e658e9dc
@@ -191,13 +192,26 @@ def _check_memory(abouts, size):
     frames = sum(a['frames'] for a in abouts)
     needs = 3*frames*size[0]*size[1]
     if needs<=_MAX_BYTES: return
-    raise ValueError(f"{len(abouts)} films of {frames} frames take {needs/1e9:.0f} GB of memory at {size[0]}×{size[1]}, "
+    raise ValueError(f"{len(abouts)} films of {frames} frames take {needs/1e9:.0f} GB at {size[0]}×{size[1]}, "
                      f"more than {_MAX_BYTES/1e9:.0f}; a smaller size needs less, and presets without windows decode "
                      "clips as they go")
 
+def _decoded(files, on_error, progress):
+    "(index, frames) of the films that can be decoded to their end"
+    films,bad = {},[]
+    for i in tqdm(range(len(files)), 'decoding', disable=not progress, leave=False):
+        try: films[i] = files.read(i)
+        except (VideoError, OSError) as e: bad.append((files.names[i], e))
+    out = leave_out(bad, f'of {len(files)} films', on_error)
+    if out: warnings.warn(f'{len(out)} films are left out: {first_few([name for name,_ in out])}')
+    return films
+
 def _about(items):
-    "What `probe` says of the file of each item; an error names the file"
-    found = {path: probe(path) for path in dict.fromkeys(i.path for i in items)}
+    "What `probe` says of the file of each item; nothing of one that cannot be opened"
+    found = {}
+    for path in dict.fromkeys(i.path for i in items):
+        try: found[path] = probe(path)
+        except (VideoError, OSError): found[path] = dict(frames=0, fps=0.)
     return [found[i.path] for i in items]
 
 def window_clips(
@@ -206,14 +220,14 @@ def window_clips(
     size=(64,64),  # (height, width) of a clip, or one number for both
     windows=None,  # `Windows`; None: the defaults
     progress=True, # show a bar while films are decoded
+    on_error='raise',# or 'skip': leave out films that cannot be read, and warn
 )->WindowClips:
     "All frames of films in files, in memory"
     size = frame_size(size)
     kept = tuple(-(-9*s//8) for s in size)
     about = _about(items)
     _check_memory(about, kept)
-    files = FileClips(items, None, kept)
-    films = [files.read(i) for i in tqdm(range(len(items)), 'decoding', disable=not progress, leave=False)]
-    rates = [a['fps'] or 25. for a in about]
-    groups = [i.group or i.name for i in items]
-    return WindowClips(films, files.labels, items.classes, groups, files.names, rates, n, size, windows)
+    films = _decoded(FileClips(items, None, kept), on_error, progress)
+    items,rates = items.like(items[i] for i in films),[about[i]['fps'] or 25. for i in films]
+    labels,groups = [i.label for i in items],[i.group or i.name for i in items]
+    return WindowClips(films.values(), labels, items.classes, groups, [i.name for i in items], rates, n, size, windows)
