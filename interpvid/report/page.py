@@ -468,7 +468,8 @@ def body(self:Report)->str:
                 bars=[dict(name=a.name, bars=list(bars_of(a))) for a in self.answers],
                 labelled=self.answers[0].labelled,
                 stills=lines_svg(still_lines(self), 'frame that is repeated', '%'), time=of_time, maps=maps,
-                masks=lines_svg(mask_lines(t['masks']), 'frame', '%') if 'masks' in t else '', notes=[n for e in E for n in e.notes],
+                masks=lines_svg(mask_lines(t['masks']), 'frame', '%') if 'masks' in t else '',
+                notes=[n for e in E for n in e.notes],
                 examples=explanation_pairs(self.examples) if self.examples else '', min_interval=MIN_INTERVAL)
 
 # %% ../../nbs/78_report.page.ipynb #d27e54ef
