@@ -25,8 +25,8 @@ import pandas as pd
 from frame import HERE, Missing, machine
 
 RESULT, KEPT = HERE / 'filmed.json', Path('results/filmed')
-PEOPLE = [f'p{k}' for k in range(1, 10)]
-CHOSE = PEOPLE[:3]  # the recipe was chosen on them
+CHOSE = ['p1', 'p2', 'p3']  # the recipe was chosen on them
+PEOPLE = ['p4', 'p5', 'p6', 'p7', 'p8', 'p9', *CHOSE]
 SPLIT, FIVE = 'g01-g10:g11-g20', '5'
 DIRECTION_STEPS = 240  # left or right is learned soon
 

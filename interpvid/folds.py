@@ -150,7 +150,7 @@ def make_folds(
     return made
 
 # %% ../nbs/82_folds.ipynb #eb1fe156
-_FILM = dict(opt='adam', bs=8, wd=.05, decay='decoupled', clip=1., warm=.25, smooth=.1, min_steps=640, epochs=1)
+_FILM = dict(opt='adam', bs=8, wd=.05, decay='decoupled', clip=1., warm=.25, smooth=.1, min_steps=1280, epochs=1)
 
 PRESETS |= {
     'i3d-film':   dict(**_FILM, lr=3e-3, start='i3d-events', windows=dict(seconds=1.28, area=.75, light=.1),
