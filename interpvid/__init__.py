@@ -39,6 +39,7 @@ _ROOMS = {
     'gallery': 'write_gallery',
     'film': 'explain_film',
     'sweep': 'load_sweep run_sweep',
+    'share': 'export',
     'widgets': 'Browser Painter Scrubber',
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
