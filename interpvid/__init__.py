@@ -36,6 +36,7 @@ _ROOMS = {
     'exam.measures': 'Sheet exam_sheet',
     'exam.results': 'compare_exams load_exam',
     'exam.sitting': 'run_exam',
+    'timeline': 'with_timeline',
     'gallery': 'write_gallery',
     'film': 'explain_film',
     'sweep': 'load_sweep run_sweep',

@@ -390,16 +390,18 @@ def _kept_beside(nets, clips):
 def _exam_lines(result, methods):
     "The result for the terminal: for each network a table, and what can be said of the methods"
     for n in result.networks:
+        failed = [row for m in methods if (row := result.row(n, m)).cannot]
+        for row in failed: yield f'{n}: {row.candidate}: cannot: {row.cannot}'
+        if len(failed)==len(methods): continue
         t = result.first_columns(n)
         yield f'{n}, {len(result.clips[n]["keys"])} clips:'
         beats = t.pop('beats').map(lambda v: '' if v!=v else f'{v:.0f}')
         t = t.map(lambda v: '–' if v!=v else f'{v:.2f}')
         t.insert(0, 'beats', beats)
         yield t.to_string()
-        for m in methods:
+        for m in (m for m in methods if m not in {r.candidate for r in failed}):
             row = result.row(n, m)
-            on = ', '.join(result.beaten_by(row)) or 'nothing'
-            yield f'{m}: cannot: {row.cannot}' if row.cannot else f'{m} beats every yardstick on: {on}'
+            yield f"{m} beats every yardstick on: {', '.join(result.beaten_by(row)) or 'nothing'}"
             for note in row.notes: yield f'  {note}'
         yield from result.said_of_few(n)
         yield ''
@@ -408,7 +410,7 @@ def run_method(
     method:str,        # file.py:function or module:function, several with commas; or a candidate's name
     networks='i3d-events,clstm-events', # the package's, checkpoints, module:name or file.py:name; with commas
     clips=10,          # clips of each of the eleven classes
-    few=0,             # clips on which every mask is tried, for the tests of optimality: minutes each; 0: none
+    few=0,             # clips on which every mask is tried, for tests of optimality: minutes each; `run_exam` takes 11
     out='results/exam',# folder for exam.json, exam.csv and index.html
     log=None,          # where the lines go; None: to the terminal
 )->int:                # 0, or 1 if a method could not be asked

@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .explanation import Explanation, beside
+from .explanation import Explanation
 from .files import writing
 from .masks.scores import SCORES
 from .pages import fill, html_table, page
+from .timeline import timeline_parts
 from .viz import (
     COLORS, ScrubParts, as_json, film_strip, jpeg, parts_html, scrub_js, static, style_sheet, svg_img)
 
@@ -151,7 +152,7 @@ def _named(pairs, names):
 # %% ../nbs/67_gallery.ipynb #81efc456
 def _draw(i, es, name, **kwargs):
     "One clip; `kwargs` as for `scrub_parts`"
-    try: return Drawn(es, beside(es, **kwargs), name)
+    try: return Drawn(es, timeline_parts(es, **kwargs), name)
     except ValueError as e:
         who = f"clip {i+1}{'' if name is None else f' ({name})'}"
         remedy = '; each clip comes with the list of its own explanations, as zip(ones, others) gives them'

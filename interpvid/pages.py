@@ -18,7 +18,8 @@ from jinja2 import Environment, FileSystemLoader
 
 from .files import versions, writing
 from .video import write_video
-from .explanation import beside, unique_names
+from .explanation import unique_names
+from .timeline import timeline_parts
 from .viz import parts_html, static
 
 # %% ../nbs/66_pages.ipynb #72b4c21b
@@ -73,12 +74,12 @@ _PAIRS = _TEMPLATES.from_string('''\
 {% endfor %}''')
 
 def explanation_pairs(
-    groups, # list of (heading, explanations shown side by side[, `ScrubParts` in the place of `beside`'s])
+    groups, # list of (heading, explanations shown side by side[, `ScrubParts` in the place of `timeline_parts`])
     opened=1, # how many are open at first
 )->str:     # HTML
     "Scrubbers under headings that open and close, a clip each"
     def noted(es): return [name for name,e in zip(unique_names(es), es) if e.notes]
-    shown = lambda es, parts=None: parts_html(parts or beside(es))
+    shown = lambda es, parts=None: parts_html(parts or timeline_parts(es))
     return _PAIRS.render(pairs=[(h, noted(es), shown(es, *parts)) for h,es,*parts in groups], opened=opened)
 
 # %% ../nbs/66_pages.ipynb #f0ba94d6

@@ -6,8 +6,9 @@ Docs: https://interpvid.github.io/interpvid/viz.html.md"""
 
 # %% auto #0
 __all__ = ['COLORS', 'HEAT', 'rgb', 'jpeg', 'picture', 'resize', 'flow_colors', 'as_rgb', 'mask_row', 'film_strip', 'text_row',
-           'text_block', 'stack', 'overlay', 'columns', 'ScrubParts', 'as_marks', 'scrub_parts', 'scrub_svg', 'static',
-           'style_sheet', 'scrub_js', 'as_json', 'svg_img', 'parts_html', 'scrub_html']
+           'text_block', 'stack', 'overlay', 'columns', 'ScrubParts', 'as_marks', 'as_curve', 'scrub_parts',
+           'scrub_svg', 'static', 'style_sheet', 'scrub_js', 'as_json', 'svg_img', 'kept_script', 'as_lines',
+           'parts_html', 'scrub_html']
 
 # %% ../nbs/05_viz.ipynb #77c7acd9
 import base64
@@ -291,7 +292,7 @@ def _frames(name, f):
 
 # %% ../nbs/05_viz.ipynb #f7f91b21
 def _score(name, v, *about):
-    "A row of the table of scores: name, number or text, and what it means"
+    "A row of the table of scores: name, number or text, what it means, and what else there is to say"
     if not isinstance(v, str):
         try: v = float(v)
         except (TypeError,ValueError): raise ValueError(f"score '{name}': a number or a text, got {v!r}") from None
@@ -312,6 +313,20 @@ def as_marks(
     if not all(0<=v<=1 for v in m):
         raise ValueError(f"mask '{name}': a mask has to lie in [0,1]; this one has values outside, or NaN")
     return [max(round(v, 3), .501) if v>.5 else round(v, 3) for v in m]
+
+# %% ../nbs/05_viz.ipynb #91bfe7a7
+def as_curve(
+    name,   # of the curve, for errors
+    values, # (T,) finite, any unit
+    T,      # frames
+)->dict:    # name and T numbers of four digits
+    "A curve as a scrubber takes it"
+    try: v = [float(f'{float(v):.4g}') for v in values]
+    except (TypeError,ValueError,RuntimeError):
+        raise ValueError(f"curve '{name}': {T} numbers, got {values!r:.80}") from None
+    if len(v)!=T: raise ValueError(f"curve '{name}': {len(v)} numbers for {T} frames")
+    if not np.isfinite(v).all(): raise ValueError(f"curve '{name}': its numbers have to be finite")
+    return dict(name=_text(name), values=v)
 
 # %% ../nbs/05_viz.ipynb #39f6dc6b
 def _check_settings(**settings):
@@ -346,7 +361,8 @@ def scrub_parts(
     mask=None,  # (T,) in [0,1], on where above 0.5: a row of marks beneath; or a dict of name -> mask; None: no row
     title='',   # one line above (text, not HTML)
     caption='', # lines beneath (text, not HTML)
-    scores=(),  # (name, number or text, and if wanted what it means), …: the table beside
+    scores=(),  # (name, number or text, and if wanted what it means, and a further line), …: the table beside
+    curves=None,# dict of name -> (T,), drawn beneath the masks: 'motion energy', 'Shapley values', …
     px=160,     # the longer side of a frame on screen
     fps=6,      # frames per second when playing, at first
     heat=.6,    # opacity of the heat map, at first
@@ -365,7 +381,8 @@ def scrub_parts(
         T=T, **where, show=[round(v*s) for v in where['size']], fps=float(fps), heat=float(heat),
         title=_text(title), caption=_text(caption), cols=columns,
         rows=[{'name':_text(k), 'mask':as_marks(k, m, T)} for k,m in masks.items()],
-        scores=[_score(*s) for s in scores]))
+        scores=[_score(*s) for s in scores],
+        **({'curves':[as_curve(k, v, T) for k,v in curves.items()]} if curves else {})))
 
 # %% ../nbs/05_viz.ipynb #0d2e6ead
 def _movements(spec):
@@ -395,7 +412,7 @@ class _Layout:
 
 # %% ../nbs/05_viz.ipynb #73ed52c1
 def _layout(spec):
-    left = 60 if any(r['name'] for r in spec['rows']) else 0
+    left = 60 if any(r['name'] for r in [*spec['rows'], *spec.get('curves', [])]) else 0
     wide = max(len(spec['cols'])*(spec['show'][0]+4)-4, left+100)
     step = (wide-left)/spec['T']
     return _Layout(left, wide, step, min(5, step*.4))
@@ -432,6 +449,18 @@ def _svg_row(row, y, at):
             f"<rect class='m' x='{at.left+1}' y='{y-9}' width='{max(1, at.step-2):.1f}' height='18' rx='4' "
             f"fill='none' stroke='{COLORS['quiet']}' stroke-width='2'/>")
 
+# %% ../nbs/05_viz.ipynb #ed7bc815
+def _svg_curve(curve, y, at):
+    "A curve's name and bars"
+    v = np.array(curve['values'])
+    high,low = max(v.max(), 0),min(v.min(), 0)
+    scale = 28/((high-low) or 1)
+    zero,x = y+high*scale,at.left+(np.arange(len(v))+.5)*at.step
+    def bars(on, color):
+        steps = ''.join(f'M{a:.1f} {zero:.1f}V{zero-b*scale:.1f}' for a,b in zip(x[on], v[on]))
+        return f"<path d='{steps}' stroke='{COLORS[color]}' stroke-width='{at.step*.8:.2g}'/>" if on.any() else ''
+    return _svg_name(0, y+4, max(at.left-4, 1), curve['name'])+bars(v>0, 'accent')+bars(v<0, 'I3D')
+
 # %% ../nbs/05_viz.ipynb #f1d2461e
 def _svg_style(spec, movements, at):
     "The style of the moving image"
@@ -449,9 +478,12 @@ def scrub_svg(
     "An image of the columns, their names and masks that moves by itself"
     s = parts.spec
     at,movements,top = _layout(s),_movements(s),s['show'][1]
-    tall = top+19+22*len(s['rows'])
+    curves = s.get('curves', [])
+    low = top+19+22*len(s['rows'])
+    tall = low+34*len(curves)
     columns = ''.join(_svg_column(s, i, movements, at.wide) for i in range(len(s['cols'])))
     rows = ''.join(_svg_row(r, top+29+22*k, at) for k,r in enumerate(s['rows']))
+    rows += ''.join(_svg_curve(c, low+3+34*k, at) for k,c in enumerate(curves))
     sheet = base64.b64encode(parts.sheet).decode()
     size = f"width='{at.wide}' height='{tall}' viewBox='0 0 {at.wide} {tall}'"
     return (f"<svg xmlns='http://www.w3.org/2000/svg' {size}>"
@@ -500,6 +532,24 @@ def svg_img(
     return f'<img style="max-width:100%" alt="{html.escape(alt)}" src="data:image/svg+xml,{src}">'
 
 # %% ../nbs/05_viz.ipynb #739004fc
+def kept_script(
+    code=None, # of the scrubber; None: `scrub_js`
+)->str:        # defines `scrubber`, and keeps it as `window.iv…`
+    "The scrubber's script between two marks, so that further copies on a page can be left out"
+    code = code or scrub_js()
+    name = 'iv'+hashlib.sha256(code.encode()).hexdigest()[:8]
+    return f'/*{name}*/{code}window.{name}=scrubber;/*{name}*/'
+
+def as_lines(
+    spec, # of `ScrubParts`
+)->list:  # of str
+    "Scores and caption, as a reader without scripts sees them"
+    def said(name, v, about='', more=''):
+        number = v if isinstance(v, str) else f'{v:.3f}'
+        return ', '.join(filter(None, [f'{name} {number}', about, more]))
+    lines = [' · '.join(said(*s) for s in spec['scores']), *spec['caption'].splitlines()]
+    return [line for line in lines if line]
+
 def parts_html(
     parts:ScrubParts, # from `scrub_parts`
     script=True, # False: for a page that brings `scrub_js` once for many, and calls `scrubber.start(div)`
@@ -509,10 +559,9 @@ def parts_html(
     ident = 'iv'+hashlib.sha256(parts.sheet+spec.encode()).hexdigest()[:10]
     title = f"<b>{E(s['title'])}</b><br>" if s['title'] else ''
     moving = svg_img(scrub_svg(parts), f"{s['title'] or 'clip'}: {', '.join(c['name'] for c in s['cols'])}")
-    scores = ' · '.join(f"{n} {v if isinstance(v, str) else f'{v:.3f}'}" for n,v,*_ in s['scores'])
-    lines = ''.join(f'<br>{E(l)}' for l in (scores, *s['caption'].splitlines()) if l)
+    lines = ''.join(f'<br>{E(line)}' for line in as_lines(s))
     start = f'for(const d of document.querySelectorAll("#{ident}"))if(!d.iv){{d.iv=1;scrubber.start(d,{spec})}}'
-    code = (f'<script>(()=>{{{scrub_js()}{start}}})()</script>' if script else
+    code = (f'<script>(async()=>{{{kept_script()}{start}}})()</script>' if script else
             f'<script type="application/json">{spec}</script>')
     return f'<div class="iv" id="{ident}" style="overflow-wrap:anywhere">{title}{moving}{lines}{code}</div>'
 

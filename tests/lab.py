@@ -1,4 +1,4 @@
-"JupyterLab in a real browser: a server of its own, notebooks made by tests, their cells as locators."
+"JupyterLab or Notebook 7 in a real browser: a server of its own, notebooks made by tests, their cells as locators."
 
 import os, re, shutil, socket, subprocess, sys, time
 from pathlib import Path
@@ -16,8 +16,11 @@ def chromium():
 class Lab:
     "A server in `folder` that knows none of the user's settings"
 
-    def __init__(self, folder, browser, threads=1):  # of each kernel: two that compute at once slow each other tenfold
-        self.dir, self.browser = Path(folder), browser
+    PAGES = {'jupyterlab': 'doc/tree', 'notebook': 'notebooks'}
+
+    def __init__(self, folder, browser, threads=1, app='jupyterlab'):
+        "`threads` of each kernel: two that compute at once slow each other tenfold"
+        self.dir, self.browser, self.page = Path(folder), browser, self.PAGES[app]
         with socket.socket() as s:
             s.bind(('127.0.0.1', 0))
             self.port = s.getsockname()[1]
@@ -37,7 +40,7 @@ class Lab:
             [
                 sys.executable,
                 '-m',
-                'jupyterlab',
+                app,
                 '--no-browser',
                 '--allow-root',
                 '--expose-app-in-browser',
@@ -46,8 +49,14 @@ class Lab:
                 '--IdentityProvider.token=',
                 '--ServerApp.password=',
                 f'--ServerApp.root_dir={self.dir}',
-                '--LabApp.news_url=None',
-                '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate',
+                *(
+                    [
+                        '--LabApp.news_url=None',
+                        '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate',
+                    ]
+                    if app == 'jupyterlab'
+                    else []
+                ),
             ],
             env={
                 **os.environ,
@@ -66,7 +75,7 @@ class Lab:
             except OSError:
                 time.sleep(0.25)
         self.close()
-        raise RuntimeError(f"JupyterLab did not start: {(self.dir / 'server.log').read_text()[-2000:]}")
+        raise RuntimeError(f"{app} did not start: {(self.dir / 'server.log').read_text()[-2000:]}")
 
     def close(self):
         self.server.terminate()
@@ -97,7 +106,7 @@ class Notebook:
         p.on('websocket', lambda ws: ws.on('framesent', lambda f: self.sent.append(f)))
         p.on('pageerror', lambda e: self.errors.append(str(e)))
         p.on('console', lambda m: self.errors.append(m.text) if m.type == 'error' else None)
-        p.goto(f'http://127.0.0.1:{lab.port}/doc/tree/{name}?reset')
+        p.goto(f'http://127.0.0.1:{lab.port}/{lab.page}/{name}?reset')
         p.wait_for_selector('.jp-Notebook .jp-Cell')
         self.ready()
 

@@ -1,4 +1,7 @@
-"Widgets in JupyterLab, in a real browser, with a kernel: what a reader does, and what crosses the line meanwhile."
+"""Widgets in JupyterLab and Notebook 7, in a real browser, with a kernel
+
+What a reader does, and what crosses the line meanwhile.
+"""
 
 import re, time
 
@@ -12,6 +15,14 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope='module')
 def lab(browser, tmp_path_factory):
     l = Lab(tmp_path_factory.mktemp('lab'), browser)
+    yield l
+    l.close()
+
+
+@pytest.fixture(scope='module')
+def notebook7(browser, tmp_path_factory):
+    pytest.importorskip('notebook', minversion='7')
+    l = Lab(tmp_path_factory.mktemp('notebook7'), browser, app='notebook')
     yield l
     l.close()
 
@@ -33,7 +44,12 @@ def frame(w):
 
 
 def said(w):
-    return dict(r.split('\t')[:2] for r in w.locator('.scores').inner_text().split('\n') if '\t' in r)
+    return dict(
+        w.locator('.scores tr').evaluate_all(
+            "rows => rows.map(r => [(r.querySelector('small') || r.querySelector('th')).textContent, "
+            "r.querySelector('td').textContent])"
+        )
+    )
 
 
 def note(w):
@@ -90,8 +106,10 @@ def scrub_all(nb, w):
     nb.page.wait_for_timeout(300)
 
 
-def test_tutorial(lab):
+@pytest.mark.parametrize('app', ['lab', 'notebook7'])
+def test_tutorial(app, request):
     "The quickstart, as it is: run, scrubbed, painted, learned"
+    lab = request.getfixturevalue(app)
     nb = lab.copy(ROOT / 'nbs' / 'tutorials' / 'quickstart.ipynb')
     nb.run(300)
     w = nb.page.locator('.jp-CodeCell', has=nb.page.get_by_role('button', name='Best window')).first

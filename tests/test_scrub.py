@@ -17,9 +17,11 @@ from interpvid.masks.perturb import freeze, reverse
 from interpvid.masks.scores import SCORES, perturbed_word
 from interpvid.masks.search import all_masks, search_windows
 from interpvid.pages import explanation_pairs
+from interpvid.timeline import MOTION, SHAPLEY, motion_energy, timeline_parts, with_timeline
 from interpvid.video import write_video
 from interpvid.viz import jpeg, overlay, parts_html, scrub_html, scrub_js, scrub_parts, scrub_svg
 from interpvid.widgets import Browser, Painter, Scrubber, as_parts, widget_js
+from screens import measured
 
 T = 8
 MASK = np.array([0, 1, 1, 0, 1, 0, 0, 1], np.float32)
@@ -77,8 +79,8 @@ HELPERS = '''() => {
   window.pixels = r => all(r, 'canvas').map(middle)
   window.state = i => {
     const r = roots()[i], f = r.querySelector('[name=frame]'), text = css => r.querySelector(css).textContent
-    return {pixels: pixels(r), value: +f.value, text: f.ariaValueText, out: text('output'), play: text('.play'),
-      here: all(r, '.marks').map(marked)}
+    return {pixels: pixels(r), value: +f.value, text: f.ariaValueText, out: text('output'),
+      play: r.querySelector('.play').ariaLabel, here: all(r, '.marks').map(marked)}
   }
 }'''
 
@@ -138,10 +140,11 @@ FOCUS = [
     'button:Play',
     'button:Back',
     'button:Next',
-    'slider:frame',
+    'button:Loop',
     'combobox:speed',
-    'checkbox:loop',
+    'slider:frame',
     'slider:opacity of the heat map',
+    'checkbox:motion energy',
 ]
 
 
@@ -167,12 +170,16 @@ def test_keys_work_from_everywhere_and_are_stolen_from_nobody(browser, tmp_path)
                 for k, to in ('End', 7), ('ArrowRight', 0), ('ArrowLeft', 7), ('Home', 0), ('ArrowRight', 1):
                     key(k)
                     assert at(page) == to, (f, k)
-        focus(page, 'checkbox:loop')
+        focus(page, 'button:Loop')
+        loops = lambda: page.get_by_role('button', name='Loop').get_attribute('aria-pressed')
         key('Space')
-        assert page.get_by_role('checkbox').is_checked() == False
+        assert loops() == 'false'
         assert page.evaluate('state(0).play') == 'Play'
         key('Space')  # a clip that loops does not stop by itself between two keys, however slow the machine
-        assert page.get_by_role('checkbox').is_checked()
+        assert loops() == 'true'
+        focus(page, 'checkbox:motion energy')
+        key('Space')
+        assert page.get_by_role('checkbox').is_checked() and page.evaluate('state(0).play') == 'Play'
         for f in 'group:t', 'slider:frame':
             focus(page, f)
             key('Space')
@@ -218,7 +225,7 @@ def test_focus_order_names_and_roles(browser, tmp_path):
             'img "a"',
             'img "b"',
             f'img "row, 1 is on: {"".join(str(int(m)) for m in MASK)}"',
-            'rowheader "OS"',
+            'rowheader "of the class OS"',
             'cell "0.500"',
             'meter "OS"',
         ):
@@ -259,14 +266,14 @@ def test_play_keeps_its_pace_loops_and_stops(browser, tmp_path):
             'one chain of steps, of 60 a second'
         )
         page.clock.run_for(3000)
-        assert play.inner_text() == 'Pause'
+        assert play.get_attribute('aria-label') == 'Pause'
         play.click()
         assert frames_in(page, 1000) == 0, 'plays on after Pause'
-        page.get_by_role('checkbox').uncheck()
+        page.get_by_role('button', name='Loop').click()
         play.click()
         page.clock.run_for(4000)
         assert at(page) == 63
-        assert play.inner_text() == 'Play'
+        assert play.get_attribute('aria-label') == 'Play'
         play.click()
         assert at(page) == 0
         page.clock.run_for(1000)
@@ -412,7 +419,7 @@ def test_names_are_text_whatever_they_say(browser, tmp_path, scripts):
                 'roots().map(r => [[...r.querySelectorAll("figcaption")].map(e => e.textContent), '
                 'r.querySelector(".box > b").textContent, r.querySelector("th").textContent])'
             )
-            assert got == [[shown, s or 't', s] for s in shown]
+            assert got == [[shown, s or 't', f'{s} {s}' if s else ''] for s in shown]
             assert page.evaluate('document.documentElement.scrollWidth') <= 390
             for r in page.evaluate('roots().map(r => [...r.querySelectorAll("canvas")].map(c => c.clientWidth))'):
                 assert max(r) - min(r) <= 1, 'columns of one width, whatever their names'
@@ -450,26 +457,85 @@ def test_text_and_marks_stand_out(browser, tmp_path, scheme):
         img = shot(page, page.locator('html'))
         back = img[-5, -5]
         assert (back.mean() > 200) == (scheme == 'light')
-        colours = page.evaluate(
-            '() => [...roots()[0].querySelectorAll('
-            '"b,button,output,label,select,th,td,figcaption,.row>span,.box>div")]'
-            '.map(e => [e.textContent, getComputedStyle(e).color.match(/[\\d.]+/g).map(Number)])'
-        )
-        assert len(colours) > 10
-        for word, c in colours:
-            assert contrast(c, back) >= 4.5, (word, c)
+        found = measured(page)
+        assert not found['faint'] and found['texts'] > 8, found
         page.locator('[name=frame]').fill('7')
         img = shot(page, page.locator('html'))
         for i, e in enumerate(page.locator('.marks i').all()):
             b = e.bounding_box()
             x, y = int(b['x'] + b['width'] / 2), int(b['y'] + b['height'] / 2)
             assert contrast(img[y, x], back) >= 3, i
-            assert (abs(img[y - 4, x - 4].astype(int) - img[y, x]).max() < 20) == bool(MASK[i]), (
+            beside = x + 3 if i == 7 else x  # the cursor's line stands in the middle
+            assert (abs(img[y - 4, x - 4].astype(int) - img[y, beside]).max() < 20) == bool(MASK[i]), (
                 'on is square, off is round'
             )  # the second cue
-            assert (contrast(img[y, int(b['x'])], back) >= 3) == (i == 7), (
-                'the current frame alone has a line around it'
-            )
+        line, row = page.locator('.cursor i').bounding_box(), page.locator('.marks').bounding_box()
+        here = [t for t in range(T) if abs(row['x'] + (t + 0.5) * row['width'] / T - line['x'] - 1) < 1]
+        assert here == [7], 'one line for all rows, at the current frame'
+        assert contrast(img[int(row['y'] + row['height']) - 1, int(line['x'] + 1)], back) >= 3
+
+
+CURVES = {'Shapley values': [0.4, -0.2, 0, 0.1, 0.1, 0, 0, -0.1], 'motion energy': [0, 0.1, 0.2, 0.3, 0, 0, 0, 0]}
+
+
+def test_one_cursor_over_masks_and_curves(browser, tmp_path):
+    "Masks and curves of all kinds at once; each leads to its frames; what they are worth is written and read out"
+    with opened(browser, tmp_path, scrub_html({'a': flat()}, {'one': MASK, 'two': 1 - MASK}, curves=CURVES)) as page:
+        ready(page)
+        assert page.locator('.name').all_inner_texts() == ['one', 'two', 'Shapley values 0.40', 'motion energy 0.00']
+        assert not page.get_by_role('checkbox').count(), 'what is carried need not be asked for'
+        assert page.locator('.cursor').count() == 1
+        page.locator('[name=frame]').fill('1')
+        assert page.evaluate('state(0).text').endswith('one on, two off, Shapley values −0.20, motion energy 0.10')
+        assert page.get_by_role('img', name='Shapley values, frame by frame: 0.40, −0.20').count() == 1
+        below = page.locator('.curve').first.evaluate(
+            "c => [...c.querySelectorAll('rect:not(.zero)')]"
+            ".map(r => [r.getAttribute('class'), +r.getAttribute('height') > 0])"
+        )
+        assert below == [['minus' if v < 0 else 'plus', v != 0] for v in CURVES['Shapley values']]
+        tracks = page.locator('.ruler, .marks, .curve').all()
+        boxes = [b.bounding_box() for b in tracks]
+        assert len(tracks) == 5 and all(abs(b[k] - boxes[0][k]) < 1 for b in boxes for k in ('x', 'width'))
+        for n, t in enumerate((3, 6, 0, 7, 2)):  # each line leads to the frame under the pointer
+            b = boxes[n]
+            page.mouse.click(b['x'] + (t + 0.5) * b['width'] / T, b['y'] + b['height'] / 2)
+            assert at(page) == t, n
+        page.mouse.move(boxes[3]['x'] + 5, boxes[3]['y'] + 9)
+        page.mouse.down()
+        page.mouse.move(boxes[3]['x'] + boxes[3]['width'] - 2, boxes[3]['y'] + 9, steps=4)
+        page.mouse.up()
+        assert at(page) == T - 1, 'dragged along a curve'
+
+
+def test_motion_energy_is_computed_on_request_alone(browser, tmp_path):
+    clip = clip_of(h=24)
+    with opened(browser, tmp_path, scrub_html({'a': clip}, MASK, quality=95)) as page:
+        ready(page)
+        page.evaluate(
+            '() => { window.asked = 0; const f = CanvasRenderingContext2D.prototype.getImageData; '
+            'CanvasRenderingContext2D.prototype.getImageData = function (...a) { asked++; return f.apply(this, a) } }'
+        )
+        page.locator('[name=frame]').fill('3')
+        assert not page.locator('.curve').count() and page.evaluate('asked') == 0
+        page.get_by_role('checkbox', name='motion energy').check()
+        said = page.locator('.curve').get_attribute('aria-label').partition(': ')[2]
+        assert np.abs(np.array(said.split(', '), float) - motion_energy(clip)).max() < 0.02
+        assert page.locator('.name').all_inner_texts()[0] == 'mask', 'a row that stands alone needs no name'
+        assert page.evaluate('state(0).value') == 3
+        page.get_by_role('checkbox', name='motion energy').uncheck()
+        assert not page.locator('.curve').count()
+
+
+def test_scores_say_what_they_mean(browser, tmp_path):
+    p = painter(classes=['still', 'moving'])
+    with opened(browser, tmp_path, p.html) as page:
+        ready(page)
+        rows = page.locator('.scores tr').all_inner_texts()
+        FS, other = p.scores['FS'], p.classes[1 - int(p.target)]
+        assert 'with these frames frozen FS\n' in rows[1] and f'{FS:.3f}' in rows[1]
+        word = 'second best' if FS >= 0.5 else 'predicted'
+        assert f'{word}: {other} {1 - FS:.3f}' in rows[1]
+        assert 'with the clip as it is OS' in rows[0]
 
 
 # --- where no script runs
@@ -750,7 +816,7 @@ def test_the_keyboard_paints(browser, tmp_path):
         assert where() == 0
         assert page.evaluate('state(0).play') == 'Play', 'space on a mark does not play'
         key('Tab')
-        assert page.evaluate('roots()[0].activeElement.name') == 'speed', 'the row is one stop'
+        assert page.evaluate('roots()[0].activeElement.name') == 'motion', 'the row is one stop'
         on = page.get_by_role('switch', name='frame 3', exact=True)
         assert on.get_attribute('aria-checked') == 'true'
         on.evaluate('e => e.click()')
@@ -864,7 +930,8 @@ def test_the_widget_sends_one_stroke_at_a_time_and_shows_no_stale_reply(browser,
     with widget(browser, tmp_path, state(p.scrubber)) as page:
         ready(page)
         before, wait, say = page.shown()
-        assert f"FS{p.scores['FS']:.3f}" in before
+        FS = lambda: f"FS{p.looked_at(p.mask)[1]['FS']}{p.scores['FS']:.3f}"
+        assert FS() in before
         assert not wait
         assert not say
         for i in 2, 3, 5:
@@ -887,12 +954,12 @@ def test_the_widget_sends_one_stroke_at_a_time_and_shows_no_stale_reply(browser,
         assert two['masks'] == [[0, 0, 1, 1, 0, 1, 0, 0]]
         assert two['version'] > one['version']
         reply(**two)
-        assert f"FS{p.scores['FS']:.3f}" in page.shown()[0]
+        assert FS() in page.shown()[0]
         assert page.shown()[1:] == [False, '']
         assert len(page.evaluate('sent')) == 2
         p.mask = [1] + [0] * 7
         page.update(state=p.scrubber.state, reply=p.scrubber.reply)
-        assert f"FS{p.scores['FS']:.3f}" in page.shown()[0]
+        assert FS() in page.shown()[0]
         assert page.mask() == '10000000'
         assert not page.shown()[1]
         page.evaluate('tell("comm_live_update")')
@@ -975,8 +1042,8 @@ def is_nan(model, x):
     return torch.full((len(x), 2), torch.nan)
 
 
-def clip_of(T=T, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (T, 8, 8, 3)).astype(np.uint8)
+def clip_of(T=T, seed=0, h=8):
+    return np.random.default_rng(seed).integers(0, 256, (T, h, h, 3)).astype(np.uint8)
 
 
 def painter(model=None, clip=None, **kwargs):
@@ -1042,6 +1109,11 @@ def bad_of():
     yield 'mask of two axes', lambda: as_parts(f, np.zeros((T, 2))), "8 numbers"
     yield 'mask that is a number', lambda: as_parts(f, 1), "8 numbers in .0,1., got 1"
     yield 'second mask wrong', lambda: as_parts(f, {'a': ok, 'b': ok - 1}), r"mask 'b'.*\[0,1\]"
+    yield 'curve too short', lambda: as_parts(f, curves={'c': [1]}), "curve 'c': 1 numbers for 8 frames"
+    yield 'curve with NaN', lambda: as_parts(f, curves={'c': ok + n}), "curve 'c'.*finite"
+    yield 'curve that is a number', lambda: as_parts(f, curves={'c': 1}), "curve 'c': 8 numbers, got 1"
+    speed = explanation(target='speed')
+    yield 'timeline of no class', lambda: with_timeline(Net(), speed), "'speed' is no class.*with_curve"
     for name, v in ('NaN in mask', n), ('mask above', 1.01), ('mask below', -0.01), ('mask infinite', np.inf):
         yield name, lambda v=v: as_parts(f, np.where(np.arange(T) == 3, v, 0)), r'\[0,1\].*outside, or NaN'
     for k, v in (
@@ -1167,6 +1239,48 @@ def test_explanations_beside_each_other():
     assert spec['caption'] == 'true class: y'
     assert not any(s[0].startswith('B 3') for s in spec['scores'])
     assert strict(as_parts(es[:1]).spec) == strict(as_parts(es[0]).spec) == strict(es[0].scrub().spec)
+
+
+def test_what_an_explanation_carries_is_shown_everywhere_and_saved(tmp_path):
+    model, masks = Net(), MASK[None]
+    (e,) = explain(model, clip_of()[None], masks=masks, maps=np.zeros((1, T, 8, 8)), classes=['x', 'y'], name='A')
+    calls = model.calls
+    more = with_timeline(model, e, n=64)
+    asked = model.calls - calls
+    assert asked > 0 and list(more.curves) == [SHAPLEY, MOTION] and e.curves == {}
+    more.save(tmp_path / 'e.npz')
+    again = Explanation.load(tmp_path / 'e.npz')
+    calls = model.calls
+    for x in more, again:
+        spec = strict(Scrubber(x).spec)
+        assert [c['name'] for c in spec['curves']] == [SHAPLEY, MOTION]
+        assert spec['scores'][0][3].startswith(('second best: ', 'predicted: '))
+        for html in Scrubber(x).html, Browser([x]).html, explanation_pairs([('a', [x])]), gallery_html([[x]]):
+            assert SHAPLEY in html and MOTION in html and spec['scores'][0][3] in html
+    assert model.calls == calls, 'showing computes nothing'
+    assert [c['name'] for c in painter(model, more).scrubber.spec['curves']] == [SHAPLEY, MOTION]
+    two = strict(timeline_parts([more, again]).spec)
+    names = [('A 1 ' + SHAPLEY, 0), (MOTION, None), ('A 2 ' + SHAPLEY, 1)]
+    assert [(c['name'], c.get('of')) for c in two['curves']] == names
+    assert abs(sum(more.curves[SHAPLEY]) - (e.scores['OS'] - attributed_rest(model, e))) < 0.02
+
+
+def attributed_rest(model, e):
+    "The score of the clip with all its frames frozen"
+    x = freeze(to_batch(e.frames, STATS), torch.ones(T))
+    return float(model(x).softmax(1)[0, e.target].detach())
+
+
+def test_shapley_values_in_the_painter_leave_the_mask():
+    p = painter(mask=MASK)
+    push(p, SHAPLEY)
+    assert (p.mask == MASK).all()
+    (curve,) = p.scrubber.spec['curves']
+    assert curve['name'] == SHAPLEY and SHAPLEY in p.html and SHAPLEY in p.scrubber.reply['note']
+    rest = p.OS - p.scores_of(np.ones(T))['FS']
+    assert abs(sum(curve['values']) - rest) < 0.02, 'they share out what removing everything takes away'
+    push(p, SHAPLEY)
+    assert len(p.scrubber.spec['curves']) == 1
 
 
 def told(scores):
@@ -1322,7 +1436,7 @@ def bits(m):
 
 
 def scores_in(p):
-    return {k: v for k, v, _ in p.scrubber.reply['scores']}
+    return {k: v for k, v, *_ in p.scrubber.reply['scores']}
 
 
 def test_replies_name_the_masks_they_are_for():
@@ -1427,7 +1541,7 @@ def test_painter_finds_what_learning_and_searching_find(by):
         want = min((p.mask, found), key=lambda m: p.scores_of(m)['loss']) if name != 'Reset' else found
         f() if by == 'call' else push(p, name)
         assert (p.mask == want).all() and p.scrubber.reply['masks'] == bits(want) and name in p.scrubber.reply['note']
-        assert [b.description for b in p.buttons] == ['Learn', 'Best window', 'Reset']
+        assert [b.description for b in p.buttons] == ['Learn', 'Best window', 'Shapley values', 'Reset']
         assert not any(b.disabled for b in p.buttons)
         assert p.bar.layout.visibility == 'hidden'
 

@@ -3,7 +3,7 @@
 Both are complete, load nothing from elsewhere, react to the user and fit a phone.
 """
 
-import base64, json, os, re, shutil, subprocess, sys, textwrap
+import base64, functools, json, os, re, shutil, subprocess, sys, textwrap
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / 'nbs'
 SITE, BASE, REPO = (index['settings'][k] for k in ('doc_host', 'doc_baseurl', 'git_url'))
 sys.path.insert(0, str(ROOT / 'tools'))
-from docs import page_name, relink
+from docs import COLAB, page_name, relink
+from screens import PHONE, measured
 
 NOTEBOOKS = {
     page_name(p.relative_to(NBS)): p for p in sorted(NBS.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts
@@ -178,6 +179,27 @@ def test_each_page_says_where_it_comes_from(pages):
         assert pages[n].find('a', href=f'{REPO}/blob/main/nbs/{p.relative_to(NBS)}'), (
             f'{n}.html does not link its notebook'
         )
+
+
+def test_each_page_opens_in_colab(pages):
+    for n, p in NOTEBOOKS.items():
+        (door,) = pages[n].find_all('a', class_='colab')
+        assert door['href'] == f'{COLAB}nbs/{p.relative_to(NBS)}'
+        assert door['href'].startswith('https://colab.research.google.com/github/interpvid/interpvid/blob/')
+
+
+def test_code_that_is_not_to_be_shown_is_not(pages):
+    "`#| echo: false`: what the cell shows stands on the page, its code does not"
+    seen = 0
+    for n in NOTEBOOKS:
+        article = re.sub(r'\s+', '', pages[n].find('article').get_text())
+        for c in cells(n, 'code'):
+            if not re.search(r'^#\|\s*echo:\s*false', text(c['source']), re.M):
+                continue
+            code = re.sub(r'\s+', '', re.sub(r'^#\|.*\n?', '', text(c['source']), flags=re.M))
+            assert code not in article, f'{n}.html shows {code[:60]}'
+            seen += 1
+    assert seen
 
 
 def symbols():
@@ -476,10 +498,11 @@ BROKEN = '''() => {
 LOCAL = 'file', 'data', 'blob'
 
 
-def faults(browser, files, width, scheme):
-    "What goes wrong while `files` are opened from disk"
-    found = []
-    with browser.new_context(viewport=dict(width=width, height=900), color_scheme=scheme) as c:
+def visit(browser, files, width, scheme):
+    "What goes wrong while `files` are opened from disk; what is measured on each; and how many links lead to Colab"
+    found, seen = [], {}
+    screen = PHONE if width == 390 else dict(viewport=dict(width=width, height=900))
+    with browser.new_context(**screen, color_scheme=scheme) as c:
         page = c.new_page()
 
         def say(what):
@@ -493,20 +516,55 @@ def faults(browser, files, width, scheme):
             page.goto(f.as_uri())
             for src in page.evaluate(BROKEN):
                 say(f'{src} is not an image')
-            wide = page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]')
-            if wide[0] > wide[1]:
-                say(f'is {wide[0]} px wide on a screen of {wide[1]}')
-    return found
+            seen['/'.join(f.parts[-2:])] = m = measured(page)
+            if m['wide'] > 0:
+                say(f'is {m["wide"]} px wider than the screen')
+    return found, seen
+
+
+@pytest.fixture(scope='module')
+def visits(site, browser):
+    "Each page opened once in each way, by the first test that asks"
+    return functools.cache(lambda way: visit(browser, sorted(site.rglob('*.html')), *WAYS[way]))
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_pages_open(site, browser, way):
-    assert not faults(browser, sorted(site.rglob('*.html')), *WAYS[way])
+def test_pages_open(visits, way):
+    assert not visits(way)[0]
 
 
 @pytest.mark.parametrize('way', WAYS)
 def test_results_open(results, browser, way):
-    assert not faults(browser, [results / 'index.html'], *WAYS[way])
+    assert not visit(browser, [results / 'index.html'], *WAYS[way])[0]
+
+
+def named(measures, what):
+    "What is wrong, page by page"
+    return {name: m[what] for name, m in measures.items() if m[what]}
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_text_can_be_told_from_its_background(visits, way):
+    "WCAG AA: 4.5 for text, 3 for large text"
+    measures = visits(way)[1]
+    assert not named(measures, 'faint')
+    assert sum(m['texts'] for m in measures.values()) > 5000
+
+
+@pytest.mark.parametrize('way', [w for w in WAYS if 'phone' in w])
+def test_nothing_is_cut_off_on_a_phone(visits, way):
+    "Code wraps, tables scroll within themselves"
+    measures = visits(way)[1]
+    assert not named(measures, 'code') and not named(measures, 'tables')
+
+
+def test_fingers_hit_what_they_mean(visits):
+    "Buttons, sliders and links outside of sentences are at least 44 pixels high and wide on a phone"
+    assert not named(visits('phone, light')[1], 'small')
+
+
+def test_no_code_is_cut_off_on_a_desktop(visits):
+    assert not named(visits('desktop, light')[1], 'long')
 
 
 def moved(page):
@@ -550,31 +608,3 @@ def test_search_finds(site, browser):
         page.keyboard.press('Enter')
         page.locator('#search-results li a').first.wait_for()
         assert any('viz.html' in a.get_attribute('href') for a in page.locator('#search-results li a').all())
-
-
-# --- code on screens
-
-CODE = """() => [...document.querySelectorAll('.cell_input pre, section.api > div[class*=highlight] pre')].map(p => (
-  {hidden: p.scrollWidth - p.clientWidth, scrolls: getComputedStyle(p).overflowX == 'auto', text: p.textContent}))"""
-
-
-def code_blocks(site, browser, width):
-    page = browser.new_page(viewport=dict(width=width, height=800))
-    try:
-        for name in NOTEBOOKS:
-            page.goto((site / f'{name}.html').as_uri())
-            for block in page.evaluate(CODE):
-                yield name, block
-    finally:
-        page.close()
-
-
-def test_no_code_is_cut_off_on_a_desktop(site, browser):
-    cut = [(name, b['text'][:80]) for name, b in code_blocks(site, browser, 1280) if b['hidden'] > 1]
-    assert not cut
-
-
-def test_long_code_scrolls_on_a_phone(site, browser):
-    blocks = [b for _, b in code_blocks(site, browser, 390)]
-    assert any(b['hidden'] > 1 for b in blocks)
-    assert all(b['scrolls'] for b in blocks if b['hidden'] > 1)

@@ -11,6 +11,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import nbdev.quarto, nbdev.serve, nbdev.serve_drv, yaml
+from fastcore.nbio import dict2nb
 from fastcore.parallel import parallel
 from nbdev.config import get_config, nbpath2html
 from nbdev.processors import FilterDefaults, exec_show_docs
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS, CFG = ROOT / 'nbs', get_config(ROOT)
 WORKERS = min(8, os.cpu_count())
 SITE, REPO = f'{CFG.doc_url}/', f'{CFG.git_url}/blob/{CFG.branch}/'
+COLAB = REPO.replace('https://github.com/', 'https://colab.research.google.com/github/')
 
 # --- what nbdev makes of a notebook, for Quarto and Sphinx alike
 
@@ -53,8 +55,19 @@ def tidy(nb):
     nb.metadata.pop('widgets', None)
 
 
+def markdown_cell(source, id):
+    return dict(cell_type='markdown', id=id, metadata={}, source=source)
+
+
+def doors(path):
+    "The line beneath a page's title: its notebook, to read and to run"
+    src = Path(path).resolve().relative_to(NBS.resolve()).as_posix()
+    links = (f'[source: the notebook]({REPO}nbs/{src}){{.source}}', f'[Open in Colab]({COLAB}nbs/{src}){{.colab}}')
+    return markdown_cell(' '.join(links), 'doors')
+
+
 class Pages(FilterDefaults):
-    "nbdev's own processors, with `define` in place of its `exec_show_docs`, then `tidy`"
+    "nbdev's own processors, with `define` in place of its `exec_show_docs`, then `tidy`; `doors` under the title"
 
     def base_procs(self):
         return [define if p is exec_show_docs else p for p in super().base_procs()]
@@ -62,6 +75,7 @@ class Pages(FilterDefaults):
     def __call__(self, nb):
         super().__call__(nb)
         tidy(nb)
+        nb.cells.insert(1, dict2nb(dict(cells=[doors(nb.path_)])).cells[0])
 
 
 # --- from there to what MyST-NB reads
@@ -111,13 +125,12 @@ def relink(md, src):
     return re.sub(f'{CODE}|{LINK}', lambda match: new_link(match, src), md, flags=re.S)
 
 
-def head(cell, src):
-    "Title, summary and a link to the notebook"
+def head(cell):
+    "Title and summary"
     front = next(yaml.safe_load_all(cell['source']))
     title = f"# {front['title']}"
     summary = f"{{.lead}}\n> {front.get('description', '')}"
-    source = f'{{.source}}\n[source: the notebook]({REPO}nbs/{src})'
-    return '\n\n'.join([title, summary, source])
+    return f'{title}\n\n{summary}'
 
 
 def api(md):
@@ -134,10 +147,6 @@ def text(source):
     return ''.join(source) if isinstance(source, list) else source
 
 
-def markdown_cell(source, id):
-    return dict(cell_type='markdown', id=id, metadata={}, source=source)
-
-
 def relink_outputs(cell, src):
     for output in cell['outputs']:
         data = output.get('data', {})
@@ -149,13 +158,15 @@ def fit(cell, src):
     "A processed cell, as MyST-NB reads it"
     cell = {**cell, 'source': text(cell['source'])}
     if cell['cell_type'] == 'raw':
-        return {**cell, 'cell_type': 'markdown', 'source': head(cell, src)}
+        return {**cell, 'cell_type': 'markdown', 'source': head(cell)}
     if cell['cell_type'] == 'markdown':
         return {**cell, 'source': relink(cell['source'], src)}
     if is_show_doc(cell):
         shown = text(cell['outputs'][0]['data']['text/markdown'])
         return markdown_cell(relink(api(shown), src), cell['id'])
     relink_outputs(cell, src)
+    if re.search(r'^#\|\s*echo:\s*false', cell['source'], re.M):  # Quarto knows it by itself
+        cell['metadata'] = {**cell['metadata'], 'tags': ['remove-input']}
     return {**cell, 'source': re.sub(r'^#\|.*\n?', '', cell['source'], flags=re.M)}
 
 

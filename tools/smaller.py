@@ -3,7 +3,7 @@
 
 Plots become PNGs of at most 64 colours, a third of the size. Tables of pandas lose the indentation of their HTML and
 the style that is repeated in each, also a third, and their second form, plain text, which is shown nowhere but in
-README.md."""
+README.md. The script of a scrubber stays in the first output that has it; further ones wait for that one."""
 
 import base64, io, json, re, sys
 from pathlib import Path
@@ -36,18 +36,39 @@ def smaller_table(html):
     return re.sub(r'(?<=</tr>)(?=<)', '\n', html)
 
 
+SCRIPT = r'/\*(iv[0-9a-f]{8})\*/.*?/\*\1\*/'  # see viz.kept_script
+WAIT = (
+    'let scrubber;for(let n=0;n<300&&!(scrubber=window.{0});n++)'
+    'await new Promise(f=>setTimeout(f,100));if(scrubber)'
+)
+
+
+def without_copies(html, seen):
+    "HTML without the scripts that an output before it, named in `seen`, has"
+
+    def kept(match):
+        if match[1] in seen:
+            return WAIT.format(match[1])
+        seen.add(match[1])
+        return match[0]
+
+    return re.sub(SCRIPT, kept, html, flags=re.S)
+
+
 SMALLER = {'image/png': smaller_png, 'text/html': smaller_table}
 
 
 def shrink(path):
     "Rewrite one notebook; returns the bytes saved"
     text = path.read_text(encoding='utf-8')
-    nb = json.loads(text)
+    nb, seen = json.loads(text), set()
     for cell in nb['cells']:
         for output in cell.get('outputs', []):
             data = output.get('data', {})
             for kind in SMALLER.keys() & data.keys():
                 new = SMALLER[kind](''.join(data[kind]))
+                if kind == 'text/html':
+                    new = without_copies(new, seen)
                 data[kind] = new.splitlines(True) if isinstance(data[kind], list) else new
             if TABLE in ''.join(data.get('text/html', '')) and path.name != 'index.ipynb':
                 data.pop('text/plain', None)

@@ -91,6 +91,7 @@ _SAYS = r'(?:^|[^a-z])((?:g|group|person|subject|actor|scene)[-_]?\d+)(?![0-9a-z
 
 GROUPS = { # whose names, and where in them the group stands
     'UCF-101, UT-Interaction, KTH':_SAYS,                               # v_Archery_g01_c02, person01_boxing_d1
+    'Weizmann':r'^(p\d+)[-_][a-z]',                                     # p1_walk
     'HMDB-51':r'^(.+)_[fhlu]_(?:cm|nm)_np\d_(?:ba|fr|le|ri)_(?:bad|goo|med)_\d+$', # film_smile_h_cm_np1_fr_goo_0
     'Kinetics':r'^(.{11})_\d{6}_\d{6}$',                                # a film's id, and from when to when
     'NTU RGB+D':r'^s\d{3}c\d{3}(p\d{3})r\d{3}a\d{3}',                   # S001C001P001R001A001
@@ -101,15 +102,38 @@ def _stem(name): return os.path.splitext(re.split(r'[/\\]', str(name))[-1])[0]
 # %% ../../nbs/10_data.lists.ipynb #d9dab453
 def _found(m): return '_'.join(g for g in m.groups() if g) or m[0] if m else ''
 
+def _serve(groups):
+    "Whether most clips have a group, and some have the same"
+    said = [g for g in groups if g]
+    return 2*len(said)>len(groups) and len(set(said))<len(said)
+
 def _known_groups(names):
-    "The groups that a pattern of `GROUPS` finds in names; '' where none does"
+    "The groups that a pattern of `GROUPS` finds in names, or who stands before the class; '' where nothing does"
     stems = [_stem(n) for n in names]
     for pattern in GROUPS.values():
         search = re.compile(pattern, re.IGNORECASE).search
         groups = [_found(search(s)) for s in stems]
-        said = [g for g in groups if g]
-        if 2*len(said)>len(names) and len(set(said))<len(said): return groups
-    return ['']*len(names)
+        if _serve(groups): return groups
+    return _before_class(names)
+
+# %% ../../nbs/10_data.lists.ipynb #7b08e6ff
+_CAMERAS = set('img vid video mov movie clip dsc dscn dscf pxl mvi gopr gx gh wa file sample take v c'.split())
+
+def _folder(name): return (re.split(r'[/\\]', str(name))[-2:-1] or [''])[0]
+
+def _who(name):
+    "What stands before the class's name in a file's name: `daria` of walk/daria_walk2.avi; ''"
+    m = re.fullmatch(r'(.+?)[-_ ]+'+re.escape(_folder(name))+r'[-_ ]*\d*', _stem(name), re.IGNORECASE)
+    who = m[1].lower() if m and _folder(name) else ''
+    word = re.sub(r'[\W\d_]+', '', who)
+    return who if word and word not in _CAMERAS else ''
+
+def _before_class(names):
+    "The group of each clip by what stands before its class's name; all '' where that is no one who comes again"
+    groups,folders = [_who(n) for n in names],{}
+    for n,g in zip(names, groups): folders.setdefault(g, set()).add(_folder(n))
+    again = sum(len(folders[g])>1 for g in folders if g)
+    return groups if _serve(groups) and 2*again>len(folders.keys()-{''}) else ['']*len(names)
 
 # %% ../../nbs/10_data.lists.ipynb #3c4dc65e
 def groups_of(
@@ -133,17 +157,14 @@ def groups_of(
 _PARTS = re.compile(r'^(?P<film>.*?)(?P<parts>(?:[-_. (]*(?:(?:part|pt|cut|seg|segment|shot|chunk)[-_. ]*)?\d+\)?)+)$',
                     re.IGNORECASE)
 _MARK = re.compile(r'part|pt|cut|seg|shot|chunk', re.I)
-_CAMERAS = set('img vid video mov movie clip dsc dscn dscf pxl mvi gopr gx gh wa file sample take v c'.split())
-
 def _plain(text): return re.sub(r'[\W_]+', '', text.lower())
 
 def _film(name):
     "(class's folder, film, whether parts are called so) by a file's name; the film is '' where the name is a number"
-    folder = re.split(r'[/\\]', str(name))[-2:-1] or ['']
-    m = _PARTS.match(_stem(name))
+    folder,m = _folder(name),_PARTS.match(_stem(name))
     film = _plain(m['film']) if m else ''
-    if film in _CAMERAS or film.removeprefix('v')==_plain(folder[0]): film = ''
-    return folder[0],film,bool(m and _MARK.search(m['parts']))
+    if film in _CAMERAS or film.removeprefix('v')==_plain(folder): film = ''
+    return folder,film,bool(m and _MARK.search(m['parts']))
 
 def cuts_of_films(
     names, # (N,) file names, or paths below the dataset's folder

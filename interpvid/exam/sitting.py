@@ -35,7 +35,7 @@ from ..device import as_module, device_of, duration_text, eval_frozen, log_to_st
 from .candidates import CANDIDATES, answer, as_candidate
 from .measures import (
     TESTS, MaskTable, ScoreBook, Sheet, all_scores, exam_sheet, faithfulness, optimality, truth_in_space, truth_in_time)
-from .results import ExamResult, ExamRow, kept_exam, load_exam
+from .results import ExamResult, ExamRow, counted, kept_exam, load_exam
 from .sanity import make_trials, sanity
 from .yardsticks import YARDSTICKS
 from ..files import is_intact, key_of, sha256, versions
@@ -479,7 +479,9 @@ def _announce(sittings, candidates, parts, log):
     "Say how long it will take"
     seconds = sum(sum(p.values()) for p in parts)
     n = len(sittings[0].sheet)
-    what = f'{len(candidates)} candidates and yardsticks, {n} clips, {", ".join(s.name for s in sittings)}'
+    asked = sum(c.asks for c in candidates)
+    who = f'{counted(asked, "candidate")} and {counted(len(candidates)-asked, "yardstick")}'
+    what = f'{who}, {counted(n, "clip")}, {", ".join(s.name for s in sittings)}'
     slow = [c.name for c in candidates if c.few and any(not p.get(c.name) for p in parts)]
     but = f'; not counted: {", ".join(slow)} (few clips, not known how slow)' if slow else ''
     if seconds>=60: log(f'exam: {duration_text(seconds)} for {what}{but}')

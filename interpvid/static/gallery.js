@@ -62,7 +62,7 @@ function gallery(host, {models, scores, digits, cards}) {
     c.shown = net.value
     if (!n || s.rows.length < 2) return c.scrub.show(s)
     const before = c.nets.filter(o => o && o.at < n.at).reduce((sum, o) => sum+o.said, 0)
-    c.scrub.show({...s, title: n.title, caption: n.caption, cols: s.cols.filter((_, i) => !i || Math.floor((i-1)/2) == n.at), rows: [s.rows[n.at]], scores: s.scores.slice(before, before+n.said)})
+    c.scrub.show({...s, title: n.title, caption: n.caption, cols: s.cols.filter((_, i) => !i || Math.floor((i-1)/2) == n.at), rows: [s.rows[n.at]], curves: (s.curves || []).filter(c => c.of === undefined || c.of == n.at), scores: s.scores.slice(before, before+n.said)})
   }
   function update(e) {
     if (e?.target == net) offer()
