@@ -40,7 +40,8 @@ _ROOMS = {
     'gallery': 'write_gallery',
     'film': 'explain_film',
     'sweep': 'load_sweep run_sweep',
-    'share': 'export',
+    'share': 'export for_captum for_quantus frame_groups',
+    'hub': 'pull_from_hub push_to_hub',
     'widgets': 'Browser Painter Scrubber',
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
