@@ -13,7 +13,7 @@ WORKERS := $(shell nproc 2>/dev/null || echo 2)
 AT_RESULTS := tests/test_learned.py tests/test_paper.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/test_sync.py
 
-.PHONY: help setup reproduce paper test test-all check notebook readme docs lab bench bench-gpu clean
+.PHONY: help setup reproduce paper test test-all check notebook readme docs lab bench bench-gpu filmed clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -68,6 +68,9 @@ bench: $(STAMP) ## measure, as ratios against named baselines, into benchmarks/l
 
 bench-gpu: $(STAMP) ## both networks at the paper's sizes on a CUDA GPU, into benchmarks/gpu.json
 	@$(BIN)/python benchmarks/gpu.py $(ARGS)
+
+filmed: $(STAMP) ## filmed clips in folds (INTERPVID_REFERENCE holds weizmann and ut_interaction): hours, into benchmarks/filmed.json
+	@$(BIN)/python benchmarks/filmed.py $(ARGS)
 
 clean: ## remove what was made (results/, _docs/, .venv/)
 	rm -rf results _docs _proc $(VENV)

@@ -78,7 +78,7 @@ def options_of(
 
 # %% ../nbs/98_cli.ipynb #6c063696
 AT_LEAST = dict(epochs=1, bs=1, frames=1, size=1, scenes=1, valid=1, patience=1, iterations=1, keep_every=0, workers=0,
-                start=0, stop=0, seeds=1, ablation_clips=1, explain_n=0, clips=1, few=0)
+                start=0, stop=0, seeds=1, ablation_clips=1, explain_n=0, clips=1, few=0, stop_groups=0)
 
 def check_numbers(**options):
     "A ValueError that names an option whose number cannot be"
@@ -95,7 +95,8 @@ def check_numbers(**options):
 # %% ../nbs/98_cli.ipynb #244f5a54
 ARGUMENTS = {
     "on_error='skip'":'--skip-broken', 'fresh=True':'--fresh', '(root)':'(--root)', 'or valid_pct)':'or --valid-pct)',
-    '(frames, size)':'(--frames, --size)', 'read_frames(path, start=…, stop=…)':'--start and --stop',
+    '(frames, size)':'(--frames, --size)', 'groups= ':'--groups ',
+    'read_frames(path, start=…, stop=…)':'--start and --stop',
     'explain_film(model, path)':'`interpvid film`', 'open_film: seconds':'--seconds', 'open_film: every':'--every',
     'open_film: fps':'--fps', '; fps=25, say':'; --fps 25, say', '; stop=':'; --stop '}
 
@@ -463,9 +464,30 @@ def _show(got):
         print(f"highest F1 after reversal: {t['F1 reversed'].idxmax()} ({t['F1 reversed'].max():.2f})")
 
 # %% ../nbs/98_cli.ipynb #4e1f5c52
+def _check_folds(a):
+    "A ValueError for options that have no meaning where films are cut in windows and tested in whole groups"
+    if a.data!='folder':
+        raise ValueError(f"--folds and --preset film are for folders of films, --data folder; not for {a.data}")
+    if a.root is None: raise ValueError("--data folder needs the folder that holds it (--root)")
+    unused = [k for k in ('bs','workers','patience','valid_pct') if getattr(a, k) is not None]
+    unused += [k for k in ('augment','compile') if getattr(a, k)]
+    if unused: raise ValueError(f"--{unused[0].replace('_','-')} has no place with --folds or preset film: batches, "
+                                "windows and augmentation are the preset's")
+
+def _train_folds(a):
+    from interpvid.folds import fold_folder
+    _check_folds(a)
+    names = [o.name for o in options_of('folds', 'fold_folder') if hasattr(a, o.name)]
+    if a.size: a.size = a.size[0] if len(a.size)==1 else tuple(a.size)
+    result = fold_folder(folder=a.out, **{name: getattr(a, name) for name in names})
+    for t in result.summary(), result.by_fold(), result.confusion(): print(f'\n{t.to_string()}')
+    return 0
+
+# %% ../nbs/98_cli.ipynb #1f74dbb8
 def _train(a):
     from interpvid.learner import preset_of, rank
     from interpvid.training import small_batches, train
+    if a.folds is not None or a.preset=='film': return _train_folds(a)
     preset,asked = preset_of(a.arch, a.preset),a.bs
     a.bs = asked or preset['bs']
     dls = read_data(**_data_options(a))
@@ -583,7 +605,8 @@ COMMANDS = {
         'put an explanation method of your own to the exam, beside all that is known of the others',
         'A method is a function of a Python file, f(model, clips, target), that gives a number for each frame (B,T) '
         'or pixel (B,T,H,W). Prints a table and writes JSON, CSV and a page. Exit code 1 if it could not be asked.'),
-    'train':Command(_train, (('cli','read_data'),('training','train')), ('dls','cbs','log','progress'),
+    'train':Command(_train, (('cli','read_data'),('training','train'),('folds','fold_folder')),
+        ('dls','cbs','log','progress'),
         'train a network on a dataset, and make its Table 1',
         "Trains a network with the settings of the paper, of its programs, or of your own, and writes the best "
         "network, a log with curves, Table 1 and a table of each class. A run that was stopped goes on when it is "
