@@ -40,6 +40,9 @@ _ROOMS = {
     'gallery': 'write_gallery',
     'film': 'explain_film',
     'sweep': 'load_sweep run_sweep',
+    'report.answers': 'assert_not_static assert_uses_motion assert_uses_order',
+    'report.evidence': 'assert_looks_at',
+    'report.page': 'make_report',
     'widgets': 'Browser Painter Scrubber',
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
