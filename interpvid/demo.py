@@ -14,7 +14,6 @@ import base64
 import hmac
 import json
 import secrets
-import shutil
 import tempfile
 import threading
 import webbrowser
@@ -259,11 +258,12 @@ def act(self:DemoHandler, name):
     "Do what a message asks for"
     demo = self.server.demo
     if name=='add': return demo.add(self.rfile, self.length(LIMIT))
-    message = json.loads(self.rfile.read(self.length(1_000_000)))
+    message,do = json.loads(self.rfile.read(self.length(1_000_000))),getattr(demo, name)
     if not isinstance(message, dict): raise ValueError("a message is an object")
-    try:
-        with demo.lock: return getattr(demo, name)(**message)
-    except (KeyError, TypeError, AttributeError) as e: raise ValueError(f"this message is not understood: {e}") from None
+    kinds = {k: t for k,t in do.__func__.__annotations__.items() if k!='self'}
+    if set(message)!=set(kinds) or any(type(v) is not kinds[k] for k,v in message.items()):
+        raise ValueError(f"'{name}' takes {', '.join(kinds)}")
+    with demo.lock: return do(**message)
 
 # %% ../nbs/79_demo.ipynb #03e77ac4
 def demo_page(demo:Demo)->str:

@@ -53,7 +53,8 @@ def opencv_note(
             f"pip uninstall -y {' '.join(found)}; pip install opencv-python-headless")
 
 # %% ../nbs/04_extras.ipynb #a2d39aee
-ASIDE = 'ipywidgets','anywidget','jupyterlab','notebook','ipykernel','pandas','av','captum','huggingface_hub','distributed'
+ASIDE = ('ipywidgets','anywidget','jupyterlab','notebook','ipykernel','pandas','av','captum','huggingface_hub',
+         'distributed')
 
 def version_lines()->list: # of text
     "What computed this, what is there of the packages that matter to widgets and extras, and what does not fit"

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from fastcore.basics import patch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -59,7 +58,8 @@ def _plain(v):
     if isinstance(v, dict): return {str(k): _plain(w) for k,w in v.items()}
     if isinstance(v, (list,tuple)): return [_plain(w) for w in v]
     if isinstance(v, (np.ndarray,np.generic)): return _plain(v.tolist())
-    return None if isinstance(v, float) and not np.isfinite(v) else v if isinstance(v, (str,int,float,bool)) else v and str(v)
+    if isinstance(v, float) and not np.isfinite(v): return None
+    return v if v is None or isinstance(v, (str,int,float,bool)) else str(v)
 
 def explanation_dict(
     e:Explanation,
@@ -114,7 +114,8 @@ def check_ending(
     "The ending of an export, or a ValueError that lists them"
     ending = Path(path).suffix.lower()
     if ending in EXPORTS: return ending
-    raise ValueError(f"{path}: cannot export {ending}; use {', '.join(filter(None, EXPORTS))}, or no ending for a folder")
+    known = ', '.join(filter(None, EXPORTS))
+    raise ValueError(f"{path}: cannot export {ending}; use {known}, or no ending for a folder")
 
 def export(
     es,    # an Explanation, or several: of one clip for moving pictures and folders
