@@ -3,7 +3,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from standin import Cluster, stop, wait_for, with_kills
 
 from interpvid.data.synthetic import make_clips
 from interpvid.explanation import explain
@@ -93,8 +94,14 @@ def test_what_cannot_travel_is_refused_before_the_work(tmp_path):
         sweep_of(frames, tmp_path, wait=time.sleep)
     with pytest.raises(ValueError, match='no such file'):
         run_sweep(STANDIN, ['a.mp4'], 'mine.safetensors', tmp_path)
-    with pytest.raises(ValueError, match="has no 'nothing'"):
+    with pytest.raises(ValueError, match="has no 'nothing'; its functions are model, explain"):
         run_sweep('standin:nothing', frames, 'standin:model', tmp_path)
+    with pytest.raises(ValueError, match="unexpected keyword argument 'color'"):
+        sweep_of(frames, tmp_path, color=3)
+    with pytest.raises(ValueError, match='no candidate .grad cam.; the nearest are'):
+        run_sweep('grad cam', frames, 'standin:model', tmp_path)
+    with pytest.raises(ValueError, match="two models would be called 'standin-model'"):
+        run_sweep(STANDIN, frames, ['standin:model', f'{HERE}/standin.py:model'], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -114,8 +121,8 @@ def test_a_fault_of_all_clips_stops_the_sweep(tmp_path):
 
 
 def test_a_fault_of_the_program_stops_the_sweep(tmp_path):
-    with pytest.raises(TypeError, match='color'):
-        sweep_of(frames_of(30), tmp_path, color=3)
+    with pytest.raises(TypeError, match='unsupported operand'):
+        sweep_of(frames_of(30), tmp_path, bad='seven')
     assert not Sweep(tmp_path).done()
 
 
@@ -170,14 +177,6 @@ def start(frames_file, out, **how):
         stderr=subprocess.PIPE,
         cwd=HERE,
     )
-
-
-def wait_for(happens, what, seconds=120):
-    "Wait until something is so; how long that takes is the machine's affair"
-    end = time.time() + seconds
-    while not happens():
-        assert time.time() < end, f'{what} has not happened in {seconds} s'
-        time.sleep(0.005)
 
 
 @pytest.mark.posix
@@ -281,56 +280,6 @@ def test_in_two_local_processes(tmp_path):
     assert_right(sweep_of(frames, tmp_path, client=2), frames)
 
 
-class Cluster:
-    "A scheduler and two workers, each a process that can be killed"
-
-    def __init__(self, folder, **env):
-        self.folder, self.env, self.workers = folder, os.environ | env, []
-        self.start_scheduler()
-        self.workers = [self.start_worker() for _ in range(2)]
-
-    def run(self, *args):
-        return subprocess.Popen(
-            [sys.executable, '-m', 'distributed.cli.' + args[0], *args[1:]],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=HERE,
-            env=self.env,
-        )
-
-    def start_scheduler(self):
-        self.file = self.folder / f'scheduler-{time.time_ns()}.json'
-        self.scheduler = self.run(
-            'dask_scheduler', '--host', '127.0.0.1', '--port', '0', '--no-dashboard', '--scheduler-file', str(self.file)
-        )
-        wait_for(lambda: self.file.exists() and self.file.stat().st_size, 'the start of a scheduler')
-        self.address = json.loads(self.file.read_text())['address']
-
-    def start_worker(self):
-        args = '--nthreads', '1', '--no-nanny', '--no-dashboard', '--death-timeout', '60'
-        return self.run('dask_worker', self.address, *args)
-
-    def kill(self, what, rng):
-        if what == 'worker':
-            i = rng.randrange(2)
-            stop(self.workers[i])
-            self.workers[i] = self.start_worker()
-        else:
-            for p in (self.scheduler, *self.workers):
-                stop(p)
-            self.start_scheduler()
-            self.workers = [self.start_worker() for _ in range(2)]
-
-    def close(self):
-        for p in (self.scheduler, *self.workers):
-            stop(p)
-
-
-def stop(p):
-    p.send_signal(signal.SIGKILL)
-    p.wait()
-
-
 @pytest.mark.slow
 @pytest.mark.posix
 def test_two_thousand_clips_and_twenty_kills(tmp_path):
@@ -339,30 +288,17 @@ def test_two_thousand_clips_and_twenty_kills(tmp_path):
     np.save(tmp_path / 'frames.npy', frames)
     whole = sweep_of(frames, tmp_path / 'whole', batch=10, wait=0.004).table()
     out, how = tmp_path / 'out', dict(batch=10, wait=0.004, seconds=0.5)
-    cluster, kills = Cluster(tmp_path), dict(worker=0, scheduler=0, client=0)
+    cluster = Cluster(tmp_path)
 
     def done():
         return len(list((out / 'numbers').glob('*.parquet')))
 
+    def go_on():
+        return start(tmp_path / 'frames.npy', out, client=cluster.address, **how)
+
     try:
-        client = start(tmp_path / 'frames.npy', out, client=cluster.address, **how)
-        for what in rng.sample(['worker', 'client', 'scheduler'] * 6 + ['worker', 'client'], 20):
-            before = done()
-            wait_for(lambda: done() > before or client.poll() is not None, 'another batch')
-            time.sleep(rng.random() * 0.2)
-            if done() == 200:
-                break
-            kills[what] += 1
-            if what == 'worker':
-                cluster.kill('worker', rng)
-                continue
-            stop(client)
-            if what == 'scheduler':
-                cluster.kill('scheduler', rng)
-            client = start(tmp_path / 'frames.npy', out, client=cluster.address, **how)
-        client.wait()
+        kills = with_kills(cluster, go_on, done, 200, 20, rng)
     finally:
-        stop(client)
         cluster.close()
     assert sum(kills.values()) == 20, f'{kills}: the clips were done before'
     sweep = sweep_of(frames, out, batch=10, wait=0.004)

@@ -8,20 +8,17 @@ Docs: https://interpvid.github.io/interpvid/exam.candidates.html.md"""
 __all__ = ['LEARNED', 'SEARCHED', 'REMOVED', 'MAPS', 'CANDIDATES', 'WAYS', 'Candidate', 'Reply', 'notes_of_masks', 'which_clips',
            'reply_of_masks', 'learned', 'window', 'best_mask', 'removed', 'boxes', 'early_layer', 'early_gradcam',
            'early_by_place', 'quiet_gradcam', 'by_gradient', 'learned_candidate', 'Cannot', 'first_line',
-           'check_callable', 'plain_name', 'known_candidates', 'named_candidate', 'where_it_stopped', 'beside',
-           'module_of_file', 'imported', 'candidate_of_place', 'as_candidate', 'Tally', 'tallied', 'Answer',
-           'as_values', 'flat_clips', 'unmoved', 'notes_of_score', 'notes_of_answer', 'seeded', 'ask_part',
+           'check_callable', 'plain_name', 'known_candidates', 'named_candidate', 'as_candidate', 'Tally', 'tallied',
+           'Answer', 'as_values', 'flat_clips', 'unmoved', 'notes_of_score', 'notes_of_answer', 'seeded', 'ask_part',
            'empty_answer', 'answer', 'in_time', 'rank_of_frames', 'best_run', 'as_mask']
 
 # %% ../../nbs/57_exam.candidates.ipynb #743edffb
-import importlib, inspect, random, sys, time, warnings
+import importlib, inspect, random, time, warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
-from traceback import extract_tb
 from typing import NamedTuple
 
 import numpy as np, torch
@@ -38,6 +35,7 @@ from ..masks.loss import all_removed, clip_scores
 from ..masks.perturb import black, freeze, mean_frame
 from ..masks.search import all_masks, search_masks, search_windows
 from ..models.adapters import first_tensor, map_layers
+from ..named import find_named, where_it_stopped
 from ..presets import PRESET_LABELS
 from ..removal import attribute, patches
 from ..rollout import attention_rollout
@@ -253,61 +251,13 @@ def named_candidate(
                      "'file.py:function' or 'module:function'")
 
 # %% ../../nbs/57_exam.candidates.ipynb #f43b84bd
-def where_it_stopped(e:BaseException)->str:
-    "Such as 'mine.py, line 12'"
-    if isinstance(e, SyntaxError) and e.filename: return f'{Path(e.filename).name}, line {e.lineno}'
-    at = extract_tb(e.__traceback__)
-    return f'{Path(at[-1].filename).name}, line {at[-1].lineno}' if at else 'unknown place'
-
-@contextmanager
-def beside(folder:Path):
-    "Modules of a folder can be imported"
-    sys.path.insert(0, str(folder))
-    try: yield
-    finally: sys.path.remove(str(folder))
-
-# %% ../../nbs/57_exam.candidates.ipynb #2217d568
-def module_of_file(path:Path):
-    "A Python file as a module, or a ValueError"
-    if not path.is_file(): raise FileNotFoundError(f"{path}: no such file")
-    name = f'interpvid_candidate_{path.stem}'
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    with beside(path.resolve().parent): spec.loader.exec_module(module)
-    return module
-
-# %% ../../nbs/57_exam.candidates.ipynb #29e88d5e
-def imported(
-    place:str, # 'file.py' or 'module'
-):             # the module
-    "A file or module, or an error that says where importing it stopped"
-    try: return module_of_file(Path(place)) if place.endswith('.py') else importlib.import_module(place)
-    except FileNotFoundError: raise
-    except (Exception, SystemExit) as e:
-        if isinstance(e, ModuleNotFoundError) and e.name==place: raise ValueError(f"no module {place!r}") from None
-        raise ValueError(f"{place} cannot be imported: {type(e).__name__}: {e} ({where_it_stopped(e)})") from e
-
-# %% ../../nbs/57_exam.candidates.ipynb #14cfd64b
-def candidate_of_place(
-    text:str, # 'file.py:function' or 'module:function'
-)->Candidate:
-    "A function of a file or module as a candidate"
-    place,_,name = text.rpartition(':')
-    module = imported(place)
-    found = getattr(module, name, None)
-    if found is None:
-        own = [k for k,v in vars(module).items() if inspect.isfunction(v) and v.__module__==module.__name__]
-        raise ValueError(f"{place} has no {name!r}; its functions are {', '.join(own) or 'none'}")
-    return as_candidate(found)
-
-# %% ../../nbs/57_exam.candidates.ipynb #8d101e23
 def as_candidate(
     c, # a `Candidate`; a function; the name of one of the package; 'file.py:function' or 'module:function'
 )->Candidate:
     "Anything that explains, as a candidate"
     if isinstance(c, Candidate): return c
     if isinstance(c, str) and c.endswith('.py'): raise ValueError(f"{c!r}: which function of it? '{c}:function'")
-    if isinstance(c, str): return candidate_of_place(c) if ':' in c else named_candidate(c)
+    if isinstance(c, str): return as_candidate(find_named(c)) if ':' in c else named_candidate(c)
     if isinstance(c, partial): name = getattr(c.func, '__name__', 'partial')
     else: name = getattr(c, '__name__', type(c).__name__)
     check_callable(c, name)
