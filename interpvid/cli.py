@@ -390,7 +390,7 @@ def run_method(
 # %% ../nbs/98_cli.ipynb #e7ef341c
 def _reported_on(files, nets, n):
     "Networks and clips of a report; clips are None where a sweep brings them"
-    if len(files)==1 and (Path(files[0])/'sweep.json').exists(): return files[0],None
+    if len(files)==1 and [*Path(files[0]).glob('sweep.json'), *Path(files[0]).glob('*/sweep.json')]: return files[0],None
     if list(files)!=['events']: return nets(),files[0] if len(files)==1 else list(map(Path, files))
     from interpvid.data.synthetic import make_clips
     nets = nets()
