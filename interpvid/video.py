@@ -118,17 +118,31 @@ def _ebml_says(head):
     return 0 if says==unknown else start+n+says
 
 # %% ../nbs/09_video.ipynb #1580bd3b
-def _boxes_say(f, size):
-    "Bytes that an MP4 should have by the sizes of its boxes; 0: it does not say"
+def _boxes(f, size):
+    "(name, where it should end) of each box of an MP4; an end of 0: it does not say"
     at = 0
     while at+16<=size:
         f.seek(at)
         head = f.read(16)
         n = int.from_bytes(head[:4], 'big')
         if n==1: n = int.from_bytes(head[8:], 'big') # a large box has its size in the next eight bytes
-        if n<8: return 0
-        at += n
-    return at
+        at = at+n if n>=8 else size
+        yield head[4:8],(at if n>=8 else 0)
+
+def _boxes_say(f, size):
+    "Bytes that an MP4 should have by the sizes of its boxes; 0: it does not say"
+    end = 0
+    for _,end in _boxes(f, size): pass
+    return end
+
+_NO_INDEX = ('it was not closed by what recorded it, or not copied to its end. Copy the file again; if the camera has '
+             'no other, programs such as untrunc rebuild the index from a good file of the same camera')
+
+def _lacks_index(path):
+    "Whether a file is an MP4 without the box that says where its frames are"
+    with open(path, 'rb') as f:
+        if f.read(8)[4:]!=b'ftyp': return False
+        return not {b'moov',b'moof'}&{name for name,_ in _boxes(f, path.stat().st_size)}
 
 # %% ../nbs/09_video.ipynb #e4162c15
 def _missing_bytes(path):
@@ -173,6 +187,7 @@ def _open_container(path, stack):
     options = dict(format_whitelist=FORMATS, protocol_whitelist='file')
     try: return stack.enter_context(av.open(f'file:{path}', timeout=60., metadata_errors='replace', options=options))
     except (av.ArgumentError, av.InvalidDataError) as e:
+        if _lacks_index(path): raise VideoError(f"{path}: has no index (moov): {_NO_INDEX}") from None
         raise VideoError(f"{path}: cannot be decoded as a video: it is damaged, or none of AVI, Matroska, MP4, GIF "
                          f"and the other CONTAINERS ({e.strerror})") from None
 

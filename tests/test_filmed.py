@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 
-from interpvid.data.clips import folder_items
+from conftest import SMALL
+
+from interpvid.data.clips import folder_items, folder_status
 from interpvid.data.lists import groups_of
+from interpvid.data.loaders import folder_dls
 from interpvid.data.silhouettes import background, centres, going, silhouettes
+from interpvid.data.synthetic import LEFT, RIGHT, make_clips
+from interpvid.paper.experiment import Experiment, describe, look
 from interpvid.paper.filmed import directions
-from interpvid.video import read_frames
+from interpvid.paper.page import main_datasets
+from interpvid.paper.reproduce import reproduce
+from interpvid.registry import DATASETS, Dataset, register
+from interpvid.video import read_frames, write_video
 
 TRAVELS = "jump", "run", "side", "skip", "walk"
 
@@ -107,3 +115,72 @@ def test_a_silhouette_is_a_person_high(reference):
     assert masks.any((1, 2)).mean() > 0.9
     assert np.median(height) > 0.3 * masks.shape[1]  # head to foot, of an image 144 high
     assert masks.mean() < 0.06
+
+
+# --- the paper's experiment on any folder
+
+
+@pytest.fixture
+def gym(tmp_path):
+    "Films of four people who push to either side, in a folder that knows nothing of the paper"
+    for k in range(4):
+        clips = make_clips(1, seed=k, siblings=True, only=(RIGHT, LEFT), progress=False)
+        for name, frames in zip(("to the right", "to the left"), clips.frames):
+            folder = tmp_path / "gym" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            write_video(folder / f"person{k}_{name[-4:].strip()}.mp4", frames, fps=12)
+    return tmp_path / "gym"
+
+
+@pytest.fixture
+def declared():
+    "A folder as a dataset of its own; forgotten afterwards"
+    before = dict(DATASETS.loaded)
+    register(Dataset("gym", "My gym", folder_dls, folder_status, env="GYM", shape=(16, 64, 64), preset="small"))
+    yield "gym"
+    DATASETS.loaded.clear()
+    DATASETS.loaded.update(before)
+
+
+def test_any_folder_is_a_third_dataset_by_declaration_alone(gym, declared, tmp_path, tiny_cache):
+    "Table 1, Table 2, claims and page of a folder of films"
+    got = reproduce(tmp_path / "out", **SMALL, gym=gym, cache=tiny_cache, log=lambda line: None, progress=False)
+    exp = got["experiments"]["gym"]
+    people = {i.group for i in folder_status(gym).items}
+    assert len(people) == 1  # one of four validates, and both of that person's clips
+    t1, t2, claims = (got["gym"][k] for k in ("table1", "table2", "claims"))
+    assert t1.index.tolist() == ["I3D", "I3D, reversed", "C-LSTM", "C-LSTM, reversed"]
+    assert set(t1["top-1"]) <= {0, 0.5, 1}  # of two clips
+    assert t2.index.tolist() == ["I3D", "C-LSTM"] and len(got["gym"]["scores"]) == 4
+    asked = claims[claims["verdict"] != "not asked here"]
+    assert {"better", "better-kth", "loses-i3d", "keeps-i3d", "mask length", "blob count"} <= set(asked.index)
+    assert claims.loc["event-i3d", "verdict"] == "not asked here"  # nobody knows when it happens
+    assert not exp.synthetic and describe(exp).data.startswith("**Data: My gym**, 2 clips")
+    page = got["page"].read_text(encoding="utf-8")
+    assert "<h2>My gym: " in page and "figures/gym-a.gif" in page
+    assert (tmp_path / "out" / "gym" / "table2.csv").is_file()
+
+
+def test_without_its_folder_it_is_not_on_the_page(declared, monkeypatch, gym):
+    assert "gym" not in main_datasets()
+    monkeypatch.setenv("GYM", str(gym))
+    assert "gym" in main_datasets()
+    assert Experiment("gym").root == gym
+    monkeypatch.delenv("GYM")
+    with pytest.raises(ValueError, match=r"no built-in clips stand in for My gym; name its folder \(root\)"):
+        Experiment("gym")
+
+
+def test_too_little_to_train_on_is_said_before_the_work(declared, gym):
+    for path in (gym / "to the left").iterdir():
+        path.unlink()
+    with pytest.warns(UserWarning, match="no clips at all of to the left"):
+        with pytest.raises(ValueError, match="too little to train on. Clips to train on are there for 1 of 2 classes"):
+            look(Experiment("gym", gym))
+
+
+def test_groups_to_evaluate_on_are_named(gym):
+    status = folder_status(gym, ["person1", "person2"])
+    assert sorted(i.group for i in status.items) == ["person1"] * 2 + ["person2"] * 2
+    with pytest.raises(ValueError, match="no clip is of group 'anna'; groups are person0, person1"):
+        folder_status(gym, ["anna"])

@@ -8,7 +8,7 @@ Docs: https://interpvid.github.io/interpvid/data.clips.html.md"""
 __all__ = ['Clips', 'check_labels', 'ArrayClips', 'as_clips_dataset', 'Item', 'check_span', 'Items', 'first_few', 'leave_out',
            'inside', 'find_clips', 'no_gc', 'folder_items', 'n_cores', 'frame_size', 'sampling_of', 'reach_of',
            'FileClips', 'look_over', 'seconds_of', 'lacks_part', 'check_items', 'same_files', 'DatasetStatus',
-           'readable_items']
+           'readable_items', 'folder_status']
 
 # %% ../../nbs/11_data.clips.ipynb #f4ca426e
 import copy
@@ -825,3 +825,27 @@ def clips(self:DatasetStatus,
     "The clips to evaluate on, decoded once and kept in the cache"
     T,*size = shape
     return FileClips(self.items, T, size, cache=FrameCache())
+
+# %% ../../nbs/11_data.clips.ipynb #dee0e010
+def _chosen_groups(items, groups):
+    "The items of these groups; a ValueError where one is not there"
+    known = {i.group for i in items}
+    if absent := [g for g in groups if g not in known]:
+        there = first_few(sorted(known-{''}), 12) or 'not known'
+        raise ValueError(f"no clip is of group {absent[0]!r}; groups are {there}")
+    return items.like(i for i in items if i.group in set(groups))
+
+def folder_status(
+    root,        # as for `folder_items`
+    groups=None, # evaluate on these groups, such as ['p1','p2']; None: on what validates
+    **kwargs,    # for `folder_items`
+)->DatasetStatus:
+    "What a folder of your own holds: clips to evaluate on, and whether there are others to train on"
+    items = folder_items(root, **{'on_error':'skip', 'progress':False, **kwargs})
+    there,missing = readable_items(items)
+    if not there: raise ValueError(f"{root}: none of its clips can be read.{missing}")
+    asked = there.only('validation') if groups is None else _chosen_groups(there, groups)
+    train = {i.label for i in there.only('train')}
+    enough = len(train)==len(items.classes) and len(asked)>0
+    if not enough: missing += f' Clips to train on are there for {len(train)} of {len(items.classes)} classes.'
+    return DatasetStatus(asked or there, enough, missing, list(range(len(items.classes))))

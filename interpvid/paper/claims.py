@@ -87,7 +87,7 @@ class NotAsked(Exception):
 class Evidence:
     "What two networks did with the same clips"
     models:tuple        # their names: I3D, C-LSTM
-    people:bool         # whether these are KTH's six actions
+    people:bool|None    # whether these are KTH's six actions; None: other films, asked what is said of either dataset
     rows:dict           # name -> a row for each explained clip: `clip_stats`, `truth_stats`; the same index for both
     hits:dict           # name -> right or not as it is, the same reversed, within the first five; (N,) float each
     labels:np.ndarray   # (N,) int, of the hits
@@ -106,7 +106,7 @@ class Evidence:
 I3D,CLSTM = 0,1 # in `Evidence.models`
 
 def _asked_of(evidence, people):
-    if evidence.people==people: return
+    if evidence.people in (people, None): return
     raise NotAsked(f"the paper says this of {'KTH' if people else 'Something-something'}")
 
 def _between(name, only=(), people=None, ratio=False):
@@ -397,6 +397,11 @@ def with_relative_drop(
     "The drop by reversal relative to the score itself, (OS - RS)/OS"
     return stats.assign(**{'relative drop':(stats['OS']-stats['RS'])/stats['OS']})
 
+def _like_kth(exp, classes):
+    "Whether sentences on KTH are asked, and none on Something-something; None: both, of other films"
+    if not (exp.synthetic or exp.declared.drawn): return None
+    return set(classes)==set(KTH_CLASSES)
+
 def gather_evidence(
     exp,                     # an `Experiment`
     models=('I3D','C-LSTM'), # the labels of its networks; the paper's sentences are about the first
@@ -405,7 +410,7 @@ def gather_evidence(
     clips,probs = load_clips(exp),predict_all(exp)
     stats = with_relative_drop(measure_all(exp)).merge(_clip_truths(exp), on=['clip','model'], how='left')
     _,a,b = matched(without_control(stats), models)
-    return Evidence(tuple(models), set(clips.classes)==set(KTH_CLASSES), dict(zip(models, (a,b))),
+    return Evidence(tuple(models), _like_kth(exp, clips.classes), dict(zip(models, (a,b))),
                     {m: _hits(probs[m], np.asarray(clips.labels)) for m in models}, np.asarray(clips.labels),
                     clips.reversed_labels, list(clips.classes))
 

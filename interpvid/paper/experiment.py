@@ -274,7 +274,9 @@ LOADING = 'n','size','bs','num_workers' # settings of `training` that are for lo
 def _train_on_dataset(exp, network, folder, fresh):
     "Train on the real dataset, or go on with it, in `folder`"
     preset = exp.preset or exp.declared.preset
-    loading = {'bs':network.presets[preset]['bs'], **{k: v for k,v in exp.training.items() if k in LOADING}}
+    T,*size = exp.declared.shape
+    loading = {'n':T, 'size':tuple(size), 'bs':network.presets[preset]['bs'],
+               **{k: v for k,v in exp.training.items() if k in LOADING}}
     dls = load_data(exp.declared.key, exp.root, on_error='skip', progress=exp.progress, **loading)
     more = {k: v for k,v in exp.training.items() if k not in LOADING}
     train(dls, network.key, preset, folder, exp.epochs, exp.net_seed, fresh=fresh,

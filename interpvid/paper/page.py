@@ -12,6 +12,7 @@ __all__ = ['SECOND', 'mask_worth', 'count_working', 'figure_sequences', 'caption
 
 # %% ../../nbs/95_paper.page.ipynb #450b1a27
 import html
+import os
 import re
 import shutil
 from functools import partial
@@ -197,9 +198,9 @@ def show_figure(exp,
 
 # %% ../../nbs/95_paper.page.ipynb #8d661f0c
 def main_datasets()->list: # keys
-    "The datasets that the paper's page is about: all but drawn clips that stand in for others, and plain folders"
+    "Datasets of the paper's page: all but drawn clips that stand in for others, and films without a folder"
     stand_ins = {d.drawn for d in DATASETS.values()}
-    return [key for key,d in DATASETS.items() if d.drawn or d.draw and key not in stand_ins]
+    return [key for key,d in DATASETS.items() if d.drawn or d.draw and key not in stand_ins or os.environ.get(d.env)]
 
 def suffix(exp)->str:
     "What the names of an experiment's files end in; '' for the first dataset"

@@ -181,7 +181,9 @@ def reproduce(
 # %% ../../nbs/96_paper.reproduce.ipynb #a707a931
 def _experiments(roots, **settings):
     "An experiment for each dataset of the page"
-    options = {DATASETS.about(key).get('option') or key: key for key in main_datasets()}
-    if wrong := [k for k in roots if k not in options]:
-        raise ValueError(f"reproduce: no setting and no dataset {wrong[0]!r}; datasets are {', '.join(options)}")
-    return [Experiment(key, roots.get(option), **settings) for option,key in options.items()]
+    main = main_datasets()
+    known = {d.option or key: key for key,d in DATASETS.items() if d.status or key in main}
+    if wrong := [k for k in roots if k not in known]:
+        raise ValueError(f"reproduce: no setting and no dataset {wrong[0]!r}; datasets are {', '.join(known)}")
+    asked = {option: key for option,key in known.items() if key in main or roots.get(option)}
+    return [Experiment(key, roots.get(option), **settings) for option,key in asked.items()]
