@@ -40,6 +40,8 @@ _ROOMS = {
     'gallery': 'write_gallery',
     'film': 'explain_film',
     'sweep': 'load_sweep run_sweep',
+    'share': 'export for_captum for_quantus frame_groups',
+    'hub': 'pull_from_hub push_to_hub',
     'report.answers': 'assert_not_static assert_uses_motion assert_uses_order',
     'report.evidence': 'assert_looks_at',
     'report.page': 'make_report',

@@ -1,4 +1,4 @@
-"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid explain FILE…` explains videos of one's own, `interpvid film FILE…` long ones; `interpvid exam --method FILE.py:FUNCTION` tells whether an explanation can be believed; `interpvid sweep FOLDER` explains thousands of clips; `interpvid data check ROOT` looks over a dataset.
+"""`interpvid reproduce` runs the paper; `interpvid train` trains on a dataset; `interpvid evaluate` makes Table 1 of a checkpoint; `interpvid demo` opens a page to try it on; `interpvid explain FILE…` explains videos of one's own, `interpvid film FILE…` long ones; `interpvid exam --method FILE.py:FUNCTION` tells whether an explanation can be believed; `interpvid sweep FOLDER` explains thousands of clips; `interpvid data check ROOT` looks over a dataset.
 
 Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
 # %% auto #0
 __all__ = ['AT_LEAST', 'ARGUMENTS', 'METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OLD_VALUES', 'Option', 'options_of',
-           'check_numbers', 'as_options', 'load_explained', 'explain_files', 'load_named', 'film_files',
+           'check_numbers', 'as_options', 'load_explained', 'endings_of', 'explain_files', 'load_named', 'film_files',
            'exam_networks', 'run_method', 'report_on', 'sweep_settings', 'sweep_clips', 'read_data', 'folder_options',
            'add_option', 'Command', 'parser', 'modern', 'main']
 
@@ -144,19 +144,28 @@ def _what_they_know(nets, own):
             f"{they} {len(classes)} classes{drawn}, and nothing else. What {name} is the nearest of these.")
 
 # %% ../nbs/98_cli.ipynb #a28daf1b
-def _free_stem(path, out, files, taken):
+def endings_of(
+    to:str, # endings, with commas: 'html,gif'
+)->list:    # with dots
+    "What is written for each file, or a ValueError that names what cannot be"
+    from interpvid.share import check_ending
+    names = [t.strip().removeprefix('.') for t in to.split(',') if t.strip()]
+    if not names: raise ValueError('--to names nothing to write; --to html,gif does')
+    return list(dict.fromkeys('' if n=='folder' else check_ending(f'--to x.{n}') for n in names))
+
+def _free_stem(path, out, files, taken, ends):
     "A name for the results of a file that is no other's, and under which no input lies"
     inputs,stem = {f.resolve() for f in files},path.stem
-    while stem in taken or {(out/f'{stem}{end}').resolve() for end in ('.html','.gif')}&inputs: stem += '_'
+    while stem in taken or {(out/f'{stem}{end}').resolve() for end in ends}&inputs: stem += '_'
     return stem
 
 # %% ../nbs/98_cli.ipynb #28b1da19
-def _results_of(stem):
-    "Paths of a file's page and GIF; an OSError if someone else's files lie there"
+def _results_of(stem, ends):
+    "Ending -> path of a file's results; an OSError if someone else's files lie there"
     from interpvid.files import check_replaceable
-    page,gif = (stem.with_name(stem.name+end) for end in ('.html','.gif'))
-    for target in (page, gif): check_replaceable(target, ours=True)
-    return page,gif
+    results = {end: stem.with_name(stem.name+end) for end in ends}
+    for target in results.values(): check_replaceable(target, ours=True)
+    return results
 
 # %% ../nbs/98_cli.ipynb #633e8d13
 def _taken(path, T, size, start=0, stop=None):
@@ -189,15 +198,18 @@ def _explain_clip(path, nets, part, how):
 
 # %% ../nbs/98_cli.ipynb #16fe55ad
 def _write_explained(path, results, nets, es, notes, settings):
-    "The page and the GIF of a file"
+    "What was asked for of a file: its page, a GIF, …"
     from interpvid.files import writing
-    from interpvid.pages import explanation_pairs, figure_columns, write_page
-    from interpvid.video import write_video
-    (page,gif),about = results,dict(file=path.name, **settings, **{n: m.info for n,m in nets.items()})
-    write_page(page, f'What {" and ".join(nets)} saw in {path.name}',
-               *(f'<p class="note">{escape(note)}</p>' for note in notes),
-               explanation_pairs([(path.name, es)]), settings=about)
-    with writing(gif, ours=True) as tmp: write_video(tmp, figure_columns(*es))
+    from interpvid.pages import explanation_pairs, write_page
+    from interpvid.share import export
+    about = dict(file=path.name, **settings, **{n: m.info for n,m in nets.items()})
+    for end,target in results.items():
+        if end!='.html':
+            with writing(target, ours=True) as tmp: export(es, tmp)
+            continue
+        write_page(target, f'What {" and ".join(nets)} saw in {path.name}',
+                   *(f'<p class="note">{escape(note)}</p>' for note in notes),
+                   explanation_pairs([(path.name, es)]), settings=about)
 
 # %% ../nbs/98_cli.ipynb #77d4ae6b
 def _answer(e, outcomes):
@@ -209,12 +221,14 @@ def _answer(e, outcomes):
     said = f" ({e.scores['OS']:.2f})" if e.target==e.pred else ''
     return f"{e.model} says '{e.name_of(e.pred)}'{said}{of}{but}"
 
-def _answer_lines(path, es, outcomes, stem):
+def _answer_lines(path, es, outcomes, results):
     "The answers and where the page is; the notes of each network, those of all networks once"
     shared = [n for n in es[0].notes if len(es)>1 and all(n in e.notes for e in es)]
     own = [f'{e.model}: {n}' for e in es for n in e.notes if n not in shared]
     answers = '; '.join(_answer(e, outcomes) for e in es)
-    return [f"{path}: {answers} → {stem}.html, .gif", *(f'  {as_options(n)}' for n in (*shared, *own))]
+    first,*more = results.items()
+    places = ', '.join([str(first[1]), *(end or 'a folder' for end,_ in more)])
+    return [f"{path}: {answers} → {places}", *(f'  {as_options(n)}' for n in (*shared, *own))]
 
 # %% ../nbs/98_cli.ipynb #28a87463
 def explain_files(
@@ -228,13 +242,15 @@ def explain_files(
     stop:float=None,               # seconds at which it ends; None: at the video's end
     target:str=None,               # a class by name or index; 'a-b': why a and not b; None: the predicted class
     perturb='freeze',              # what removes frames: blur, black, … in place of freezing
+    to='html,gif',                 # what is written: html, gif, mp4, webm, png, npz, json, csv, folder; with commas
     log=None,                      # where the lines go; None: to the terminal
 )->int:                            # 0, or 1 if a file could not be explained
-    "A page and a GIF for each video file"
+    "A page and a GIF for each video file, or what `to` says"
     from interpvid.chance import outcome_lines
     from interpvid.files import log_line
     log,files,out = log or log_line,[Path(f) for f in files],Path(out)
     check_numbers(iterations=iterations, start=start, stop=stop)
+    ends = endings_of(to)
     nets = load_explained(checkpoints, arch)
     outcomes,(said,note) = _outcomes(nets),_what_they_know(nets, Path(checkpoints).is_file())
     judged = outcome_lines(outcomes)
@@ -245,12 +261,12 @@ def explain_files(
     taken,failed = set(),0
     for path in files:
         try:
-            stem = _free_stem(path, out, files, taken)
-            results = _results_of(out/stem)
+            stem = _free_stem(path, out, files, taken, ends)
+            results = _results_of(out/stem, ends)
             es = _explain_clip(path, nets, part, how)
             _write_explained(path, results, nets, es, [note, *judged], {**part, **how, 'target':target})
             taken.add(stem)
-            for line in _answer_lines(path, es, outcomes, out/stem): log(line)
+            for line in _answer_lines(path, es, outcomes, results): log(line)
         except (OSError, ValueError) as err:
             failed = 1
             log_line(str(err) if str(path) in str(err) else f'{path}: {err}', sys.stderr)
@@ -390,8 +406,9 @@ def run_method(
 # %% ../nbs/98_cli.ipynb #e7ef341c
 def _reported_on(files, nets, n):
     "Networks and clips of a report; clips are None where a sweep brings them"
-    if len(files)==1 and (Path(files[0])/'sweep.json').exists(): return files[0],None
-    if list(files)!=['events']: return nets(),files[0] if len(files)==1 else list(map(Path, files))
+    one = files[0] if len(files)==1 else None
+    if one and [*Path(one).glob('sweep.json'), *Path(one).glob('*/sweep.json')]: return one,None
+    if one!='events': return nets(),one or list(map(Path, files))
     from interpvid.data.synthetic import make_clips
     nets = nets()
     T,H,_ = getattr(next(iter(nets.values())), 'clip_shape', None) or (16,64,64)
@@ -608,13 +625,23 @@ def _reproduce(a):
 # %% ../nbs/98_cli.ipynb #0404d5ab
 def _explain(a):
     return explain_files(a.files, a.checkpoints, a.arch, a.out, a.mask_preset, a.iterations, a.start, a.stop, a.target,
-                         a.perturb)
+                         a.perturb, a.to)
 
 # %% ../nbs/98_cli.ipynb #84539a31
 def _film(a):
     return film_files(**{o.name: getattr(a, o.name) for o in options_of('cli', 'film_files') if o.name!='log'})
 
 # %% ../nbs/98_cli.ipynb #24fa7491
+def _demo(a):
+    from interpvid.demo import run_demo
+    return run_demo(a.port, a.no_browser)
+
+def _versions(a):
+    from interpvid.extras import version_lines
+    from interpvid.files import log_line
+    for line in version_lines(): log_line(line)
+    return 0
+
 def _exam(a):
     return run_method(**{o.name: getattr(a, o.name) for o in options_of('cli', 'run_method') if o.name!='log'})
 
@@ -691,10 +718,13 @@ COMMANDS = {
         'Trains the networks, explains them, and writes tables, figures, galleries and index.html; on built-in clips, '
         'or on datasets where it is told where they are. Each stage is kept, and reused where nothing that it rests on '
         'has changed.'),
+    'demo':Command(_demo, (('demo','run_demo'),), ('log',),
+        'a page in the browser to try it on: pick a clip or a video of your own, scrub, paint, see the scores',
+        'Serves a page for this machine alone, with the two networks that come with the package, until Ctrl-C.'),
     'explain':Command(_explain, (('cli','explain_files'),), ('log',),
         'explain video files with the networks that reproduce trained, or with one of your own training',
-        'Makes a page (.html) and a GIF for each video file: AVI, WebM, MP4, GIF. Exit code 1 if a file could not '
-        'be explained.'),
+        'Makes a page (.html) and a GIF, or what --to says, for each video file: AVI, WebM, MP4, GIF. Exit code 1 if '
+        'a file could not be explained.'),
     'film':Command(_film, (('cli','film_files'),), ('log',),
         'explain long videos: a score along the film, and the windows where it stands out',
         'Sends a window along each film and makes a folder with a page (a timeline to move along), a table and what '
@@ -724,6 +754,8 @@ COMMANDS = {
         'Table 1 of a checkpoint, as it is and reversed, and each class by itself',
         'Evaluates a trained network on the validation clips of a dataset, as they are and reversed in time. In '
         'several processes each clip is still counted once.'),
+    'versions':Command(_versions, (), (), 'what is installed, for a report of a fault',
+        'Prints the versions of this package and of those that matter to it, the processor, and which extras are there.'),
 }
 
 # %% ../nbs/98_cli.ipynb #faa88591

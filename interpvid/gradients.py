@@ -18,6 +18,7 @@ from torch import Tensor
 from .cam import acts_and_grads, check_choice, find_layer, scaled, undisturbed, upsample
 from .core import STATS, as_clips, mean_and_std
 from .device import BatchSplitter, as_module, call_model, device_of, eval_frozen, fast
+from .extras import need
 from .targets import (
     Targets, ask, check_finite, check_model, check_target, logits_of, probs_of, read_each)
 
@@ -184,8 +185,7 @@ def captum_map(
     **kwargs,                     # of its `attribute`; a function is called with the clips, as baselines=held_frame
 )->Callable:                      # (model, x, target) -> (B,T,H,W), for `explain(maps=…)` and the exam
     "Maps by one of captum's methods; they take classes, not other targets"
-    try: from captum import attr
-    except ImportError: raise ImportError("captum_map needs captum: pip install 'interpvid[captum]'") from None
+    attr = need('captum.attr', 'captum', 'captum_map')
     if not hasattr(attr, method): raise ValueError(f"captum.attr has no {method!r}")
     def f(model, x, target=None):
         model = as_module(model)

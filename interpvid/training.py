@@ -13,7 +13,6 @@ import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +22,7 @@ from .chance import chance_level, outcome_lines, outcome_of
 from .classify import both_ways, class_table, table1
 from .core import seed_everything
 from .data.loaders import clip_dls
+from .extras import need
 from .files import versions, write_json, writing
 from .learner import (
     NoValidation, OneBar, SayHowLong, batch_of, check_positive, epochs_of, network_learner, preset_of, processes, rank)
@@ -106,8 +106,7 @@ def _trained_by_all(learn, world):
     if world<2:
         yield
         return
-    if find_spec('accelerate') is None:
-        raise ImportError("training in several processes needs accelerate: pip install accelerate")
+    need('accelerate', 'gpus', 'training in several processes')
     gpu = torch.cuda.is_available()
     where = {} if gpu else {'cpu':True}
     with warnings.catch_warnings(), _order_sent_as_object(), learn.distrib_ctx(sync_bn=gpu, **where):

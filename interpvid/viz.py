@@ -509,9 +509,13 @@ def style_sheet(
     return f'{scope} {{ {used} }}\n{css}'
 
 # %% ../nbs/05_viz.ipynb #d7d55029
+_JS = re.compile(r"""'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`|/data:.*?\+/|[ ]*//[ ].*|[ ]*([=<>!*?:,;{}()&|]+)[ ]*""")
+
 def scrub_js()->str:
-    "The scrubber's script and style"
-    return static('scrub.js')+f"scrubber.style={json.dumps(style_sheet('scrub.css', ':host'))}\n"
+    "The scrubber's script and style, without the spaces and comments that only its authors need"
+    def short(match): return match[1] or ('' if match[0].lstrip().startswith('// ') else match[0])
+    css = re.sub(r'\s*([{};])\s*|(?<=[,:])[ ]', lambda match: match[1] or '', style_sheet('scrub.css', ':host'))
+    return _JS.sub(short, static('scrub.js'))+f"scrubber.style={json.dumps(css)}\n"
 
 # %% ../nbs/05_viz.ipynb #29b1b85c
 def as_json(

@@ -123,6 +123,7 @@ class Scrubber(Shown, anywidget.AnyWidget):
     masks = tr.List()                 # T numbers in [0,1] for each row: as painted, or to be set from here
     state = tr.Dict().tag(sync=True)  # the masks, and the version of the last request
     reply = tr.Dict().tag(sync=True)  # scores and a note, and the masks that they are for
+    _css = TOUCH_CSS
     def __init__(self,
         what,        # see `as_parts`
         *args,
@@ -133,7 +134,7 @@ class Scrubber(Shown, anywidget.AnyWidget):
         self.version,self.note,self.scorer = 0,'',scorer
         self.lock,self.count = threading.RLock(),itertools.count()
         traits = self.traits_of(as_parts(what, *args, **kwargs), paint)
-        with open_lines(): super().__init__(_esm=widget_js(), _css=TOUCH_CSS, **traits)
+        with open_lines(): super().__init__(_esm=widget_js(), **traits)
         self.on_msg(self.on_request)
     def traits_of(self, parts, paint):
         "What the browser draws of `parts`"

@@ -19,9 +19,14 @@ from interpvid.masks.search import all_masks, search_windows
 from interpvid.pages import explanation_pairs
 from interpvid.timeline import MOTION, SHAPLEY, motion_energy, timeline_parts, with_timeline
 from interpvid.video import write_video
-from interpvid.viz import jpeg, overlay, parts_html, scrub_html, scrub_js, scrub_parts, scrub_svg
+from interpvid.viz import jpeg, kept_script, overlay, parts_html, scrub_html, scrub_js, scrub_parts, scrub_svg
 from interpvid.widgets import Browser, Painter, Scrubber, as_parts, widget_js
+from lab import ROOT
 from screens import measured
+
+sys.path.insert(0, str(ROOT / 'tools'))
+from redraw import redrawn
+from smaller import without_copies
 
 T = 8
 MASK = np.array([0, 1, 1, 0, 1, 0, 0, 1], np.float32)
@@ -649,6 +654,39 @@ def test_what_is_left_without_scripts_passes_a_sanitizer():
         'src',
     }
     assert 'javascript:' not in page
+
+
+def test_stored_scrubbers_are_drawn_by_the_present_script():
+    "The first output of a notebook brings the script, further ones wait for it"
+    now = re.match(r'/\*(iv\w+)\*/', kept_script())[1]
+    seen = 0
+    for path in sorted((ROOT / 'nbs').rglob('*.ipynb')):
+        text = path.read_text(encoding='utf-8')
+        names = set(re.findall(r'window\.(iv[0-9a-f]{8})\b', text))
+        assert names <= {now}, f'{path.name} holds scrubbers of another script: python tools/redraw.py {path}'
+        assert text.count(f'window.{now}=scrubber') == len(names), f'{path.name}: python tools/smaller.py {path}'
+        seen += len(names)
+    assert seen > 5
+
+
+def test_a_stored_scrubber_is_drawn_anew_without_its_notebook(clip):
+    html = scrub_html(clip, MASK, 'title', scores=[('OS', 0.5, 'of the class')], curves={'c': MASK})
+    old = html.replace(kept_script(), 'function scrubber(host) { old }\nscrubber.style=""\n')
+    assert len(old) < len(html) and redrawn(f'<p>before</p>{old}<p>after</p>') == f'<p>before</p>{html}<p>after</p>'
+    parts = scrub_parts(clip, MASK)
+    assert redrawn(parts_html(parts, script=False)) == parts_html(parts, script=False)
+
+
+def test_copies_of_the_script_wait_for_the_first(browser, tmp_path, clip):
+    "As in a stored notebook; also where the copy comes before the script"
+    seen = set()
+    one, two = (without_copies(scrub_html({n: f}, MASK), seen) for n, f in clip.items())
+    assert 'function scrubber' in one and 'function scrubber' not in two and len(two) < len(one) / 2
+    for order in (one, two), (two, one):
+        with opened(browser, tmp_path, *order) as page:
+            ready(page, 2)
+            page.get_by_role('button', name='Next').nth(1).click()
+            assert page.evaluate('[state(0).value, state(1).value]') == [0, 1]
 
 
 # --- painting
