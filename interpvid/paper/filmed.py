@@ -167,7 +167,7 @@ def heat_table(
     for name,t in found.items():
         ci = paired_ci(t['on the person'], t['of other clips'])
         rows[name] = {**t.mean().to_dict(), **{k: ci[k] for k in ('clips','difference','low','high','p')}}
-    return pd.DataFrame.from_dict(rows, orient='index').astype({'clips':int})
+    return pd.DataFrame.from_dict(rows, orient='index').astype({'clips':int}).rename_axis('map')
 
 # %% ../../nbs/97_paper.filmed.ipynb #41d38cf7
 EXAM = ('learned mask, ours','best window','occlusion in time','Shapley values','Grad-CAM','Grad-CAM, early layer',
