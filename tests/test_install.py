@@ -5,6 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 
 from interpvid.extras import COLAB, EXTRAS
@@ -164,8 +165,6 @@ def test_versions_can_be_pasted_into_a_report():
 
 
 def test_the_line_for_colab_does_nothing_elsewhere():
-    from IPython.core.inputtransformer2 import TransformerManager
-
     plain = TransformerManager().transform_cell(COLAB)
     tree = ast.parse(plain)  # a cell of IPython
     imp, cond = tree.body
@@ -199,6 +198,6 @@ def test_pages_for_colab_begin_with_the_line_and_import_what_it_brings(path):
     brought = set(bare[0].strip().removeprefix(COLAB).split())  # what this page needs beside the package
     used = set()
     for s in bare[1:]:
-        used |= others(imports(re.sub(r'^\s*[%!].*$', '', s, flags=re.M), top=False))
+        used |= others(imports(TransformerManager().transform_cell(s), top=False))
     missing = used - declared()[''] - {b.lower() for b in brought}
     assert not missing, f'{path.stem} imports {missing}, which Colab would not have'
