@@ -5,10 +5,10 @@ python benchmarks/filmed.py --rows 'actions i3d' # those whose name begins so
 python benchmarks/filmed.py --list               # what is there, and what is missing
 python benchmarks/filmed.py --try                # one short fold of each set; writes no filmed.json
 
-Weizmann (ten actions, nine people) and UT-Interaction (six interactions, twenty groups) lie in two folders, a folder for
-each class in them: below INTERPVID_REFERENCE, or where --weizmann and --interactions say. Their frames are nobody's to
-publish, so filmed.json holds numbers alone. What is kept of each fold (network, log, what each film is taken for) lies in
-results/filmed/<set>/<network>-<fold>-<seed>/.
+Weizmann (ten actions, nine people) and UT-Interaction (six interactions, twenty groups) lie in two folders, a folder
+for each class in them: below INTERPVID_REFERENCE, or where --weizmann and --interactions say. Their frames are not ours
+to publish, so filmed.json holds numbers alone. What is kept of each fold (network, log, what each film is taken for)
+lies in results/filmed/<set>/<network>-<fold>-<seed>/. A training takes four minutes on one quiet core.
 """
 
 import argparse, json, os
@@ -25,8 +25,8 @@ import pandas as pd
 from frame import HERE, Missing, machine
 
 RESULT, KEPT = HERE / 'filmed.json', Path('results/filmed')
-PEOPLE = [f'p{k}' for k in range(1, 10)]
-CHOSE = PEOPLE[:3]  # the recipe was chosen on them
+CHOSE = ['p1', 'p2', 'p3']  # the recipe was chosen on them
+PEOPLE = ['p4', 'p5', 'p6', 'p7', 'p8', 'p9', *CHOSE]
 SPLIT, FIVE = 'g01-g10:g11-g20', '5'
 DIRECTION_STEPS = 240  # left or right is learned soon
 
@@ -95,9 +95,8 @@ def mirrored_both(films, ways):
     mirror = [np.ascontiguousarray(f[:, :, ::-1]) for f in part.films]
     names = [*part.names, *(f'{n} mirrored' for n in part.names)]
     groups, rates = np.tile(part.group_of, 2), np.tile(part.rates, 2)
-    return WindowClips(
-        [*part.films, *mirror], labels, ['left', 'right'], groups, names, rates, films.n, films.size, backwards=1 - labels
-    )
+    how = dict(rates=rates, n=films.n, size=films.size, backwards=1 - labels)
+    return WindowClips([*part.films, *mirror], labels, ['left', 'right'], groups, names, **how)
 
 
 @cache
@@ -166,7 +165,8 @@ def summarise(done) -> dict:
         if not got:
             continue
         films = pd.concat([r.films for _, r in got], ignore_index=True)
-        row = {'trainings': len(got), 'wanted': len(wanted), 'seconds': [s for _, r in got for s in r.about['seconds'].values()]}
+        seconds = [s for _, r in got for s in r.about['seconds'].values()]
+        row = {'trainings': len(got), 'wanted': len(wanted), 'seconds': seconds}
         if 'five trainings' in name:
             row['each'] = {t.seed: describe(r.films) for t, r in got}
         elif wanted[0].folds == 'each':
@@ -185,7 +185,7 @@ def write(done, kept):
 
     was = json.loads(RESULT.read_text(encoding='utf-8')) if RESULT.exists() else {}
     about = dict(date=str(date.today()), machine=machine(), versions=versions(), threads=1)
-    write_json(RESULT, {**was, 'about': about, 'folds': summarise(done)})
+    write_json(RESULT, {**was, 'about': about, 'folds': {**was.get('folds', {}), **summarise(done)}})
 
 
 def run(wanted, kept, workers):
@@ -206,7 +206,8 @@ def show():
     for name in dict.fromkeys(t.row for t in tasks()):
         r = rows.get(name, {'trainings': 0, 'wanted': sum(t.row == name for t in tasks())})
         parts = {k: v for k, v in r.items() if isinstance(v, dict) and 'as they are' in v}
-        said = '; '.join(f"{k}: {v['as they are']['mean']:.3f}, reversed {v['reversed']['mean']:.3f}" for k, v in parts.items())
+        means = {k: [v[way]['mean'] for way in ('as they are', 'reversed')] for k, v in parts.items()}
+        said = '; '.join(f'{k}: {there:.3f}, reversed {back:.3f}' for k, (there, back) in means.items())
         print(f"{name}: {r['trainings']} of {r['wanted']} trainings. {said}")
 
 

@@ -406,8 +406,9 @@ def run_method(
 # %% ../nbs/98_cli.ipynb #e7ef341c
 def _reported_on(files, nets, n):
     "Networks and clips of a report; clips are None where a sweep brings them"
-    if len(files)==1 and (Path(files[0])/'sweep.json').exists(): return files[0],None
-    if list(files)!=['events']: return nets(),files[0] if len(files)==1 else list(map(Path, files))
+    one = files[0] if len(files)==1 else None
+    if one and [*Path(one).glob('sweep.json'), *Path(one).glob('*/sweep.json')]: return one,None
+    if one!='events': return nets(),one or list(map(Path, files))
     from interpvid.data.synthetic import make_clips
     nets = nets()
     T,H,_ = getattr(next(iter(nets.values())), 'clip_shape', None) or (16,64,64)

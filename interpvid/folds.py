@@ -67,6 +67,7 @@ def _range_of(text, known):
         first,last = text[:dash].strip(),text[dash+1:].strip()
         if first in known and last in known: return known[known.index(first):known.index(last)+1]
 
+# %% ../nbs/82_folds.ipynb #38caca19
 def named_groups(
     text,  # 'p1-p3', 'p1,p4', or both
     known, # all groups, in order
@@ -127,6 +128,7 @@ def _stopping(groups, labels, n, seed):
         if set(labels[learn])==set(labels): return tuple(_in_order(groups[stop]))
     raise ValueError(f"no {n} of {len(set(groups))} groups can be kept for stopping: a class would lose all its films")
 
+# %% ../nbs/82_folds.ipynb #b75d4f5e
 def make_folds(
     groups,       # (N,) str, of the films
     labels,       # (N,) int
@@ -150,7 +152,7 @@ def make_folds(
     return made
 
 # %% ../nbs/82_folds.ipynb #eb1fe156
-_FILM = dict(opt='adam', bs=8, wd=.05, decay='decoupled', clip=1., warm=.25, smooth=.1, min_steps=640, epochs=1)
+_FILM = dict(opt='adam', bs=8, wd=.05, decay='decoupled', clip=1., warm=.25, smooth=.1, min_steps=1280, epochs=1)
 
 PRESETS |= {
     'i3d-film':   dict(**_FILM, lr=3e-3, start='i3d-events', windows=dict(seconds=1.28, area=.75, light=.1),
@@ -173,6 +175,7 @@ def start_from(
         return len(same)
     return fill
 
+# %% ../nbs/82_folds.ipynb #3a717bb6
 def _flat(model):
     "All classes equally likely at first: the last layer is zero"
     last = [m for m in model.modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv3d))][-1]
@@ -183,6 +186,7 @@ def _schedule(preset):
     warm,lr = preset.get('warm'),preset['lr']
     return [ParamScheduler({'lr':combined_cos(warm, lr/25, lr, lr/1e5)})] if warm else []
 
+# %% ../nbs/82_folds.ipynb #bd55136f
 def _start(arch, preset, weights):
     "What is done to a network before training"
     fill = start_from(preset['start']) if preset.get('start') else None
@@ -202,6 +206,7 @@ def _loaders(clips, fold, preset, still):
     bs = min(batch_of(preset, len(train)), len(train))
     return clip_dls(train, stop, bs=bs)
 
+# %% ../nbs/82_folds.ipynb #79d39441
 def _log_of(learn, validated):
     "A row an epoch: training loss, and what was validated"
     r = learn.recorder
@@ -255,6 +260,7 @@ def predict_films(
         return predict(model, windows, backwards).reshape(len(part), k, -1).mean(1)
     return np.concatenate([probs(part) for part in np.array_split(np.arange(len(clips)), -(-len(clips)//20))])
 
+# %% ../nbs/82_folds.ipynb #1af63282
 def _fold_table(clips, fold, probs):
     "A row a film: what it is, what it is taken for, as it is and reversed"
     names = np.array(clips.classes)
@@ -264,6 +270,7 @@ def _fold_table(clips, fold, probs):
     t['reversed class'] = names[clips.reversed_labels]
     return t
 
+# %% ../nbs/82_folds.ipynb #eccf6294
 def test_fold(
     model,       # a trained network
     clips,       # `WindowClips` of all parts
@@ -302,6 +309,7 @@ class FoldsResult:
     @property
     def directed(self): return self.films[self.films['class']!=self.films['reversed class']]
 
+# %% ../nbs/82_folds.ipynb #d55dedb2
 def _interval(a):
     "An interval for people"
     return f"{a['low']:.2f} – {a['high']:.2f}" if np.isfinite(a['low']) else 'none'
@@ -316,6 +324,7 @@ def accuracy(self:FoldsResult,
     t = self.films if films is None else films
     return over_groups(t[column]==t[truth], t['group'])
 
+# %% ../nbs/82_folds.ipynb #61471d6b
 @patch
 def summary(self:FoldsResult)->pd.DataFrame:
     "Accuracy as they are and reversed, with its interval over groups, beside chance"
@@ -329,7 +338,7 @@ def summary(self:FoldsResult)->pd.DataFrame:
     t.loc['chance'] = [round(self.chance, 3), '', len(self.films), '']
     return t
 
-# %% ../nbs/82_folds.ipynb #d55dedb2
+# %% ../nbs/82_folds.ipynb #dd804b7f
 @patch(as_prop=True)
 def chance(self:FoldsResult)->float:
     "Accuracy of always naming the commonest class"
@@ -344,6 +353,7 @@ def confusion(self:FoldsResult,
     t = pd.crosstab(self.films['class'], self.films[column])
     return t.reindex(index=[n for n in names if n in t.index], columns=names, fill_value=0)
 
+# %% ../nbs/82_folds.ipynb #e8df1206
 @patch
 def by_fold(self:FoldsResult)->pd.DataFrame:
     "Accuracy of each fold"
@@ -352,6 +362,7 @@ def by_fold(self:FoldsResult)->pd.DataFrame:
                         'reversed':t['predicted reversed']==t['class']})
     return hit.groupby(t['fold'], sort=False).agg(dict(films='sum', accuracy='mean', reversed='mean')).round(3)
 
+# %% ../nbs/82_folds.ipynb #036a4d3a
 @patch
 def __str__(self:FoldsResult):
     a = self.accuracy()
@@ -411,6 +422,7 @@ def _ensure(stages, path, decided, make):
         return fresh.ensure(path, make)
     return stages.ensure(path, make)
 
+# %% ../nbs/82_folds.ipynb #ad8496b9
 def _fold_line(fold, films, made, seconds):
     "One line about a fold"
     right,back = ((films[c]==films['class']).sum() for c in ('predicted','predicted reversed'))
@@ -471,6 +483,7 @@ def _own_split(items):
     train = {i.group or i.name for i in items if i.split=='train'}
     return Fold('validation', tuple(_in_order(test)), tuple(_in_order(train)))
 
+# %% ../nbs/82_folds.ipynb #be1a2ef4
 def _folds_of(items, folds, stop, preset, seed):
     "The folds of a folder, before anything is decoded"
     if folds is None: return [_own_split(items)]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from interpvid import (
     assert_looks_at, assert_not_static, assert_uses_motion, assert_uses_order, make_clips, make_report, pretrained)
@@ -326,8 +327,8 @@ def test_a_sweeps_folder_is_reported_on(tmp_path, monkeypatch):
     assert 'blind to the order' in report.of('order').says
     assert report.tables['accuracy'].loc['mean colour', 'right'] == 1
     t = report.tables['sweep']
-    assert t.loc['brightness', 'clips'] == 9
-    assert t.loc['brightness', 'mean'] == pytest.approx(clips.frames.mean())
+    assert t.loc[('mean colour', 'brightness'), 'clips'] == 9
+    assert t.loc[('mean colour', 'brightness'), 'mean'] == pytest.approx(clips.frames.mean())
     assert 'masks' not in report.tables
 
 
@@ -339,7 +340,7 @@ def test_masks_of_a_sweep_become_a_profile(tmp_path, monkeypatch):
     masks = np.stack([sweep.explanation(i).binary for i in range(6)])
     report = make_report(sweep, explained=0, examples=False, progress=False)
     np.testing.assert_allclose(report.tables['masks']['masked'], masks.mean(0))
-    assert report.tables['sweep'].loc['OS', 'clips'] == 6
+    assert report.tables['sweep'].loc[('small', 'OS'), 'clips'] == 6
     assert 'Learned masks of the sweep' in report.body()
 
 
@@ -348,7 +349,7 @@ def test_the_page_says_what_was_found_and_needs_nothing_else(by_colour, tmp_path
     text = path.read_text(encoding='utf-8')
     head = text.split('What is left when clips are changed')[0]
     for f in by_colour.findings:
-        assert f.says.replace('&', '&amp;').replace("'", '&#39;') in head
+        assert str(escape(f.says)) in head
     assert '6 were attributed' in head
     assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
     assert text.count('<details') >= 6

@@ -32,6 +32,7 @@ def frames_between(
     "Frames evenly over a window"
     return (start+(np.arange(n)+.5)*(stop-start)/n).astype(int)
 
+# %% ../../nbs/15_data.windows.ipynb #c8236646
 def window_starts(
     length:float, # frames of a film
     span:float,   # frames of a window
@@ -71,6 +72,7 @@ def random_part(
     y,x = round(_between(0, H-h)),round(_between(0, W-w))
     return frames[:,y:y+h,x:x+w]
 
+# %% ../../nbs/15_data.windows.ipynb #508842fa
 def random_light(
     frames, # (T,H,W,3) uint8
     much,   # in [0,1]
@@ -80,6 +82,7 @@ def random_light(
     table = np.clip(128+(np.arange(256)-128)*contrast+brighter, 0, 255).astype(np.uint8)
     return table[frames]
 
+# %% ../../nbs/15_data.windows.ipynb #ba62fe16
 def fit(
     frames, # (T,H,W,3) uint8
     size,   # (height, width)
@@ -147,6 +150,7 @@ def tested(self:WindowClips,
     starts = window_starts(len(self.films[i]), span, k or self.windows.tested)
     return np.stack([fit(self.cut(i, s, span), self.size) for s in starts])
 
+# %% ../../nbs/15_data.windows.ipynb #814de454
 @patch
 def drawn(self:WindowClips, i):
     "A random window of film `i`, and the label it has (it may be mirrored)"
@@ -158,12 +162,13 @@ def drawn(self:WindowClips, i):
     if w.mirror and other>=0 and torch.rand(())<.5: x,label = x[:,:,::-1],other
     return random_light(x, w.light),label
 
+# %% ../../nbs/15_data.windows.ipynb #4970d390
 @patch
 def __getitem__(self:WindowClips, i):
     x,label = self.drawn(i) if self.training else (self.read(i), self.labels[i])
     return torch.from_numpy(np.ascontiguousarray(x)),torch.tensor(int(label))
 
-# %% ../../nbs/15_data.windows.ipynb #814de454
+# %% ../../nbs/15_data.windows.ipynb #ef142213
 @patch
 def seen_as(self:WindowClips,
     indices=None, # of films; None: all
@@ -176,6 +181,7 @@ def seen_as(self:WindowClips,
         setattr(part, name, value)
     return part
 
+# %% ../../nbs/15_data.windows.ipynb #6f2e006f
 @patch(as_prop=True)
 def key(self:WindowClips)->str:
     "A hash of frames, labels, groups and classes"
@@ -196,6 +202,7 @@ def _check_memory(abouts, size):
                      f"more than {_MAX_BYTES/1e9:.0f}; a smaller size needs less, and presets without windows decode "
                      "clips as they go")
 
+# %% ../../nbs/15_data.windows.ipynb #a6f1b184
 def _decoded(files, on_error, progress):
     "(index, frames) of the films that can be decoded to their end"
     films,bad = {},[]
@@ -206,6 +213,7 @@ def _decoded(files, on_error, progress):
     if out: warnings.warn(f'{len(out)} films are left out: {first_few([name for name,_ in out])}')
     return films
 
+# %% ../../nbs/15_data.windows.ipynb #07d4d8ab
 def _about(items):
     "What `probe` says of the file of each item; nothing of one that cannot be opened"
     found = {}
@@ -214,6 +222,7 @@ def _about(items):
         except (VideoError, OSError): found[path] = dict(frames=0, fps=0.)
     return [found[i.path] for i in items]
 
+# %% ../../nbs/15_data.windows.ipynb #4cb9405c
 def window_clips(
     items,         # `Items`, such as from `folder_items`
     n=16,          # frames of a clip

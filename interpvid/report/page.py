@@ -39,7 +39,7 @@ from interpvid.report.evidence import (
     event_auc, evidence_of, first_line_of, mean_map, middle_share, profile_table, values_of_frames, verdict_table,
     whole_removal)
 from ..stats import MIN_INTERVAL, boot_ci, sign_flip
-from ..sweep import Sweep, build_model, explanations_path, read_kept_clips
+from ..sweep import Sweep, Sweeps, build_model, explanations_path, load_sweep, read_kept_clips
 from ..viz import HEAT, style_sheet
 
 # %% ../../nbs/78_report.page.ipynb #207fc658
@@ -213,31 +213,41 @@ def named(
     return dict(models) if isinstance(models, dict) else {model_name(models): models}
 
 def from_sweep(
-    sweep, # `Sweep`, or its folder
-)->tuple:  # models, clips and the sweep
-    "The model and the clips of a sweep"
-    sweep = sweep if isinstance(sweep, Sweep) else Sweep(sweep)
-    model = build_model(sweep.job.model)
-    return {model_name(model): model},read_kept_clips(sweep.folder/'clips'),sweep
+    sweep, # `Sweep`, `Sweeps`, or a folder of one or several
+)->tuple:  # models, clips, and name -> `Sweep`
+    "The models and the clips of a sweep"
+    found = sweep if isinstance(sweep, (Sweep,Sweeps)) else load_sweep(sweep)
+    sweeps = found if isinstance(found, Sweeps) else {'': found}
+    models = {n: build_model(s.job.model) for n,s in sweeps.items()}
+    named = {n or model_name(m): m for n,m in models.items()}
+    first = next(iter(sweeps.values()))
+    return named,read_kept_clips(first.folder/'clips'),dict(zip(named, sweeps.values()))
 
 # %% ../../nbs/78_report.page.ipynb #6859349b
 def mask_profile(
-    sweep:Sweep,
-)->pd.DataFrame: # index frame: clips, masked (share of the clips), low, high
-    "How often the learned masks of a sweep hold each frame; empty where it kept no masks"
-    masks = [e.binary for k in sweep.done() if explanations_path(sweep.folder, k).exists()
-             for e in load_explanations(explanations_path(sweep.folder, k))]
-    if not masks: return pd.DataFrame(columns=['clips','masked','low','high'])
-    rows = [(len(v), *share_ci(v)) for v in np.stack(masks).astype(float).T]
-    return pd.DataFrame(rows, columns=['clips','masked','low','high']).rename_axis('frame')
+    sweeps:dict, # name -> `Sweep`
+)->pd.DataFrame: # index (model, frame): clips, masked (share of the clips), low, high; empty where no masks are kept
+    "How often the learned masks of a sweep hold each frame"
+    rows = {}
+    for name,s in sweeps.items():
+        kept = [p for k in s.done() if (p := explanations_path(s.folder, k)).exists()]
+        masks = [e.binary for p in kept for e in load_explanations(p)]
+        for t,v in enumerate(np.stack(masks).astype(float).T if masks else ()): rows[name,t] = (len(v), *share_ci(v))
+    return _by_model(rows, 'frame', ['clips','masked','low','high'])
 
 def sweep_numbers(
-    sweep:Sweep,
-)->pd.DataFrame: # index number: clips, mean, low, high
+    sweeps:dict, # name -> `Sweep`
+)->pd.DataFrame: # index (model, number): clips, mean, low, high
     "Means of the numbers of a sweep's explanations"
-    t = sweep.table().drop(columns=['label','failed','name'], errors='ignore').select_dtypes('number')
-    rows = {c: (int(t[c].notna().sum()), *boot_ci(t[c])) for c in t if c not in ('pred','target')}
-    return pd.DataFrame.from_dict(rows, orient='index', columns=['clips','mean','low','high']).rename_axis('number')
+    rows = {}
+    for name,s in sweeps.items():
+        t = s.table().drop(columns=['label','pred','target'], errors='ignore').select_dtypes('number')
+        for c in t: rows[name,c] = (int(t[c].notna().sum()), *boot_ci(t[c]))
+    return _by_model(rows, 'number', ['clips','mean','low','high'])
+
+def _by_model(rows, name, columns):
+    index = pd.MultiIndex.from_tuples(rows, names=['model',name]) if rows else None
+    return pd.DataFrame(list(rows.values()), index=index, columns=columns)
 
 # %% ../../nbs/78_report.page.ipynb #2f0f8256
 FINDINGS = order_finding,motion_finding,still_finding,look_finding
@@ -270,7 +280,7 @@ def space_table(
 
 # %% ../../nbs/78_report.page.ipynb #a2557b85
 def make_report(
-    models,        # a model, a dict of name -> model, or the folder of a sweep (`Sweep`), which brings its clips
+    models,        # a model, a dict of name -> model, or the folder of a sweep, which brings its models and clips
     clips=None,    # `Clips`, frames (N,T,H,W,3) uint8, a folder, a list, or paths of video files
     labels=None,   # (N,) indices into the models' classes, or names; None: those of the clips
     explained=22,  # clips that are attributed frame by frame, which is most of the work; 0: none
@@ -287,7 +297,7 @@ def make_report(
     "Ask models what they use"
     sweep = None
     if clips is None:
-        if not isinstance(models, (str,os.PathLike,Sweep)):
+        if not isinstance(models, (str,os.PathLike,Sweep,Sweeps)):
             raise ValueError("make_report: which clips? make_report(models, clips), or the folder of a sweep alone")
         models,clips,sweep = from_sweep(models)
     models = named(models)
@@ -437,7 +447,8 @@ def still_lines(report):
 
 def mask_lines(table):
     "How often frames are masked, for `lines_svg`"
-    return {'masked':(table.index.to_numpy(float), *(100*table[c].to_numpy(float) for c in ('masked','low','high')))}
+    of = lambda t: (t.index.to_numpy(float), *(100*t[c].to_numpy(float) for c in ('masked','low','high')))
+    return {name: of(table.xs(name)) for name in table.index.unique('model')}
 
 def time_lines(e, table):
     "What frames are worth under each removal, for `lines_svg`"
