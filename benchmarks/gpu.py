@@ -206,7 +206,7 @@ def main():
     p.add_argument('--bs', type=int, default=16, metavar='N', help='clips per batch')
     a = p.parse_args()
     if a.estimate:
-        about = f'{RATE / 1e12:g}e12 operations a second assumed; a way back counted as a forward pass; nothing shared'
+        about = f'{RATE / 1e12:g} TFLOP/s; a way back counted as a forward pass; nothing shared between masks'
         print(json.dumps(dict(assumed=about, rows=estimate()), indent=1, ensure_ascii=False))
         return
     device = best_device()

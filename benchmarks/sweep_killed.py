@@ -1,7 +1,7 @@
 """A sweep with the real `explain`, killed again and again, beside one that nothing disturbs: are the tables equal?
 
 python benchmarks/sweep_killed.py            # 2000 drawn clips, 20 kills; writes sweep_killed.json
-python benchmarks/sweep_killed.py --try      # 60 clips, 4 kills, writes nothing: does it run?
+python benchmarks/sweep_killed.py --try      # 60 clips, 4 kills (or --clips, --kills), writes nothing: does it run?
 
 The clips are drawn, the network is one that comes with the package, and two workers of one thread each do the work.
 `explain` is given the mask (frames 5 to 10 held still), so that for each clip it makes Grad-CAM and the scores of the
@@ -95,11 +95,12 @@ def compared(one, two):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--try', dest='small', action='store_true', help='60 clips and 4 kills; nothing is written')
-    p.add_argument('--clips', type=int, default=2000, metavar='N')
-    p.add_argument('--kills', type=int, default=20, metavar='N')
+    p.add_argument('--clips', type=int, metavar='N', help='2000, or 60')
+    p.add_argument('--kills', type=int, metavar='N', help='20, or 4')
     p.add_argument('--seed', type=int, default=5, metavar='N', help='of the moments')
     a = p.parse_args()
-    n, kills = (60, 4) if a.small else (a.clips, a.kills)
+    n, kills = (60, 4) if a.small else (2000, 20)
+    n, kills = a.clips or n, kills if a.kills is None else a.kills
     os.environ['OMP_NUM_THREADS'] = '1'
     root = str(HERE.parent)
     os.environ['PYTHONPATH'] = os.pathsep.join([root, os.environ.get('PYTHONPATH', '')])

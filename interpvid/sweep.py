@@ -9,11 +9,11 @@ __all__ = ['pa', 'pq', 'KEEP', 'CLIPS_FAULT', 'OURS', 'SMALL', 'LATELY', 'GONE',
            'as_explain', 'items_at', 'as_clips_of_sweep', 'keep_clips', 'read_kept_clips', 'labels_for', 'Job',
            'identity_of', 'check_same_job', 'check_settings', 'check_takes', 'start_job', 'read_job', 'in_one_line',
            'read_batch', 'explain_each', 'small', 'large', 'row_of', 'numbers_path', 'made_of', 'explanations_path',
-           'rows_of', 'write_batch', 'lock_of', 'batch_lock', 'failed_in', 'claims', 'opened', 'explained_rows',
-           'join_batch', 'finish_batch', 'work', 'run_batch', 'Sweep', 'rate_of', 'in_words', 'said_of_status',
-           'watched', 'run_batches', 'local_workers', 'local_cluster', 'connected', 'client_of', 'run_on_cluster',
-           'passes', 'run_left', 'parse_shard', 'short_name', 'folders_of', 'Sweeps', 'load_sweep', 'start_sweep',
-           'run_sweep']
+           'rows_of', 'clips_with', 'write_batch', 'lock_of', 'batch_lock', 'read_numbers', 'failed_in', 'claims',
+           'opened', 'explained_rows', 'join_batch', 'finish_batch', 'work', 'run_batch', 'Sweep', 'rate_of',
+           'in_words', 'said_of_status', 'watched', 'run_batches', 'local_workers', 'local_cluster', 'connected',
+           'client_of', 'run_on_cluster', 'passes', 'run_left', 'parse_shard', 'short_name', 'folders_of', 'Sweeps',
+           'load_sweep', 'start_sweep', 'run_sweep']
 
 # %% ../nbs/69_sweep.ipynb #3448bc76
 import inspect
@@ -379,27 +379,34 @@ def rows_of(
     labels,     # (N,) int, as the model numbers classes
     found:list, # see `explain_each`
     why:list,
-)->pd.DataFrame:
+)->pa.Table:
     "A row for each clip"
-    return pd.DataFrame([dict(clip=i, name=clips.names[i], label=int(labels[i]))|row_of(f)
-                         |dict(label=int(labels[i]), failed=w) for i,f,w in zip(ids, found, why)])
+    rows = [dict(clip=i, name=clips.names[i], label=int(labels[i]))|row_of(f)|dict(label=int(labels[i]), failed=w)
+            for i,f,w in zip(ids, found, why)]
+    return pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False).replace_schema_metadata()
+
+def clips_with(
+    rows:pa.Table,
+    failed:bool,
+)->list: # indices
+    "The clips of a table that failed, or those that did not"
+    return [i for i,why in zip(rows['clip'].to_pylist(), rows['failed'].to_pylist()) if bool(why)==failed]
 
 # %% ../nbs/69_sweep.ipynb #6303d767
 def write_batch(
-    folder,            # of the sweep
-    k:int,             # which batch
-    rows:pd.DataFrame, # see `rows_of`
-    es:list,           # explanations to keep, as small as they are kept
-    seconds:float,     # that it took
+    folder,        # of the sweep
+    k:int,         # which batch
+    rows:pa.Table, # see `rows_of`
+    es:list,       # explanations to keep, as small as they are kept
+    seconds:float, # that it took
 ):
     "The files of a batch, the table last: where it is, the batch is done"
     file = f'{k:05}-{secrets.token_hex(4)}.npz' # of a name of its own: a table never stands beside those of another
     if es: save_explanations(es, Path(folder)/'explanations'/file)
     made = dict(seconds=seconds, host=HOST, pid=os.getpid(), at=time.time(), clips=len(rows),
-                failed=int((rows.failed!='').sum()), explanations=file)
-    table = pa.Table.from_pandas(rows, preserve_index=False)
+                failed=len(clips_with(rows, failed=True)), explanations=file)
     with writing(numbers_path(folder, k)) as tmp:
-        pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), b'made':json.dumps(made)}), tmp)
+        pq.write_table(rows.replace_schema_metadata({b'made':json.dumps(made)}), tmp)
 
 # %% ../nbs/69_sweep.ipynb #2d903041
 def lock_of(folder, k):
@@ -420,10 +427,13 @@ def batch_lock(folder, k):
     finally: lock.release()
 
 # %% ../nbs/69_sweep.ipynb #ad493042
+def read_numbers(folder, k, columns=None)->pa.Table:
+    "The table of a batch that is done"
+    return pq.read_table(numbers_path(folder, k), columns=columns).replace_schema_metadata()
+
 def failed_in(folder, k)->list:
     "The clips of a batch that could not be explained"
-    t = pq.read_table(numbers_path(folder, k), columns=['clip','failed']).to_pandas()
-    return t['clip'][t.failed!=''].tolist()
+    return clips_with(read_numbers(folder, k, ['clip','failed']), failed=True)
 
 def claims(
     folder,       # of the sweep
@@ -469,16 +479,16 @@ def explained_rows(
 
 # %% ../nbs/69_sweep.ipynb #70c23dee
 def join_batch(
-    folder, k,         # the batch that is there
-    rows:pd.DataFrame, # new rows of some of its clips
-    es:list,           # and their explanations
+    folder, k,     # the batch that is there
+    rows:pa.Table, # new rows of some of its clips
+    es:list,       # and their explanations
 )->tuple: # rows and explanations of the whole batch, in order
     "A batch in which some clips were explained again"
-    was = pq.read_table(numbers_path(folder, k)).to_pandas()
+    was,new = read_numbers(folder, k),set(rows['clip'].to_pylist())
     kept = load_explanations(explanations_path(folder, k)) if explanations_path(folder, k).exists() else []
-    of = dict(zip(was['clip'][was.failed==''], kept))|dict(zip(rows['clip'][rows.failed==''], es))
-    both = pd.concat([was[~was['clip'].isin(rows['clip'])], rows]).sort_values('clip', ignore_index=True)
-    return both,[of[i] for i in sorted(of)]
+    of = dict(zip(clips_with(was, failed=False), kept))|dict(zip(clips_with(rows, failed=False), es))
+    was = was.filter(pa.array([i not in new for i in was['clip'].to_pylist()]))
+    return pa.concat_tables([was, rows], promote_options='permissive').sort_by('clip'),[of[i] for i in sorted(of)]
 
 # %% ../nbs/69_sweep.ipynb #5b46ed63
 def finish_batch(
@@ -489,7 +499,7 @@ def finish_batch(
 )->dict:         # batch, clips, failed
     "Explain the clips of a batch that is ours, and write it down"
     rows,es = explained_rows(folder, ids, read)
-    failed,old = int((rows.failed!='').sum()),None
+    failed,old = len(clips_with(rows, failed=True)),None
     if numbers_path(folder, k).exists():
         old = explanations_path(folder, k)
         rows,es = join_batch(folder, k, rows, es)
@@ -555,9 +565,8 @@ def table(self:Sweep,
 )->pd.DataFrame:  # a row for each clip that is done; its index is the clip's number
     "The numbers of all clips"
     wanted = columns and ['clip',*columns]
-    tables = [pq.read_table(numbers_path(self.folder, k), columns=wanted) for k in self.done()]
+    tables = [read_numbers(self.folder, k, wanted) for k in self.done()]
     if not tables: return pd.DataFrame(columns=wanted or ['clip','name','label','failed']).set_index('clip')
-    tables = [t.replace_schema_metadata() for t in tables]
     return pa.concat_tables(tables, promote_options='permissive').to_pandas().set_index('clip')
 
 # %% ../nbs/69_sweep.ipynb #548e1cbe
@@ -575,8 +584,7 @@ def explanation(self:Sweep,
     "One explanation, on the frames of its clip"
     k = clip//self.job.batch
     if not numbers_path(self.folder, k).exists(): raise ValueError(f"clip {clip} has not been explained yet")
-    why = pq.read_table(numbers_path(self.folder, k), columns=['clip','failed'])
-    why = why.to_pandas().set_index('clip').failed
+    why = read_numbers(self.folder, k, ['clip','failed']).to_pandas().set_index('clip').failed
     if clip not in why.index: raise ValueError(f"there is no clip {clip}; there are {self.job.clips}, from 0")
     if why[clip]: raise ValueError(f"clip {clip} could not be explained: {why[clip]}")
     if not explanations_path(self.folder, k).exists():
@@ -777,6 +785,9 @@ def _explained(folder):
     "Errors of a cluster that went away, in words"
     try: yield
     except Exception as e:
+        if type(e).__name__=='KilledWorker':
+            raise ConnectionError("workers were killed again and again over the same clips (out of memory? a smaller "
+                                  f"batch needs less); what is done is kept in {folder}") from None
         if type(e).__name__ not in GONE: raise
         raise ConnectionError(f"the cluster has gone away ({type(e).__name__}); what is done is kept in {folder}, and "
                               "the same call goes on from there") from None
@@ -843,7 +854,8 @@ def short_name(
     if str(model).endswith('.safetensors'): # training calls all of its checkpoints alike
         path = Path(model)
         return f'{path.resolve().parent.name}-{path.stem}' if path.stem in ('best','last') else path.stem
-    return re.sub(r'[^\w.-]+', '-', f"{Path(place).stem}-{name}" if place else name)
+    place = Path(place).stem if place.endswith('.py') else place
+    return re.sub(r'[^\w.-]+', '-', f'{place}-{name}' if place else name)
 
 def folders_of(model, out)->list:
     "(model, its folder); the folder itself for one model alone"

@@ -284,7 +284,7 @@ def test_the_frame_that_matters_is_found():
     report = make_report(OneFrame(), sided(12), explained=8, masks=5, checked=8, examples=False, progress=False)
     profile = report.tables['time'].loc['one frame', 'mean_frame']['value']
     assert profile.idxmax() == 5
-    assert profile.drop(5).abs().max() < 1e-6
+    assert profile.drop(5).abs().max() < profile[5] / 256  # scores are bfloat16, which keeps eight bits
     assert 'number 5 of 0 to 7' in report.of('time').says
     exam = report.tables['exam'].loc['one frame']
     assert exam.loc[('Shapley values of frames', 'insertion'), 'margin'] > 0

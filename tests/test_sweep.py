@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,11 @@ from standin import Cluster, stop, wait_for, with_kills
 from interpvid.data.synthetic import make_clips
 from interpvid.explanation import explain
 from interpvid.models.pretrained import pretrained
-from interpvid.sweep import Sweep, load_sweep, numbers_path, run_batch, run_sweep
+from interpvid.cli import main
+from interpvid.data.clips import ArrayClips
+from interpvid.exam.candidates import answer
+from interpvid import sweep as room
+from interpvid.sweep import Sweep, Sweeps, load_sweep, numbers_path, run_batch, run_sweep, work
 from interpvid.video import write_video
 
 HERE = Path(__file__).resolve().parent
@@ -319,3 +324,189 @@ def test_a_scheduler_that_goes_away_is_said(tmp_path):
         cluster.close()
     assert client.returncode != 0
     assert 'the same call goes on from there' in said
+
+
+def test_a_retry_explains_only_what_failed_and_keeps_the_rest(tmp_path, monkeypatch):
+    frames = frames_of(12)
+    frames[:, 0, 0, 0, 0] = range(10, 22)
+    frames[5, 0, 0, 0, 0] = 3
+    monkeypatch.setenv('STANDIN_MENDED', str(tmp_path / 'mended'))
+    how = dict(batch=4, progress=False, refuse=3)
+    sweep = run_sweep('standin:drawn', frames, 'standin:model', tmp_path / 'out', **how)
+    assert sweep.failed.failed.to_dict() == {5: 'not yet'}
+    before, seen = sweep.table(), []
+    (tmp_path / 'mended').touch()
+    monkeypatch.setattr(room, 'read_batch', lambda clips, ids, old=room.read_batch: seen.extend(ids) or old(clips, ids))
+    assert sweep.retry(progress=False).failed.empty
+    assert seen == [5]
+    pd.testing.assert_frame_equal(sweep.table().drop(5), before.drop(5), check_dtype=False)
+    assert [round(255 * sweep.explanation(i).mask[0]) for i in range(12)] == frames[:, 0, 0, 0, 0].tolist()
+    assert len(list((tmp_path / 'out' / 'explanations').glob('*.npz'))) == 3
+
+
+def test_two_that_work_at_once_read_nothing_twice(tmp_path, monkeypatch):
+    "Each batch is locked before it is read, also the one that is read ahead"
+    frames, seen = frames_of(80), []
+    sweep = sweep_of(frames, tmp_path)
+    for k in sweep.done():
+        numbers_path(tmp_path, k).unlink()
+    monkeypatch.setattr(room, 'read_batch', lambda clips, ids, old=room.read_batch: seen.extend(ids) or old(clips, ids))
+    one, other, done = work(tmp_path, range(10)), work(tmp_path, range(10)), []
+    for who in (one, other, one, other):
+        done.append(next(who)['batch'])
+    assert sweep.busy() == 2  # each has read one ahead
+    one.close()  # as where it is stopped: its next batch is free again
+    assert sweep.busy() == 1
+    done += [got['batch'] for got in other] + [got['batch'] for got in work(tmp_path, range(10))]
+    assert sorted(done) == list(range(10))
+    assert len(seen) == 88  # what was read ahead by the one that was stopped is read again
+    assert_right(sweep, frames)
+
+
+def test_labels_are_matched_by_name():
+    class Net:
+        classes = ['open', 'close', 'drop']
+
+    frames = frames_of(4)
+    own = ArrayClips(frames, [0, 1, 2, 1], ['drop', 'juggle', 'open'])
+    assert room.labels_for(own, Net()).tolist() == [2, -1, 0, -1]
+    assert room.labels_for(own, object()).tolist() == [0, 1, 2, 1]
+    assert room.labels_for(ArrayClips(frames), Net()).tolist() == [-1] * 4
+
+
+def test_several_models_have_a_folder_each(tmp_path):
+    frames = frames_of(20)
+    models = ['standin:model', 'torch.nn:Identity']
+    sweeps = run_sweep(STANDIN, frames, models, tmp_path, batch=8, progress=False)
+    assert isinstance(sweeps, Sweeps)
+    assert list(sweeps) == ['standin-model', 'torch.nn-Identity']
+    for sweep in sweeps.values():
+        assert_right(sweep, frames)
+    assert sweeps.table().index.names == ['sweep', 'clip']
+    assert load_sweep(tmp_path).status()['standin-model']['done'] == 20
+    with pytest.raises(FileNotFoundError, match='holds no sweep'):
+        load_sweep(tmp_path / 'standin-model' / 'numbers')
+
+
+def test_a_method_of_the_exam_gives_rows(tmp_path):
+    clips = make_clips(3, seed=41, progress=False)
+    model = pretrained('i3d-events')
+    x = room.normalised(model, clips.frames)[0]
+    for method, name in (('GRADIENT', 'gradient'), ('standin:candidate', 'candidate')):
+        t = run_sweep(method, clips, 'i3d-events', tmp_path / name, progress=False).table()
+        want = answer(method if ':' in method else name, model, x)
+        np.testing.assert_allclose(np.stack(t['values']), room.in_time(want.values), rtol=1e-4, atol=1e-6)
+        assert t.method.tolist() == [name] * 3
+        assert t.label.tolist() == clips.labels.tolist()
+        assert (t.forward[0], t.backward[0]) == (want.forward, want.backward)
+
+
+def test_how_far_it_is_counts_all_who_work_on_it(tmp_path):
+    made = [dict(clips=24, at=1000.0 + t, seconds=10.0) for t in (10, 10, 20, 20)]
+    assert room.rate_of(made) == pytest.approx(4.8)
+    assert room.rate_of([dict(clips=24, at=5.0, seconds=10.0), *made]) == pytest.approx(4.8)  # long ago
+    sweep = sweep_of(frames_of(24), tmp_path)
+    numbers_path(tmp_path, 2).unlink()
+    s = Sweep(tmp_path).status()
+    assert (s['clips'], s['done'], s['failed']) == (24, 16, 0)
+    assert s['left'] == pytest.approx(8 / s['rate'])
+    with room.batch_lock(tmp_path, 2):
+        assert sweep.busy() == 1
+        assert '16 of 24 clips explained' in room.said_of_status(sweep.status(), sweep.busy())
+        assert '1 batch in work now' in room.said_of_status(sweep.status(), sweep.busy())
+    assert 'nobody is at work on it' in room.said_of_status(sweep.status(), sweep.busy())
+
+
+def test_the_bar_counts_the_folder(tmp_path, capsys):
+    "Also what another process has done meanwhile"
+    frames = frames_of(24)
+    sweep = sweep_of(frames, tmp_path)
+    numbers_path(tmp_path, 1).unlink()
+    with room.watched(sweep):
+        run_batch(tmp_path, 1)
+    err = capsys.readouterr().err
+    assert '16/24' in err
+    assert '24/24' in err
+
+
+def test_workers_have_a_gpu_each(monkeypatch):
+    import torch
+
+    gpus = lambda: [w['options'].get('env', {}).get('CUDA_VISIBLE_DEVICES') for w in room.local_workers(3).values()]
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    assert gpus() == ['0', '1', '0']
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '5,7')
+    assert gpus() == ['5', '7', '5']
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert gpus() == [None] * 3
+
+
+def test_a_cluster_that_cannot_work_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match='cannot be seen from .*same path'):
+        room.run_batches(str(tmp_path), [0])
+    with pytest.raises(ConnectionError, match='no scheduler of Dask answers there'):
+        sweep_of(frames_of(4), tmp_path, client='nonsense://127.0.0.1:1')
+
+
+@pytest.fixture
+def videos(tmp_path):
+    "Four files in two classes, one of them damaged"
+    for i, f in enumerate(frames_of(4)):
+        path = tmp_path / 'videos' / 'ab'[i % 2] / f'{i}.mp4'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, np.repeat(np.repeat(f, 4, 1), 4, 2))
+    good = path.read_bytes()
+    path.write_bytes(good[:100])
+    return path, good
+
+
+def test_from_the_shell(tmp_path, videos, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    how = '--method', STANDIN, '--model', 'standin:model', '--frames', '4', '--size', '32', '--batch', '2'
+    assert main(['sweep', 'videos', *how, '--shard', '1/2']) == 0
+    assert main(['sweep', '--status']) == 0
+    assert '2 of 4 clips explained' in capsys.readouterr().out
+    assert main(['sweep', 'videos', *how]) == 0
+    out = capsys.readouterr().out
+    assert '4 of 4 clips explained; 1 of them failed' in out
+    assert '1 × ' in out
+    assert '3.mp4' in out
+    path, good = videos
+    path.write_bytes(good)
+    assert main(['sweep', '--retry']) == 0
+    assert 'failed' not in capsys.readouterr().out
+    sweep = load_sweep('results/sweep')['standin-model']
+    assert sweep.job.settings == {}
+    assert sweep.table()['mean'].notna().all()
+    assert main(['sweep', 'videos', *how, '--out', 'other', '--set', 'bad=7.5', 'wait=0']) == 0
+    assert load_sweep('other')['standin-model'].job.settings == dict(bad=7.5, wait=0)
+
+
+WRONG = {
+    'no clips': ('sweep --model standin:model', 'which clips'),
+    'no model': ('sweep videos', 'which network'),
+    'nothing there': ('sweep nowhere --model standin:model', 'nowhere: no such folder'),
+    'no network': ('sweep videos --model nobody', 'nobody: no such file; there are clstm-events'),
+    'no method': ('sweep videos --model standin:model --method nobody', "no candidate 'nobody'"),
+    'no function': ('sweep videos --model standin:model --method standin:f', "has no 'f'; its functions are"),
+    'no setting': ('sweep videos --model standin:model --method standin:explain --set x=1', "keyword argument 'x'"),
+    'no pair': ('sweep videos --model standin:model --method standin:explain --set x', '--set x: of the form'),
+    'of explain': ('sweep videos --model standin:model --method standin:explain --iterations 3', 'not standin:explain'),
+    'a split': ('sweep videos --model standin:model --method standin:explain --split test', "of the split 'test'"),
+    'a shard': ('sweep videos --model standin:model --shard 3/2', 'k from 1 to n'),
+    'two ways': ('sweep videos --model standin:model --workers 2 --scheduler tcp://x:1', '--scheduler has its own'),
+    'a batch': ('sweep videos --model standin:model --batch 0', '--batch has to be at least 1'),
+    'no sweep': ('sweep --status --out videos', 'holds no sweep'),
+    'a fault': ('sweep videos --model standin:model --method standin:explain --set bad=b', 'TypeError.*standin.py'),
+}
+
+
+@pytest.mark.parametrize('words,said', WRONG.values(), ids=WRONG)
+def test_what_cannot_be_swept_is_one_line(tmp_path, videos, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 1
+    lines = [l for l in re.split(r'[\r\n]', capsys.readouterr().err) if l.startswith('interpvid sweep: ')]
+    assert len(lines) == 1
+    assert re.search(said, lines[0]), lines
