@@ -45,7 +45,7 @@ class DemoClip:
     about:dict = field(default_factory=dict) # of a file: how long it is, and what was taken of it
 
 def drawn_clips(
-    seed=3, # of the scene
+    seed=3, # of what is drawn
 )->list:    # of `DemoClip`, one of each class
     "The built-in clips of the demo"
     clips = make_clips(len(SYNTHETIC_CLASSES), seed=seed, workers=0, progress=False)

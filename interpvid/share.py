@@ -153,9 +153,11 @@ def for_captum(
 ):             # a `captum.attr.Attribution`
     "A method in the form of captum's, for its metrics and for `NoiseTunnel`"
     attr = need('captum.attr', 'captum', 'for_captum')
+    log_usage = need('captum.log', 'captum', 'for_captum').log_usage
     model,candidate = as_module(model),as_candidate(candidate)
     class OfInterpvid(attr.Attribution):
         __doc__ = candidate.about or f'{candidate.name}, by interpvid'
+        @log_usage() # `NoiseTunnel` asks for the function within
         def attribute(self, inputs, target=None, **kwargs): # (B,C,T,H,W) -> the same shape
             x, = inputs if isinstance(inputs, tuple) else (inputs,)
             values = spread(_values_of(candidate, model, as_clips(x.detach()), target), x)

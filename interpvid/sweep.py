@@ -746,9 +746,8 @@ def client_of(
     client, # a `distributed.Client`, a scheduler's address or file, or how many processes of one thread to start here
 ):
     "A client of Dask; what was started here is ended"
-    try: from dask.distributed import Client
-    except ImportError:
-        raise ImportError("sweeps by several processes need Dask: pip install 'interpvid[sweep]'") from None
+    need('distributed', 'sweep', 'a sweep by several processes')
+    from dask.distributed import Client
     if isinstance(client, Client):
         yield client
         return

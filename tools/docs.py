@@ -62,7 +62,9 @@ def markdown_cell(source, id):
 def doors(path):
     "The line beneath a page's title: its notebook, to read and to run"
     src = Path(path).resolve().relative_to(NBS.resolve()).as_posix()
-    links = (f'[source: the notebook]({REPO}nbs/{src}){{.source}}', f'[Open in Colab]({COLAB}nbs/{src}){{.colab}}')
+    links = [f'[source: the notebook]({REPO}nbs/{src}){{.source}}']
+    if 'google.colab' in Path(path).read_text(encoding='utf-8'):  # the page installs the package there
+        links.append(f'[Open in Colab]({COLAB}nbs/{src}){{.colab}}')
     return markdown_cell(' '.join(links), 'doors')
 
 
