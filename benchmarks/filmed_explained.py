@@ -126,6 +126,7 @@ def main(argv=None):
             result[f'exam, {name}'] = tables
     result['facing'] = directed(a.kept)
     result['about'] = dict(date=str(date.today()), machine=machine(), versions=versions(), threads=1)
+    a.into.unlink(missing_ok=True)  # all that was in it is in `result`; a file of the checkout is not replaced otherwise
     save_trainings(result, a.into)
     print(f'{a.into}: {", ".join(result)}')
 
