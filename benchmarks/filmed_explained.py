@@ -24,13 +24,13 @@ import pandas as pd
 from filmed import clips_of
 from frame import HERE, machine
 
-import interpvid.folds  # declares the preset "film"
+import interpvid.folds  # noqa: F401, declares the preset "film"
 from interpvid.data.windows import Windows
 from interpvid.files import versions
 from interpvid.learner import preset_of
 from interpvid.models.checkpoints import load_model
 from interpvid.paper.filmed import (
-    exam_means, exam_numbers, examine_fold, explain_fold, facing_table, heat_table, join_folds)
+    exam_means, exam_numbers, examine_fold, explain_fold, facing_table, join_folds)
 from interpvid.paper.trainings import load_trainings, save_trainings
 from interpvid.registry import NETWORKS
 
@@ -73,7 +73,8 @@ def explained(name, folds, a):
         return None
     tables = join_folds(found)
     films = int(sum(f['stats']['clip'].nunique() for f in found))
-    return dict(tables, about=dict(folds=', '.join(used), explained=films, judged=len(found[0]['evidence'].labels) * len(used)))
+    judged = sum(len(f['evidence'].labels) for f in found)
+    return dict(tables, about=dict(folds=', '.join(used), explained=films, judged=judged))
 
 
 def examined(name, folds, a):
@@ -126,6 +127,7 @@ def main(argv=None):
             result[f'exam, {name}'] = tables
     result['facing'] = directed(a.kept)
     result['about'] = dict(date=str(date.today()), machine=machine(), versions=versions(), threads=1)
+    a.into.unlink(missing_ok=True)  # what it held is in `result`; a file of the checkout is not replaced
     save_trainings(result, a.into)
     print(f'{a.into}: {", ".join(result)}')
 
