@@ -9,5 +9,6 @@ cfg.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
 need = cfg['DEFAULT']
 setup(
     install_requires=need['requirements'].split(),
-    extras_require={key.removesuffix('_requirements'): need[key].split() for key in need if key.endswith('_requirements')},
+    extras_require={
+        key.removesuffix('_requirements'): need[key].split() for key in need if key.endswith('_requirements')},
 )

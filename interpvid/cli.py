@@ -435,14 +435,20 @@ def report_on(
     return 0
 
 # %% ../nbs/98_cli.ipynb #59e08507
+def _value_of(text):
+    "A value as JSON or Python writes it, else the text"
+    for read in json.loads, ast.literal_eval:
+        try: return read(text)
+        except (ValueError,SyntaxError): pass
+    return text
+
 def _settings_of(pairs):
-    "Settings that are written as name=value; values as in JSON, or text"
+    "Settings that are written as name=value; numbers, lists, true and null as in JSON or Python, else text"
     out = {}
     for pair in pairs or ():
         name,sep,value = pair.partition('=')
         if not (sep and name.isidentifier()): raise ValueError(f"--set {pair}: of the form name=value, such as steps=8")
-        try: out[name] = json.loads(value)
-        except ValueError: out[name] = value
+        out[name] = _value_of(value)
     return out
 
 def sweep_settings(method, mask_preset=None, iterations=None, perturb=None, target=None, settings=None)->dict:
@@ -755,7 +761,7 @@ COMMANDS = {
         'Evaluates a trained network on the validation clips of a dataset, as they are and reversed in time. In '
         'several processes each clip is still counted once.'),
     'versions':Command(_versions, (), (), 'what is installed, for a report of a fault',
-        'Prints the versions of this package and of those that matter to it, the processor, and which extras are there.'),
+        'Prints the versions of this package and of those that matter to it, the processor, and the extras.'),
 }
 
 # %% ../nbs/98_cli.ipynb #faa88591

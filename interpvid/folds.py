@@ -12,14 +12,17 @@ __all__ = ['PRESETS', 'MIN_GROUPS', 'Fold', 'named_groups', 'check_groups', 'mak
 import json
 import re
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.schedule import ParamScheduler, combined_cos
-from fastai.losses import LabelSmoothingCrossEntropyFlat
+with warnings.catch_warnings(): # importing fastai warns about torch.jit
+    warnings.simplefilter('ignore', FutureWarning)
+    from fastai.callback.schedule import ParamScheduler, combined_cos
+    from fastai.losses import LabelSmoothingCrossEntropyFlat
 from fastcore.basics import patch
 from scipy import stats
 from sklearn.model_selection import GroupShuffleSplit, LeaveOneGroupOut, StratifiedGroupKFold

@@ -1,14 +1,14 @@
 "`interpvid demo`: what its server answers and refuses, and its page in a browser."
 
-import json, re, subprocess, sys, threading
+import json, re, subprocess, sys
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import numpy as np, pytest
+import pytest
 
 from interpvid import demo as demos
-from interpvid.demo import LIMIT, Demo, DemoClip, drawn_clips, is_here, run_demo, serving
+from interpvid.demo import LIMIT, Demo, drawn_clips, is_here, run_demo, serving
 from interpvid.video import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,7 +137,8 @@ def test_the_command_prints_its_address_and_ends_with_ctrl_c():
 
 # --- the page, in a browser
 
-BUSY = "() => document.querySelector('.shown').ariaBusy == 'false' && document.querySelector('.widget canvas, .widget div')"
+BUSY = '''() => document.querySelector('.shown').ariaBusy == 'false'
+  && document.querySelector('.widget canvas, .widget div')'''
 
 
 def opened(browser, server, **kwargs):
@@ -160,8 +161,10 @@ def explained(page):
 
 def scores(page):
     "The numbers of the widget's table, by the first word of each row"
-    page.wait_for_function("() => { const s = [...document.querySelectorAll('.widget *')].map(e => e.shadowRoot)"
-                           ".find(r => r)?.querySelector('.scores'); return s && s.rows.length && !s.classList.contains('wait') }")
+    page.wait_for_function(
+        "() => { const s = [...document.querySelectorAll('.widget *')].map(e => e.shadowRoot)"
+        ".find(r => r)?.querySelector('.scores'); return s && s.rows.length && !s.classList.contains('wait') }"
+    )
     return page.locator('.widget .scores').inner_text()
 
 
@@ -175,14 +178,20 @@ def test_clicked_through(browser, server, video):
     was = [m.get_attribute('aria-checked') for m in marks.all()]
     other = next(i for i, v in enumerate(was) if v == 'false')
     marks.nth(other).click()
-    page.wait_for_function("was => { const r = [...document.querySelectorAll('.widget *')].map(e => e.shadowRoot).find(r => r);"
-                           " return !r.querySelector('.scores').classList.contains('wait')"
-                           " && r.querySelector('.scores').innerText != was }", arg=before)
+    page.wait_for_function(
+        "was => { const r = [...document.querySelectorAll('.widget *')].map(e => e.shadowRoot).find(r => r);"
+        " return !r.querySelector('.scores').classList.contains('wait')"
+        " && r.querySelector('.scores').innerText != was }",
+        arg=before,
+    )
     assert marks.nth(other).get_attribute('aria-checked') == 'true'
 
     page.get_by_role('button', name='As at first').click()  # back to the learned mask, and its scores
-    page.wait_for_function("i => [...document.querySelectorAll('.widget *')].map(e => e.shadowRoot).find(r => r)"
-                           ".querySelectorAll('[role=switch]')[i].ariaChecked == 'false'", arg=other)
+    page.wait_for_function(
+        "i => [...document.querySelectorAll('.widget *')].map(e => e.shadowRoot).find(r => r)"
+        ".querySelectorAll('[role=switch]')[i].ariaChecked == 'false'",
+        arg=other,
+    )
     assert [m.get_attribute('aria-checked') for m in marks.all()] == was
     page.get_by_role('button', name='Best window').click()
     page.wait_for_function("() => [...document.querySelectorAll('.do button')].every(b => !b.disabled)")
@@ -216,7 +225,10 @@ def test_by_keyboard_alone(browser, server):
     was = marks.first.get_attribute('aria-checked')
     for _ in range(30):
         page.keyboard.press('Tab')
-        deep = page.evaluate("() => { let e = document.activeElement; while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement; return e.role }")
+        deep = page.evaluate(
+            "() => { let e = document.activeElement; "
+            "while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement; return e.role }"
+        )
         if deep == 'switch':
             break
     assert deep == 'switch'
@@ -232,9 +244,13 @@ SMALL = """() => [...document.querySelectorAll('button, summary, .nets label, .r
   .map(e => [e.innerText.slice(0, 20), e.getBoundingClientRect().height]).filter(([, h]) => h && h < 44)"""
 CONTRAST = """() => {
   const rgb = c => c.match(/[\\d.]+/g).map(Number)
-  const back = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] !== 0) return c } }
-  const lum = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v/12.92 : ((v+.055)/1.055)**2.4); return .2126*r+.7152*g+.0722*b }
-  return [...document.querySelectorAll('h1, p, legend, label, li, button, summary')].filter(e => e.innerText && !e.disabled).map(e => {
+  const back = e => {
+    for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] !== 0) return c }
+  }
+  const linear = v => (v /= 255) <= .03928 ? v/12.92 : ((v+.055)/1.055)**2.4
+  const lum = c => { const [r, g, b] = c.map(linear); return .2126*r+.7152*g+.0722*b }
+  const texts = [...document.querySelectorAll('h1, p, legend, label, li, button, summary')]
+  return texts.filter(e => e.innerText && !e.disabled).map(e => {
     const [a, b] = [lum(rgb(getComputedStyle(e).color)), lum(back(e))].sort((x, y) => y-x)
     return [e.innerText.slice(0, 20), (a+.05)/(b+.05)]
   }).filter(([, c]) => c < 4.5)

@@ -427,7 +427,8 @@ def test_clips_with_notes_can_be_picked(browser, tmp_path, doubtful):
 
 
 SEEN = '''roots().map(r => [[...r.querySelectorAll("figcaption")].map(f => f.textContent),
-    r.querySelectorAll(".marks").length, [...r.querySelectorAll("th")].map(t => (t.querySelector("small") || t).textContent)])'''
+    r.querySelectorAll(".marks").length,
+    [...r.querySelectorAll("th")].map(t => (t.querySelector("small") || t).textContent)])'''
 
 
 def test_a_network_alone_keeps_what_is_sorted_by_and_has_its_scrubber(browser, tmp_path):

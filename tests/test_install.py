@@ -28,9 +28,7 @@ def declared():
     found = {}
     for key, value in c['DEFAULT'].items():
         if key.endswith('requirements'):
-            found[key.removesuffix('requirements').strip('_')] = {
-                Requirement(r).name.lower() for r in value.split()
-            }
+            found[key.removesuffix('requirements').strip('_')] = {Requirement(r).name.lower() for r in value.split()}
     return found
 
 
@@ -181,7 +179,9 @@ def test_the_line_for_colab_does_nothing_elsewhere():
     ((magic, line),) = asked
     assert magic == 'pip' and line.startswith('install')
     requirement = line.split()[-1]
-    url = next(u for u in metadata.metadata('interpvid').get_all('Project-URL') if u.startswith('Repository')).split()[-1]
+    url = next(u for u in metadata.metadata('interpvid').get_all('Project-URL') if u.startswith('Repository')).split()[
+        -1
+    ]
     assert requirement == f'git+{url}'
 
 

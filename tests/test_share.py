@@ -9,7 +9,7 @@ from interpvid import export, explain, load_explanations, make_clips, pretrained
 from interpvid.core import to_batch
 from interpvid.extras import EXTRAS, need, opencv_note
 from interpvid.gradients import gradient_input
-from interpvid.hub import model_card, as_run, write_hub_folder
+from interpvid.hub import write_hub_folder
 from interpvid.share import EXPORTS, TallModel, as_tall, for_captum, for_quantus, frame_groups, spread
 from interpvid.video import probe, read_frames
 

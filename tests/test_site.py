@@ -183,7 +183,8 @@ def test_each_page_says_where_it_comes_from(pages):
 
 def test_pages_that_install_the_package_open_in_colab(pages):
     ready = {n: p for n, p in NOTEBOOKS.items() if 'google.colab' in p.read_text(encoding='utf-8')}
-    assert {'index', 'tutorials/quickstart', 'tutorials/your_model'} <= {str(p.relative_to(NBS))[:-6] for p in ready.values()}
+    names = {str(p.relative_to(NBS))[:-6] for p in ready.values()}
+    assert {'index', 'tutorials/quickstart', 'tutorials/your_model'} <= names
     for n in NOTEBOOKS.keys() - ready.keys():
         assert not pages[n].find_all('a', class_='colab')
     for n, p in ready.items():

@@ -11,7 +11,6 @@ __all__ = ['frames_between', 'window_starts', 'Windows', 'random_part', 'random_
 import hashlib
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
