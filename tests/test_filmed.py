@@ -135,11 +135,9 @@ def gym(tmp_path):
 @pytest.fixture
 def declared():
     "A folder as a dataset of its own; forgotten afterwards"
-    before = dict(DATASETS.loaded)
     register(Dataset("gym", "My gym", folder_dls, folder_status, env="GYM", shape=(16, 64, 64), preset="small"))
     yield "gym"
-    DATASETS.loaded.clear()
-    DATASETS.loaded.update(before)
+    DATASETS.loaded.pop("gym")
 
 
 def test_any_folder_is_a_third_dataset_by_declaration_alone(gym, declared, tmp_path, tiny_cache):
