@@ -65,9 +65,10 @@ def tasks() -> list:
         rows = [row('interactions', arch, folds, names) for arch in nets]
         return [*rows, row('interactions', 'i3d', folds, names, still=True)]
 
-    wanted = [row('actions', arch, 'each', PEOPLE) for arch in nets]
-    wanted += [row('direction', arch, 'each', PEOPLE) for arch in nets]
+    new = [p for p in PEOPLE if p not in CHOSE]
+    wanted = [row(set, arch, 'each', new) for set in ('actions', 'direction') for arch in nets]
     wanted += interactions(SPLIT, halves)
+    wanted += [row(set, arch, 'each', CHOSE) for set in ('actions', 'direction') for arch in nets]
     for arch in nets:
         wanted += [seeds('actions', arch, 'each', 'p4'), seeds('interactions', arch, SPLIT, halves[1])]
     wanted += interactions(FIVE, five)

@@ -12,17 +12,14 @@ __all__ = ['PRESETS', 'MIN_GROUPS', 'Fold', 'named_groups', 'check_groups', 'mak
 import json
 import re
 import time
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-with warnings.catch_warnings(): # importing fastai warns about torch.jit
-    warnings.simplefilter('ignore', FutureWarning)
-    from fastai.callback.schedule import ParamScheduler, combined_cos
-    from fastai.losses import LabelSmoothingCrossEntropyFlat
+from fastai.callback.schedule import ParamScheduler, combined_cos
+from fastai.losses import LabelSmoothingCrossEntropyFlat
 from fastcore.basics import patch
 from scipy import stats
 from sklearn.model_selection import GroupShuffleSplit, LeaveOneGroupOut, StratifiedGroupKFold
