@@ -199,13 +199,12 @@ def _explain_clip(path, nets, part, how):
 # %% ../nbs/98_cli.ipynb #16fe55ad
 def _write_explained(path, results, nets, es, notes, settings):
     "What was asked for of a file: its page, a GIF, …"
-    from interpvid.files import writing
     from interpvid.pages import explanation_pairs, write_page
     from interpvid.share import export
     about = dict(file=path.name, **settings, **{n: m.info for n,m in nets.items()})
     for end,target in results.items():
         if end!='.html':
-            with writing(target, ours=True) as tmp: export(es, tmp)
+            export(es, target, ours=True)
             continue
         write_page(target, f'What {" and ".join(nets)} saw in {path.name}',
                    *(f'<p class="note">{escape(note)}</p>' for note in notes),

@@ -22,7 +22,6 @@ import pandas as pd
 from .extras import need
 from .files import write_json, writing
 from .models.checkpoints import load_model, save_model
-from .training import evaluate
 
 # %% ../nbs/74_hub.ipynb #8437d821
 @dataclass
@@ -54,6 +53,7 @@ def run_of_folder(folder)->TrainedRun:
 def run_of_learner(learn)->TrainedRun:
     "A run from a Learner: its validation clips are evaluated now"
     name = type(learn.model).__name__
+    from interpvid.training import evaluate # fastai, which the library by itself does without
     got = evaluate({name: learn.model}, learn.dls, progress=False)
     settings = dict(clips=[len(learn.dls.train.dataset), len(learn.dls.valid.dataset)],
                     shape=list(learn.model.clip_shape), settings=getattr(learn, 'preset', None))

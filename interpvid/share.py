@@ -121,12 +121,13 @@ def export(
     es,    # an Explanation, or several: of one clip for moving pictures and folders
     path,  # what its ending says is written; see `EXPORTS`
     fps=6, # frames a second of moving pictures
+    ours=False, # refuse to replace what this package did not write
 )->Path:   # the file
     "Write explanations as a page, a moving picture, a picture, a table, arrays or a folder"
     es,ending,path = [es] if isinstance(es, Explanation) else list(es),check_ending(path),Path(path)
     if not es or not all(isinstance(e, Explanation) for e in es):
         raise ValueError(f"{path}: export takes an Explanation or a list of them")
-    with writing(path) as tmp: EXPORTS[ending](tmp, es, fps)
+    with writing(path, ours=ours) as tmp: EXPORTS[ending](tmp, es, fps)
     return path
 
 # %% ../nbs/70_share.ipynb #272167a0

@@ -1540,7 +1540,7 @@ def test_replies_of_two_threads_do_not_mix():
     want = {k: round(p.scores_of(np.array([int(c) for c in k]))['FS'], 4) for k in ('00000111', '01100000')}
     log, first = [], threading.Event()
     p.scrubber.observe(
-        lambda c: log.append((c['new']['masks'], dict((k, v) for k, v, _ in c['new']['scores'])['FS'])), 'reply'
+        lambda c: log.append((c['new']['masks'], dict((k, v) for k, v, *_ in c['new']['scores'])['FS'])), 'reply'
     )
 
     def slow(model, x):
