@@ -47,7 +47,7 @@
     }
     const holder = n => { for (let m = up(n); m; m = up(m)) if (/auto|scroll/.test(getComputedStyle(m).overflowX)) return m }
     const cut = e.localName == 'pre' && e.scrollWidth > e.clientWidth+1
-    if (cut && e.closest('.cell_input, section.api')) long.push(name(e)) // outputs may scroll
+    if (cut && e.closest('.cell_input, section.api > div[class*=highlight]')) long.push(name(e)) // outputs may scroll
     if (cut && e.offsetHeight-e.clientHeight < 4) code.push(name(e)) // a scroll bar takes room
     if (e.localName == 'pre' && box.right > wide+1 && !holder(e)) code.push(name(e))
     if (e.localName == 'table' && box.right > wide+1 && !holder(e)) tables.push(name(e))
