@@ -10,6 +10,7 @@ __all__ = ['HOST', 'RECORD', 'temporary_name', 'is_running', 'is_abandoned', 're
            'adopt', 'writing', 'write_json', 'key_of', 'versions', 'log_line']
 
 # %% ../nbs/02_files.ipynb #797df93d
+import ctypes
 import errno
 import hashlib
 import json
@@ -205,13 +206,20 @@ def _compare(folder):
         changed=[n for n in there if n in known and _digest(there[n]) not in known[n]],
         missing=sorted(known.keys()-there.keys()))
 
+def _identity(folder):
+    "What tells a folder from another that took its name"
+    s = os.stat(folder)
+    return s.st_dev, s.st_ino, s.st_mtime_ns, s.st_ctime_ns
+
 def look_over(
     folder, # any
 )->Contents:
     "Compare all files in a folder with what this package wrote there"
     folder = Path(folder)
     for _ in range(100):
-        with suppress(FileNotFoundError): return _compare(folder) # else another process is writing in it: look again
+        with suppress(FileNotFoundError): # another process is writing in it: look again
+            before,found = _identity(folder),_compare(folder)
+            if _identity(folder)==before: return found
     return _compare(folder)
 
 # %% ../nbs/02_files.ipynb #18c56486
@@ -307,6 +315,7 @@ def _rename(old, new):
             time.sleep(wait)
     os.replace(old, new)
 
+# %% ../nbs/02_files.ipynb #a7943a1d
 def _check_kind(tmp, path):
     "Raise where a file would take the place of a folder, or a folder that of a file"
     if path.is_dir() and not tmp.is_dir():
@@ -314,9 +323,21 @@ def _check_kind(tmp, path):
     if tmp.is_dir() and path.is_file():
         raise NotADirectoryError(f"{path} is a file, so no folder is written there. Name another path")
 
+# %% ../nbs/02_files.ipynb #08137b2d
+_AT_ONCE = {'linux':('renameat2',-100), 'darwin':('renameatx_np',-2)} # name in the C library, its AT_FDCWD
+_SWAP = 2 # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+
+def _swap(a, b):
+    "Exchange two names at once, so that neither is ever missing; False where the system or the disk cannot"
+    name,here = _AT_ONCE.get(sys.platform, ('',0))
+    exchange = getattr(ctypes.CDLL(None), name, None) if name else None
+    return bool(exchange) and exchange(here, os.fsencode(a), here, os.fsencode(b), _SWAP)==0
+
+# %% ../nbs/02_files.ipynb #bded0796
 def _replace(tmp, path):
     "Rename `tmp` to `path`, whether or not something is there"
     if not path.is_dir(): return _rename(tmp, path)
+    if _swap(tmp, path): return remove(tmp) # which is the old one now
     old = temporary_name(path, 'old')
     _rename(path, old)
     try: _rename(tmp, path)

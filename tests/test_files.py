@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -437,16 +438,21 @@ for i in range(150):
 READ = """
 import json, sys, time
 from pathlib import Path
+from interpvid.files import is_intact
 from interpvid.runs import Stages
 at, stop = map(Path, sys.argv[1:])
-seen = dict(looks=0, whole=0, torn=0, said=[])
+seen = dict(looks=0, whole=0, torn=0, damaged=0, gaps=0, late=0, said=[])
 stages = Stages(at.parent, log=seen['said'].append)
 def look():
     seen['looks'] += 1
     stages.ready.clear()
     stages.ensure(at, lambda tmp: seen['said'].append('made again'))
+    seen['damaged'] += not is_intact(at)
+    seen['gaps'] += not at.is_dir()
     try: words = (at / 'text').read_text().split()
-    except FileNotFoundError: return # between two names
+    except FileNotFoundError: # between the name of the folder and that of the file
+        seen['late'] += 1
+        return
     seen['whole' if len(words) == 1000 and len(set(words)) == 1 else 'torn'] += 1
 look()
 print('ready', flush=True)
@@ -455,6 +461,21 @@ while not stop.exists():
     time.sleep(.01) # leaves the processor to the others
 print(json.dumps(seen))
 """
+
+
+def can_swap(folder):
+    "Whether this system and disk exchange two names at once"
+    for name in 'a', 'b':
+        (folder / 'swap' / name).mkdir(parents=True)
+    can = files._swap(folder / 'swap' / 'a', folder / 'swap' / 'b')
+    shutil.rmtree(folder / 'swap')
+    return can
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='asks Linux')
+def test_names_are_exchanged_at_once(tmp_path):
+    assert can_swap(tmp_path)
+    assert not files._swap(tmp_path / 'none', tmp_path / 'neither')
 
 
 def test_processes_that_replace_one_folder_take_turns(tmp_path):
@@ -477,6 +498,8 @@ def test_processes_that_replace_one_folder_take_turns(tmp_path):
     assert names(tmp_path) == ['stage', 'stop']
     assert seen['whole'] > 1 and seen['torn'] == 0, seen
     assert seen['said'] == [], seen
+    if can_swap(tmp_path):
+        assert seen['damaged'] == seen['gaps'] == 0, seen
 
 
 def test_threads_take_turns_too(tmp_path):
