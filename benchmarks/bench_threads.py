@@ -12,7 +12,7 @@ from pathlib import Path
 from frame import bench
 
 CLIPS = {'I3D': (4, 3, 16, 112, 112), 'C-LSTM': (24, 3, 16, 64, 64)}
-OPENMP = 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME'
+OPENMP = 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME', 'MKL_NUM_THREADS'
 
 
 def two_cores():
@@ -100,6 +100,7 @@ def serve(network, clips):
     from interpvid.models.clstm import CLSTM
     from interpvid.models.i3d import I3D
 
+    torch.set_num_threads(2)  # MKL would take one where two processors share a core, whatever OMP_NUM_THREADS says
     torch.manual_seed(0)
     net = I3D(174) if network == 'I3D' else CLSTM(174, clips[3:], clips[2])
     step = train_step(fast_layout(net), channels_last(torch.randn(clips)), True)

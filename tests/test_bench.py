@@ -92,6 +92,7 @@ def test_each_wait_policy_has_a_process_of_its_own(monkeypatch, passive, network
 
     monkeypatch.setenv('OMP_WAIT_POLICY', 'ACTIVE' if passive else 'PASSIVE')
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    monkeypatch.setenv('MKL_NUM_THREADS', '1')
     w = bench_threads.Worker(passive, network, clips=(1, 3, 8, 64, 64))
     assert w.says == f"{'PASSIVE' if passive else 'default'}, 2 threads"
     assert w.step() == w.step() == 'done'
