@@ -266,7 +266,7 @@ class FunctionModel(nn.Module):
         super().__init__()
         self.f,self.name = f,getattr(f, '__name__', type(f).__name__).strip('<>')
         self.inside = nn.ModuleList(modules_in(f))
-        for k in 'scores','stats','classes','clip_shape','cam_layer': # said of it by attributes
+        for k in 'scores','stats','classes','clip_shape','usual_shape','cam_layer': # said of it by attributes
             if hasattr(f, k): setattr(self, k, getattr(f, k))
     def forward(self, x): return self.f(x)
 

@@ -6,11 +6,11 @@ Docs: https://interpvid.github.io/interpvid/explanation.html.md"""
 
 # %% auto #0
 __all__ = ['ALIKE', 'LEAST', 'DISPLAY', 'USUAL_SHAPE', 'Explanation', 'as_stored', 'check_one_clip', 'unique_names', 'beside',
-           'save_explanations', 'read_explanation', 'load_explanations', 'read_clips', 'check_channels',
-           'frames_to_clips', 'normalised', 'frames_to_show', 'clip_of', 'class_names', 'as_labels', 'Request',
-           'check_preset', 'mask_settings_of', 'perturb_for', 'data_of', 'program_for', 'reverse_name', 'range_of',
-           'check_masks', 'asks_for_class', 'named_for', 'check_asked', 'make_request', 'check_maps', 'notes_of_maps',
-           'mask_notes', 'highest', 'Found', 'read_as', 'explain']
+           'save_explanations', 'read_explanation', 'load_explanations', 'shape_to_read', 'read_clips',
+           'check_channels', 'frames_to_clips', 'normalised', 'frames_to_show', 'clip_of', 'class_names', 'as_labels',
+           'Request', 'check_preset', 'mask_settings_of', 'perturb_for', 'data_of', 'program_for', 'reverse_name',
+           'range_of', 'check_masks', 'asks_for_class', 'named_for', 'check_asked', 'make_request', 'check_maps',
+           'notes_of_maps', 'mask_notes', 'highest', 'Found', 'read_as', 'explain']
 
 # %% ../nbs/60_explanation.ipynb #a066989f
 import inspect, json, os, zlib
@@ -380,6 +380,15 @@ def load(cls:Explanation,
 # %% ../nbs/60_explanation.ipynb #bd351486
 USUAL_SHAPE = 16,224,224 # (T,H,W) of clips read from files, where the model says nothing
 
+def shape_to_read(
+    model,  # may say `clip_shape`, the one that it takes, or `usual_shape`, the one that it was trained on
+)->tuple:   # (T,H,W), and in words whose it is
+    "The shape in which files are read for a model"
+    said = {'clip_shape':"the model's", 'usual_shape':"that of the model's training"}
+    for name,whose in said.items():
+        if shape := getattr(model, name, None): return tuple(shape),whose
+    return USUAL_SHAPE,'usual; the model does not say'
+
 def _timing(path, T):
     "How long a film is and how far apart T even frames of it are, in seconds, where the file says so"
     about = probe(path)
@@ -391,9 +400,8 @@ def read_clips(
     paths, # video files or folders of images
 )->tuple:  # frames (B,T,H,W,3) uint8, and a dict for each file
     "Clips from files, as the model was made for"
-    shape = getattr(model, 'clip_shape', None)
-    T,*size = shape or USUAL_SHAPE
-    taken = dict(n=T, size=list(size), shape="the model's" if shape else 'usual; the model does not say')
+    (T,*size),whose = shape_to_read(model)
+    taken = dict(n=T, size=list(size), shape=whose)
     frames = np.stack([read_frames(p, T, tuple(size)) for p in paths])
     return frames,[{'file':Path(p).name, **taken, **_timing(p, T)} for p in paths]
 

@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from .device import BatchSplitter, Forecast, as_module, model_name
 from .explanation import (
-    USUAL_SHAPE, class_names, explain, load_explanations, normalised, read_as, save_explanations)
+    class_names, explain, load_explanations, normalised, read_as, save_explanations, shape_to_read)
 from .files import writing
 from .masks.loss import class_probs
 from .pages import fill, html_table
@@ -339,7 +339,7 @@ def explain_film(
     "A model's scores along a film of any length, and the windows that stand out explained"
     BatchSplitter(bs)
     model,path,bar = as_module(model),Path(path),_bar_of(progress)
-    T,*size = getattr(model, 'clip_shape', None) or USUAL_SHAPE
+    T,*size = shape_to_read(model)[0]
     how = dict(n=T, size=tuple(size), resize=resize, seconds=float(seconds),
                every=float(seconds/2 if every is None else every), start=start, stop=stop, fps=fps)
     with read_as(model, scores), open_film(path, bar=bar, **how) as film:

@@ -49,7 +49,7 @@ from .data.kth import kth_items
 from .data.lists import VIDEOS
 from .data.ssv2 import ssv2_items
 from .exam.candidates import answer, as_candidate, in_time
-from .explanation import USUAL_SHAPE, Explanation, load_explanations, normalised, save_explanations
+from .explanation import Explanation, load_explanations, normalised, save_explanations, shape_to_read
 from .extras import need
 from .gradients import settled_target
 from .files import HOST, key_of, sha256, write_json, writing
@@ -908,7 +908,7 @@ def start_sweep(
     settings = check_settings(own|(settings or {}))
     check_takes(function, settings)
     net = build_model(name)
-    usual = getattr(net, 'clip_shape', None) or USUAL_SHAPE
+    usual = shape_to_read(net)[0]
     clips = as_clips_of_sweep(items, [s or u for s,u in zip(shape or usual, usual)], split)
     labels = labels_for(clips, net)
     if (np.asarray(clips.labels)>=0).any() and (labels<0).all():

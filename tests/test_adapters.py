@@ -47,7 +47,7 @@ from interpvid.cam import (
     scaled,
     upsample,
 )
-from interpvid.explanation import explain
+from interpvid.explanation import explain, shape_to_read
 from interpvid.masks.learn import learn_masks
 from interpvid.masks.search import search_windows
 from interpvid.models.adapters import first_tensor, map_layers, with_tensor, wrap
@@ -651,7 +651,11 @@ def test_what_comes_along():
     w = wrap(r3d_18(), weights=R3D_18_Weights.DEFAULT)
     assert w.stats == ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
     assert len(w.classes) == 400
-    assert not hasattr(w, 'clip_shape')
+    assert not hasattr(w, 'clip_shape')  # it takes any size, and was trained on this
+    assert shape_to_read(w) == ((16, 112, 112), "that of the model's training")
+    told = wrap(r3d_18(), weights=R3D_18_Weights.DEFAULT, clip_shape=(8, 64, 64))
+    assert shape_to_read(told) == ((8, 64, 64), "the model's")
+    assert shape_to_read(wrap(resnet18(), weights=ResNet18_Weights.DEFAULT))[0] == (16, 224, 224)
     assert wrap(resnet18(), weights=ResNet18_Weights.DEFAULT).stats[0] == (0.485, 0.456, 0.406)
     assert wrap(made('small_mvit')).clip_shape == (8, 32, 32)
     assert (

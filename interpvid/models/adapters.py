@@ -568,6 +568,11 @@ def _classes_of(model, classes, weights):
     if classes is None and isinstance(names, dict): classes = [names[k] for k in sorted(names)]
     return None if classes is None else list(classes)
 
+def _usual_shape(weights):
+    "(T,H,W) that torchvision's weights were trained on, as files are read for them; None without weights"
+    size = getattr(weights.transforms(), 'crop_size', None) if weights is not None else None
+    return size and (max(16, weights.meta.get('min_temporal_size', 0)), size[0], size[-1])
+
 # %% ../../nbs/22_models.adapters.ipynb #22bcba43
 def check_wrappable(model, pool, clip_shape=None, scores=None, inputs=None):
     "A module that is not wrapped yet, and settings that make sense"
@@ -629,7 +634,7 @@ def _layer_of(model, form):
 def with_facts(
     wrapped, # by `wrap`
     form,    # see `in_form`
-    **facts, # stats, classes, clip_shape, scores; None: as the model in form says
+    **facts, # stats, classes, clip_shape, usual_shape, scores; None: as the model in form says
 )->Wrapped:  # the same
     "A wrapped model that says what it is of"
     for k,v in facts.items():
@@ -649,7 +654,7 @@ def wrap(
     pool='mean',     # for images: from scores of frames (B,T,K) to those of the clip (B,K); 'mean', or a function
     stats=None,      # normalisation: (mean, standard deviation), or a processor with `image_mean` and `image_std`
     classes=None,    # K names; None: those of `weights`, or of the model's `config.id2label`
-    weights=None,    # torchvision's weights: a source of `stats` and `classes`
+    weights=None,    # torchvision's weights: a source of `stats`, `classes` and the size in which files are read
     clip_shape=None, # (T,H,W) that it was made for; None: as known
     scores=None,     # what its output is: 'logits', 'probs', 'sigmoid', a function to probabilities; None: noticed
     inputs=None,     # further arguments of its forward, a dict by name, such as the texts of X-CLIP
@@ -670,7 +675,7 @@ def wrap(
                       inputs=inputs, argument=d.get('argument'), pathways=pathways)
     return with_facts(wrapped, form, stats=_stats_of(stats, weights) or d.get('stats'),
                       classes=_classes_of(model, classes, weights), clip_shape=given('clip_shape', clip_shape),
-                      scores=scores)
+                      usual_shape=_usual_shape(weights), scores=scores)
 
 # %% ../../nbs/22_models.adapters.ipynb #3f9d0f4e
 _CORNERS = torch.tensor([[0,0,0],[1,1,0],[1,0,1],[0,1,1]]) # half of (t,h,w) that each of four clips is changed in

@@ -27,7 +27,7 @@ from ..classify import stats_of
 from ..core import to_batch
 from ..data.clips import Clips
 from ..device import as_module, call_model, device_of, eval_frozen, model_name
-from ..explanation import USUAL_SHAPE
+from ..explanation import shape_to_read
 from ..stats import MIN_PAIRS, boot_ci, holm, paired_ci, sign_flip
 from ..sweep import as_clips_of_sweep
 from ..targets import probs_of
@@ -121,7 +121,7 @@ def clips_for(
     clips, # `Clips`, frames (N,T,H,W,3) uint8, a folder, a list, or paths of video files
 )->Clips:
     "Clips in any form, as a model takes them"
-    shape = getattr(model, 'clip_shape', None) or USUAL_SHAPE
+    shape = shape_to_read(model)[0]
     if isinstance(clips, torch.Tensor): clips = clips.cpu().numpy()
     clips = as_clips_of_sweep(clips, tuple(shape))
     if len(clips)>=MIN_PAIRS: return clips
