@@ -13,7 +13,7 @@ import numpy as np
 
 from frame import Missing, bench
 
-N, BATCH = 48, 12
+N, BATCH = 24, 12
 HOW = dict(preset='fast')
 NETWORK = 'i3d-events'
 number = itertools.count()

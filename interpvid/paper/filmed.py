@@ -6,8 +6,8 @@ Docs: https://interpvid.github.io/interpvid/paper.filmed.html.md"""
 
 # %% auto #0
 __all__ = ['DRAWN', 'EXAM', 'EXAM_TESTS', 'directions', 'facing_table', 'FilmedStatus', 'filmed_experiment', 'joined',
-           'claims_beside', 'people_in', 'heat_on', 'heat_table', 'film_sheet', 'exam_numbers', 'exam_means',
-           'explain_fold', 'join_folds', 'examine_fold', 'kept_film', 'film_table1']
+           'claims_in_trainings', 'claims_beside', 'people_in', 'heat_on', 'heat_table', 'film_sheet', 'exam_numbers',
+           'exam_means', 'explain_fold', 'join_folds', 'examine_fold', 'kept_film', 'film_table1']
 
 # %% ../../nbs/97_paper.filmed.ipynb #48d65792
 import json
@@ -26,7 +26,7 @@ from ..exam.measures import Sheet, others_of
 from ..exam.sitting import run_exam
 from .claims import CLAIMS, Evidence, gather_evidence, judge_evidence
 from .experiment import Experiment, explain_pairs, measure_all
-from .trainings import MEANS, load_trainings, trainings_table
+from .trainings import MEANS, load_trainings, row_of_claim, trainings_table
 from ..registry import Dataset, register
 from ..stats import paired_ci
 from ..video import read_frames
@@ -108,16 +108,31 @@ def _filmed_cell(r):
     word = _WORDS[r['verdict']]
     return word if word=='–' else f"{word} ({r['difference']:+.3g})"
 
+def claims_in_trainings(
+    judged, # seed -> claims of that training, as from `judge_evidence`
+)->pd.DataFrame: # a row for each training and claim that could be asked
+    "What several trainings of one fold say to the claims"
+    t = pd.concat({seed: t[['difference','sign','verdict']] for seed,t in judged.items()}, names=['seed'])
+    return t.reset_index().dropna(subset=['difference'])
+
+def _trained_cells(t):
+    "For each claim: on how many trainings of one fold it came out as the paper says"
+    rows = {key: row_of_claim(g) for key,g in t.groupby('key', sort=False)}
+    return {key: f"{r['signs']} ({r['mean']:+.3g})" for key,r in rows.items()}
+
 def claims_beside(
-    judged,    # name of filmed clips -> claims as from `judge_evidence`
-    kept=None, # from `load_trainings`: of drawn clips; None: none
+    judged,         # name of filmed clips -> claims as from `judge_evidence`
+    kept=None,      # from `load_trainings`: of drawn clips; None: none
+    trainings=None, # name of filmed clips -> `claims_in_trainings`; None: none
 )->pd.DataFrame: # a row for each claim that was asked of one of them
-    "The paper's claims on drawn clips (trainings on its side of how many, mean) beside those on film (verdict)"
+    "The paper's claims on drawn clips and on film: trainings on its side of how many (mean), or one training's verdict"
     drawn = _drawn_cells(kept) if kept else {}
+    trained = {name: _trained_cells(t) for name,t in (trainings or {}).items()}
     rows = {}
     for c in CLAIMS:
         cells = {name: drawn.get((name, c.key), '–') for name in DRAWN.values()} if kept else {}
         cells |= {name: _filmed_cell(t.loc[c.key]) for name,t in judged.items()}
+        cells |= {name: t.get(c.key, '–') for name,t in trained.items()}
         if set(cells.values())!={'–'}: rows[c.key] = {'the paper says':c.sentence, **cells}
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('key')
 

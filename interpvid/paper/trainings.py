@@ -7,7 +7,7 @@ Docs: https://interpvid.github.io/interpvid/paper.trainings.html.md"""
 # %% auto #0
 __all__ = ['MEANS', 'COLUMN_OF', 'HITS', 'CLAIM_COLUMNS', 'variance_parts', 'trained_elsewhere', 'check_training',
            'clip_differences', 'run_trainings', 'about_run', 'kept_file', 'save_trainings', 'load_trainings', 'sign_p',
-           'trainings_table']
+           'row_of_claim', 'trainings_table']
 
 # %% ../../nbs/94_paper.trainings.ipynb #a5a1c440
 import json
@@ -227,7 +227,9 @@ def sign_p(agree, n):
     tail = sum(math.comb(n, j) for j in range(max(agree, n-agree), n+1))/2**n
     return min(1., 2*tail)
 
-def _row_of_claim(g):
+def row_of_claim(
+    g, # rows of one claim, one for each training: difference, sign, verdict
+)->dict: # trainings, agree, signs ('4 of 5'), p of signs, mean, lowest, highest, and how many have each verdict
     "A claim in all trainings on one dataset"
     d,equal = g['difference'],not g['sign'].any() # the paper says: about equal
     agree = int((d.abs()<=EQUAL).sum() if equal else (np.sign(d)==g['sign']).sum())
@@ -242,7 +244,7 @@ def trainings_table(
 )->pd.DataFrame: # index (data, key): the sentence, `agree` of `trainings`, mean, range, standard deviations
     "Each of the paper's claims in several trainings"
     t = kept['claims'].dropna(subset=['difference'])
-    rows = {key: _row_of_claim(g) for key,g in t.groupby(['data','key'], sort=False)}
+    rows = {key: row_of_claim(g) for key,g in t.groupby(['data','key'], sort=False)}
     table = pd.DataFrame.from_dict(rows, orient='index')
     table.index = pd.MultiIndex.from_tuples(table.index, names=['data','key'])
     said = {c.key: (c.section, c.sentence) for c in CLAIMS}
