@@ -9,7 +9,8 @@ from markupsafe import escape
 from torch import nn
 
 from interpvid import (
-    assert_looks_at, assert_not_static, assert_uses_motion, assert_uses_order, explain, make_clips, make_report, pretrained)
+    assert_looks_at, assert_not_static, assert_uses_motion, assert_uses_order, explain, make_clips, make_report,
+    pretrained)
 from interpvid.cli import main
 from interpvid.core import STATS
 from interpvid.data.clips import ArrayClips

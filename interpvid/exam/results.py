@@ -338,6 +338,18 @@ def _badness(row, t, level):
     alone = passed&(~(t['its margin']>0)|(t['p above it']<=level))
     return bool(row['because']),int((t['verdict']=='fails').sum()),-int(alone.sum()),-int(passed.sum())
 
+# %% ../../nbs/73_exam.results.ipynb #7d61ab96
+def _listed(names): return '; '.join(names) if names else 'nothing'
+
+@patch
+def notes(self:ExamResult, network)->list: # of sentences
+    "What has to be known before anything is read: that there is nothing to explain, or which tests were left out"
+    silent = list(dict.fromkeys(r.silent for r in self.of(network) if r.silent))
+    mute = {s: [r.candidate for r in self.of(network) if r.silent==s] for s in silent}
+    every = [r for r in self.of(network) if not r.cannot]
+    said = [s if len(mute[s])==len(every) else f'{_listed(mute[s])}: {s}' for s in silent]
+    return said+(self.about.get('networks') or {}).get(network, {}).get('left out', [])
+
 # %% ../../nbs/73_exam.results.ipynb #e2c47b28
 @patch
 def order(self:ExamResult,
@@ -676,7 +688,7 @@ LEGEND = ('Best first: most columns in which every yardstick is beaten, then the
           'every yardstick (p, Holm, ≤ .05). Red and dotted: fails that test of sanity. Italics: a yardstick. '
           'The arrow of a column points to its better side.')
 
-def _listed(names): return '; '.join(names) if names else 'nothing'
+
 
 # %% ../../nbs/73_exam.results.ipynb #f1a7c002
 @patch
@@ -699,16 +711,6 @@ def said_of_few(self:ExamResult, network)->list: # of sentences
     few = self.too_few(network).groupby(['group','clips'], sort=False)['candidate'].unique()
     return [f"{_listed(c)}: {n} clips are too few for any candidate to beat a yardstick in {group}"
             for (group,n),c in few.items()]
-
-# %% ../../nbs/73_exam.results.ipynb #86d15a3c
-@patch
-def notes(self:ExamResult, network)->list: # of sentences
-    "What has to be known before anything is read: that there is nothing to explain, or which tests were left out"
-    silent = list(dict.fromkeys(r.silent for r in self.of(network) if r.silent))
-    mute = {s: [r.candidate for r in self.of(network) if r.silent==s] for s in silent}
-    every = [r for r in self.of(network) if not r.cannot]
-    said = [s if len(mute[s])==len(every) else f'{_listed(mute[s])}: {s}' for s in silent]
-    return said+(self.about.get('networks') or {}).get(network, {}).get('left out', [])
 
 # %% ../../nbs/73_exam.results.ipynb #2852b6af
 @patch
