@@ -869,11 +869,8 @@ def explain(
     perturb=None,             # (x, mask) -> x that removes frames, or its name, 'blur'; None: freeze, or the masks'
     scores=None,              # what the model returns: 'logits', 'probs', 'sigmoid', a function; None: as it says
     **kwargs,                 # further arguments of `learn_masks`
-)->list:                      # of `Explanation`
-    """Grad-CAM, a learned mask, the clip with its frames frozen (or removed as `perturb` does) and reversed, and scores
-
-    `e.scores['FS']` is under the mask as it was learned, `e.scores['FS binary']` under the mask cut at one half: the FS
-    of pictures, captions and the repr. `preset` is not `learn_masks`'s 'paper', which leaves masks at their start"""
+)->list: # of `Explanation`; scores['FS'] is under the soft mask, 'FS binary' under the mask cut at 1/2: FS in the repr
+    "Grad-CAM, a learned mask, the clip with its frames frozen (or removed as `perturb` does) and reversed, and scores"
     check_preset(preset, masks, kwargs)
     BatchSplitter(bs)
     model = as_module(model)
