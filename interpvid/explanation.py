@@ -868,9 +868,9 @@ def explain(
     reverse=None,             # (x, mask) -> x, for RS; None: as the preset
     perturb=None,             # (x, mask) -> x that removes frames, or its name, 'blur'; None: freeze, or the masks'
     scores=None,              # what the model returns: 'logits', 'probs', 'sigmoid', a function; None: as it says
-    **kwargs,                 # further arguments of `learn_masks`
+    **kwargs,                 # settings of the mask, by name: lam1, lam2, lr, iterations, start, …; see `learn_masks`
 )->list: # of `Explanation`; scores['FS'] is under the soft mask, 'FS binary' under the mask cut at 1/2: FS in the repr
-    "Grad-CAM, a learned mask, the clip with its frames frozen (or removed as `perturb` does) and reversed, and scores"
+    "Grad-CAM, a learned mask (`lam1=` and more: `help(learn_masks)`), clips with it frozen and reversed, and scores"
     check_preset(preset, masks, kwargs)
     BatchSplitter(bs)
     model = as_module(model)
