@@ -32,7 +32,8 @@ def stats_of(
     if stats is None: stats = getattr(model, 'stats', None)
     if stats is None:
         raise ValueError(f"{type(model).__name__} has no `stats`, so frames cannot be normalised for it: pass the mean "
-                         "and standard deviation of its training, stats=(mean, std), or wrap(model, stats=(mean, std))")
+                         "and standard deviation of its training, stats=(mean, std), or wrap(model, stats=…), which "
+                         "takes a Hugging Face image processor too")
     return stats
 
 # %% ../nbs/31_classify.ipynb #84c43522

@@ -6,8 +6,8 @@ Docs: https://interpvid.github.io/interpvid/share.html.md"""
 
 # %% auto #0
 __all__ = ['EXPORTS', 'write_html', 'write_moving', 'write_png', 'explanation_dict', 'frame_table', 'write_npz', 'write_json',
-           'write_csv', 'write_folder', 'check_ending', 'export', 'spread', 'for_captum', 'frame_groups', 'TallModel',
-           'as_tall', 'quantus_function', 'for_quantus']
+           'write_csv', 'write_folder', 'check_ending', 'export_parts', 'export', 'spread', 'for_captum',
+           'frame_groups', 'TallModel', 'as_tall', 'quantus_function', 'for_quantus']
 
 # %% ../nbs/70_share.ipynb #3a43dde5
 import json
@@ -29,7 +29,7 @@ from .gradients import settled_target
 from .pages import explanation_pairs, figure_columns, page
 from .targets import Targets, logits_of
 from .video import write_video
-from .viz import film_strip, overlay
+from .viz import ScrubParts, film_strip, overlay, parts_html
 
 # %% ../nbs/70_share.ipynb #415b2b8b
 def write_html(path, es, fps):
@@ -117,14 +117,24 @@ def check_ending(
     known = ', '.join(filter(None, EXPORTS))
     raise ValueError(f"{path}: cannot export {ending}; use {known}, or no ending for a folder")
 
+def export_parts(parts, ending, path, ours):
+    "Write a scrubber that was made already, which is a page"
+    if ending!='.html':
+        raise ValueError(f"{path}: a scrubber is a page, .html; for {ending or 'a folder'} give explanations, "
+                         "export([e1, e2], path)")
+    with writing(path, ours=ours) as tmp: tmp.write_text(page(parts.spec['title'], parts_html(parts)), encoding='utf-8')
+    return path
+
 def export(
-    es,    # an Explanation, or several: of one clip for moving pictures and folders
+    es,    # an Explanation, or several: of one clip for moving pictures and folders; or what `beside` gives, as a page
     path,  # what its ending says is written; see `EXPORTS`
     fps=6, # frames a second of moving pictures
     ours=False, # refuse to replace what this package did not write
 )->Path:   # the file
     "Write explanations as a page, a moving picture, a picture, a table, arrays or a folder"
-    es,ending,path = [es] if isinstance(es, Explanation) else list(es),check_ending(path),Path(path)
+    ending,path = check_ending(path),Path(path)
+    if isinstance(es, ScrubParts): return export_parts(es, ending, path, ours)
+    es = [es] if isinstance(es, Explanation) else list(es)
     if not es or not all(isinstance(e, Explanation) for e in es):
         raise ValueError(f"{path}: export takes an Explanation or a list of them")
     with writing(path, ours=ours) as tmp: EXPORTS[ending](tmp, es, fps)

@@ -1705,3 +1705,10 @@ def test_timm_says_where_its_last_features_are():
         assert (w.skip, w.maps) == (1, '(b t) (h w) f')
     net.global_pool = 'token'
     assert acts_and_grads(wrap(net), torch.randn(2, 3, 4, 32, 32), 1)[0].shape == (2, 32, 4, 4, 4)
+
+
+def test_a_model_is_called_as_wrap_says():
+    net = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(3, 2))
+    assert wrap(net, name='mine').name == 'mine' and wrap(net, axes='BCTHW').name == 'Sequential'
+    mine, frames = wrap(net, name='mine', stats=(0.5, 0.5)), np.zeros((1, 4, 16, 16, 3), np.uint8)
+    assert explain(mine, frames, masks=np.zeros((1, 4)), maps=torch.zeros(1, 4, 16, 16))[0].model == 'mine'

@@ -8,10 +8,12 @@ from PIL import Image
 from interpvid import export, explain, load_explanations, make_clips, pretrained, pull_from_hub, push_to_hub
 from interpvid.core import to_batch
 from interpvid.extras import EXTRAS, need, opencv_note
+from interpvid.explanation import beside
 from interpvid.gradients import gradient_input
 from interpvid.hub import write_hub_folder
 from interpvid.share import EXPORTS, TallModel, as_tall, for_captum, for_quantus, frame_groups, spread
 from interpvid.video import probe, read_frames
+from interpvid.viz import parts_html
 
 
 @pytest.fixture(scope='module')
@@ -67,6 +69,14 @@ def test_what_cannot_be_written_is_said_before_anything_is(es, tmp_path):
     with pytest.raises(ValueError, match='takes an Explanation'):
         export([], tmp_path / 'x.gif')
     assert not list(tmp_path.iterdir())
+
+
+def test_what_stands_side_by_side_is_a_page_too(es, tmp_path):
+    both = beside(es[:2])
+    text = export(both, tmp_path / 'both.html').read_text()
+    assert '<title>' in text and parts_html(both) in text
+    with pytest.raises(ValueError, match='a scrubber is a page, .html; for .gif give explanations'):
+        export(both, tmp_path / 'both.gif')
 
 
 def test_the_readers_own_folder_is_not_replaced(es, tmp_path):

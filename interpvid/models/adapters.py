@@ -299,14 +299,16 @@ class Wrapped(nn.Module):
         inputs=None,      # further arguments of its forward, by name
         argument=None,    # name of the argument that takes the clips; None: the first
         pathways=None,    # see `pathway`; None: the model takes one tensor
+        called=None,      # its name; None: that of its class
     ):
         super().__init__()
         self.model,self.axes,self.output,self.pool,self.scores = model,axes,output,pool,scores
         self.cam_layer,self.maps,self.by_layer,self.skip,self.grid = layer,maps,by_layer or {},skip,grid
-        self.inputs,self.argument,self.pathways = dict(inputs or {}),argument,pathways
+        self.inputs,self.argument,self.pathways,self.called = dict(inputs or {}),argument,pathways,called
     @property
     def name(self):
-        "Name of the model's class, or of the function"
+        "As given to `wrap`, or that of the model's class, or of the function"
+        if self.__dict__.get('called'): return self.called
         if isinstance(self.model, FunctionModel): return model_name(self.model)
         return type(contained(self.model)).__name__
     @property
@@ -659,20 +661,21 @@ def wrap(
     scores=None,     # what its output is: 'logits', 'probs', 'sigmoid', a function to probabilities; None: noticed
     inputs=None,     # further arguments of its forward, a dict by name, such as the texts of X-CLIP
     pathways=None,   # of a model that takes a list: every how many frames, such as (4,1) for SlowFast; see `pathway`
+    name=None,       # what it is called on pages and in tables, such as 'mine'; None: as its class
 )->nn.Module:        # (B,C,T,H,W) -> (B,K); `cam_layer`, and `stats`, `classes`, `clip_shape`, `scores` where known
     "A video model in the form that everything here takes"
     model = as_module(model)
     check_wrappable(model, pool, clip_shape, scores, inputs)
     form = in_form(model)
-    settings = axes,output,layer,maps,skip,grid,stats,classes,weights,clip_shape,scores,inputs,pathways
+    settings = axes,output,layer,maps,skip,grid,stats,classes,weights,clip_shape,scores,inputs,pathways,name
     if form is model and pool=='mean' and all(s is None for s in settings): return model
     d = known(model)|_layer_of(model, form)
     pattern,by_layer = _patterns(model, maps)
-    given = lambda name, value, usual=None: d.get(name, usual) if value is None else value
+    given = lambda key, value, usual=None: d.get(key, usual) if value is None else value
     wrapped = Wrapped(model, as_pattern(given('axes', axes, 'BCTHW'), 'axes'), given('output', output), pool,
                       layer=_layer_name(model, layer) or d.get('layer'), maps=pattern or d.get('maps'),
                       by_layer=by_layer, skip=given('skip', skip, 0), grid=given('grid', grid),
-                      inputs=inputs, argument=d.get('argument'), pathways=pathways)
+                      inputs=inputs, argument=d.get('argument'), pathways=pathways, called=name)
     return with_facts(wrapped, form, stats=_stats_of(stats, weights) or d.get('stats'),
                       classes=_classes_of(model, classes, weights), clip_shape=given('clip_shape', clip_shape),
                       usual_shape=_usual_shape(weights), scores=scores)
