@@ -288,11 +288,9 @@ def explain_files(
     from interpvid.files import log_line
     log,files,out = log or log_line,[Path(f) for f in files],Path(out)
     check_numbers(iterations=iterations, start=start, stop=stop)
-    ends = endings_of(to)
-    nets = load_explained(checkpoints, arch)
+    ends,nets = endings_of(to),load_explained(checkpoints, arch)
     outcomes,(said,note) = _outcomes(nets),_what_they_know(nets, Path(checkpoints).is_file())
-    judged = outcome_lines(outcomes)
-    for line in (said, *judged): log(line)
+    for line in (said, *(judged := outcome_lines(outcomes))): log(line)
     part = {k: v for k,v in dict(start=start, stop=stop).items() if v is not None}
     how = dict(preset=mask_preset, iterations=iterations, perturb=perturb, maps=named_map(maps))
     if target is not None: how['target'] = _typed_target(target, nets)

@@ -84,7 +84,7 @@ def keep_clip_list(
     **parts, # train=…, validation=…, test=…: `FileClips` or lists of `Item`; what is no file is not listed
 ):
     "Write down which clips a network was trained on, and which validated"
-    items = {part: c.items if isinstance(c, FileClips) else c if isinstance(c, list) else [] for part,c in parts.items()}
+    items = {part: getattr(c, 'items', c) if isinstance(c, (FileClips,list)) else [] for part,c in parts.items()}
     rows = [(*key, part) for part,some in items.items() for i in some if (key := clip_key(i))]
     if not rows: return
     with writing(Path(folder)/'clips.csv') as tmp:
