@@ -96,6 +96,7 @@ def check_numbers(**options):
 # %% ../nbs/98_cli.ipynb #244f5a54
 ARGUMENTS = {
     "on_error='skip'":'--skip-broken', 'fresh=True':'--fresh', '(root)':'(--root)', 'or valid_pct)':'or --valid-pct)',
+    'seeds=2':'--seeds 2',
     '(frames, size)':'(--frames, --size)', 'groups= ':'--groups ',
     'read_frames(path, start=…, stop=…)':'--start and --stop',
     'explain_film(model, path)':'`interpvid film`', 'open_film: seconds':'--seconds', 'open_film: every':'--every',

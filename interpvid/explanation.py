@@ -32,7 +32,8 @@ from .device import BatchSplitter, as_module, device_of
 from .files import writing
 from .masks.learn import MASK_CHANGES, MASK_PRESETS, check_start, learn_masks, mask_settings
 from .masks.loss import (
-    all_removed, asked_scores, check_maskable, class_probs, mask_loss, pick_target, probs_if_any)
+    AT_START, MaskResult, all_removed, asked_scores, check_maskable, class_probs, count_clips, mask_loss, note_of,
+    pick_target, probs_if_any, still_at_start)
 from .masks.perturb import (
     PERTURBATIONS, MaskRange, as_mask, black, freeze, perturb_name, perturbation)
 from .masks.scores import KEPT, SCORES, mask_scores, named_target, perturbed_word, pictured
@@ -54,7 +55,8 @@ class Explanation:
     target:int|str     # class that was explained; the name of another target
     pred:int|None      # class with the highest score; None: the model has no classes
     label:int|None     # true class, if known
-    scores:dict        # OS, FS, RS, FS binary, RS binary; CS where the prediction is wrong
+    scores:dict        # OS; FS, RS: under `mask`; FS binary, RS binary: under it cut at one half, shown as FS and RS;
+                       # CS where the prediction is wrong
     loss:dict          # of the mask, by the paper's Eq. 1: length, tv, score and their sum loss
     classes:list       # names of the classes
     model:str          # name of the network
@@ -140,11 +142,23 @@ def _chance_note(e):
                 f"that a mask could take away. Explain the class predicted, '{e.classes[e.pred]}'.")
 
 # %% ../nbs/60_explanation.ipynb #199c98b4
+def _cut_note(OS, soft, FS):
+    "Says that the cut at one half, not the search, has lost what the mask took away"
+    return (f"Soft mask {soft:.3f}, cut at one half {FS:.3f}, without a mask {OS:.3f}: what the mask as it was learned "
+            "takes away, the cut, which is what is shown, brings back. `keep_best='binary'` chooses among masks that "
+            "are cut already.")
+
+def _start_note(e):
+    "What there is to note about a mask that did not move"
+    still = still_at_start(e.mask, e.start, e.settings.get('mask', {}))
+    return f'{AT_START[0].upper()}{AT_START[1:]}.' if still else ''
+
 def _mask_note(e):
     "What there is to note about the mask"
     OS,binary,soft = (SCORES[k].of(e) for k in ('OS','FS binary','FS'))
     FS = soft if np.isnan(binary) else binary
     given,drop = e.settings.get('mask', {}).get('preset')=='given',e.share(OS-FS)
+    if drop<=LEAST<e.share(OS-soft): return _cut_note(OS, soft, FS)
     if drop<-LEAST:
         failed = '' if given else ', so the search has failed'
         side = 'higher' if FS>OS else 'lower'
@@ -173,7 +187,7 @@ def _film_note(e):
 @patch(as_prop=True)
 def notes(self:Explanation)->list: # of sentences
     "What there is to note before reading anything into mask, map and scores"
-    masks = self.facts.get('mask') or [_mask_note(self)]
+    masks = [*(self.facts.get('mask') or [_mask_note(self)]), _start_note(self)]
     return [n for n in (_chance_note(self), _film_note(self), *masks, *self.facts.get('map', [])) if n]
 
 @patch
@@ -501,7 +515,7 @@ def as_labels(
     if labels is None: return None
     labels = labels.tolist() if hasattr(labels, 'tolist') else labels
     labels = [labels] if isinstance(labels, (str,int,float)) else list(labels)
-    if len(labels)!=B: raise ValueError(f"explain: {len(labels)} labels for {B} clips: one for each of them")
+    if len(labels)!=B: raise ValueError(f"explain: {len(labels)} labels for {count_clips(B)}: one for each of them")
     try: return [None if l is None or not isinstance(l, str) and l==-1 else class_index(l, classes) for l in labels]
     except ValueError as e: raise ValueError(f"labels: {e}") from None
 
@@ -573,6 +587,7 @@ def perturb_for(
     if perturb is not None: return BLENDED if perturb=='reverse' else perturbation(perturb)
     name = mask_settings_of(masks).get('perturb', 'freeze')
     if name in PERTURBATIONS: return PERTURBATIONS[name]
+    if name==perturb_name(BLENDED): return BLENDED
     raise ValueError(f"the masks were made with the perturbation {name}: give it as perturb=, too")
 
 # %% ../nbs/60_explanation.ipynb #af8441a2
@@ -630,7 +645,7 @@ def named_for(target, labels, classes, B):
     target = named_target(target, labels, classes)
     if isinstance(target, list) and None in target: raise ValueError("target='label' needs the label of each clip")
     if isinstance(target, list) and len(target) not in (1,B):
-        raise ValueError(f"{len(target)} targets for {B} clips: one for all, or one for each of them")
+        raise ValueError(f"{len(target)} targets for {count_clips(B)}: one for all, or one for each of them")
     return target
 
 # %% ../nbs/60_explanation.ipynb #f0ac8714
@@ -653,7 +668,8 @@ def make_request(model, x, target, labels, truth, stats, preset, masks, bs, clas
     x,files = (x, None) if paths is None else read_clips(model, paths)
     x,stats = normalised(model, x, stats)
     check_masks(x, masks, start)
-    if truth is not None and len(truth)!=len(x): raise ValueError(f"explain: {len(truth)} truth for {len(x)} clips")
+    if truth is not None and len(truth)!=len(x):
+        raise ValueError(f"explain: {len(truth)} truth for {count_clips(len(x))}")
     target,classes = check_asked(model, x, target, classes, masks is None)
     labels = as_labels(labels, len(x), classes)
     if not isinstance(target, Targets): target = named_for(target, labels, classes, len(x))
@@ -728,8 +744,8 @@ def masks_of(self:Request,
 
 # %% ../nbs/60_explanation.ipynb #1a1bad88
 def mask_notes(masks, B)->list:
-    "What a `MaskResult` notes of each of B clips, as lists of sentences"
-    notes = getattr(masks, 'notes', None) or ['']*B
+    "What there is to note of the masks of a `MaskResult`, as lists of sentences; where they started is with each mask"
+    notes = [note_of(masks, i) if isinstance(masks, MaskResult) else '' for i in range(B)]
     return [[f'{n[0].upper()}{n[1:]}.'] if n else [] for n in notes]
 
 # %% ../nbs/60_explanation.ipynb #52f7a843
@@ -840,7 +856,7 @@ def explain(
     classes=None,             # names, or a dict of index -> name; None: those of the model
     truth=None,               # per clip a dict with what is known about it, or None
     name=None,                # of the network, for titles
-    preset='released-pytorch',# a whole program, see `interpvid.presets`: mask, RS and heat map
+    preset='released-pytorch',# a whole program, see `interpvid.presets`; not 'paper', under which masks stay at start
     data=None,                # 'something' or 'kth': whose settings of it; None: the model's `data`, or 'something'
     stats=None,               # normalisation (mean, standard deviation); None: the model's
     bs=24,                    # clips at a time
@@ -852,9 +868,9 @@ def explain(
     reverse=None,             # (x, mask) -> x, for RS; None: as the preset
     perturb=None,             # (x, mask) -> x that removes frames, or its name, 'blur'; None: freeze, or the masks'
     scores=None,              # what the model returns: 'logits', 'probs', 'sigmoid', a function; None: as it says
-    **kwargs,                 # further arguments of `learn_masks`
-)->list:                      # of `Explanation`
-    "Grad-CAM, a learned mask, the clip with its frames frozen (or removed as `perturb` does) and reversed, and scores"
+    **kwargs,                 # settings of the mask, by name: lam1, lam2, lr, iterations, start, …; see `learn_masks`
+)->list: # of `Explanation`; scores['FS'] is under the soft mask, 'FS binary' under the mask cut at 1/2: FS in the repr
+    "Grad-CAM, a learned mask (`lam1=` and more: `help(learn_masks)`), clips with it frozen and reversed, and scores"
     check_preset(preset, masks, kwargs)
     BatchSplitter(bs)
     model = as_module(model)

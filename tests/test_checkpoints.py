@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from interpvid.device import fast_layout
-from interpvid.models.checkpoints import import_weights, load_model, pretrained_i3d, save_model
+from interpvid.models.checkpoints import check_checkpoint, import_weights, load_model, pretrained_i3d, save_model
 from interpvid.models.clstm import CLSTM, CLSTM_VARIANTS
 from interpvid.models.i3d import I3D, ORIGINAL_T
 
@@ -1025,6 +1025,41 @@ def test_a_block_of_zeros_is_damage(tmp_path):
         assert str(p) in str(e.value)
 
 
+@pytest.mark.parametrize('read', [lambda p: load_model(p, 'cpu'), check_checkpoint])
+@pytest.mark.parametrize('legacy', [False, True])
+def test_a_file_of_pytorch_is_named_with_the_remedy(read, legacy, tmp_path):
+    "A healthy .pth.tar is not called damaged; nothing in it is run to find out what it is"
+
+    class Calls:
+        def __reduce__(self):
+            return (tmp_path.joinpath('ran').touch, ())
+
+    p = tmp_path / 'mine.pth.tar'
+    torch.save(dict(state_dict=I3D(5, width=W).state_dict(), bad=Calls()), p, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ValueError, match='written by torch.save.*`import_weights`.*`save_model`.*I have a check') as e:
+        read(p)
+    assert str(p) in str(e.value) and 'damaged' not in str(e.value)
+    assert not (tmp_path / 'ran').exists()
+    with pytest.raises(FileNotFoundError, match='no such checkpoint'):
+        read(tmp_path / 'none.safetensors')
+    with pytest.raises(ValueError, match='a I3D in the place of a checkpoint.*save_model'):
+        read(I3D(5, width=W))
+
+
+@pytest.mark.parametrize('first', [b'\x80', b'PK'])
+def test_a_file_of_ours_may_begin_like_another(first, tmp_path):
+    "The first bytes of a safetensors file are the length of its description: any number, one that reads 'PK' too"
+    p, net = tmp_path / 'm.safetensors', described(randomise(I3D(5, width=W)))
+    save_model(net, p, text='')
+    length = int.from_bytes(p.read_bytes()[:8], 'little')
+    save_model(net, p, text='x' * ((int.from_bytes(first, 'little') - length) % 256 ** len(first)))
+    assert p.read_bytes().startswith(first)
+    assert check_checkpoint(p) == p
+    assert unchanged(load_model(p, 'cpu'), net.state_dict())
+    import_weights(p, other := I3D(5, width=W))
+    assert unchanged(other, net.state_dict())
+
+
 def test_checkpoints_of_the_first_edition_load(tmp_path):
     "They have a description and no checksum"
     net = randomise(ours())
@@ -1103,6 +1138,8 @@ def test_b21_the_papers_own_i3d_gets_no_note_about_its_head(kw, tmp_path):
     assert rep.notes == ()
     assert 'head_t' not in repr(rep)
     assert "paper's released program" in rep.kind and 'piergiaj' in rep.kind
+    assert rep.stats == (0, 1 / 255) and '(0, 1/255) is what its program fed' in repr(rep)
+    assert pretrained_i3d(tmp_path / 'w.pth.tar', kw['K'], width=W).stats == (0, 1 / 255)
     x = torch.randn(1, 3, 16, 64, 64)
     note = import_weights(tmp_path / 'w.pth.tar', other).notes
     with torch.no_grad():
@@ -1119,6 +1156,7 @@ def test_b21_published_files_keep_the_note(style, K, tmp_path):
     rep = import_weights(tmp_path / 'rgb.pt', I3D(K, ORIGINAL_T, width=W))
     assert [n.split()[:3] for n in rep.notes] == [['head_t', 'is', '2']]
     assert "paper's" not in rep.kind
+    assert rep.stats == (0.5, 0.5)
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')], ids=str)

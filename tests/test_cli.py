@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from interpvid.cli import main, options_of, parser
 from interpvid.masks.learn import MASK_PRESETS
@@ -206,6 +207,14 @@ def test_one_checkpoint_in_place_of_a_folder(tiny, tmp_path, capsys):
     assert 'C-LSTM saw in a.mp4' in (tmp_path / 'a.html').read_text()
     assert main(['explain', 'a.mp4', '--checkpoints', str(tmp_path / 'a.mp4')]) == 1
     assert 'is not a safetensors file' in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_pytorch_is_named_with_the_remedy(tmp_path, capsys):
+    torch.save({}, tmp_path / 'my_i3d.pth.tar')
+    assert main(['explain', 'a.mp4', '--checkpoints', str(tmp_path / 'my_i3d.pth.tar')]) == 1
+    assert 'import_weights' in (said := capsys.readouterr().err) and 'damaged' not in said
+    assert main(['reproduce', '--networks', str(tmp_path), '--dry-run']) == 1
+    assert 'events-i3d-1.safetensors' in (said := capsys.readouterr().err) and 'holds my_i3d.pth.tar' in said
 
 
 @pytest.mark.parametrize(

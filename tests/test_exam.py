@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from interpvid.cli import main
+from interpvid.core import STATS
 from interpvid.data.synthetic import SYNTHETIC_CLASSES
 from interpvid.exam.candidates import Candidate
 from interpvid.exam.measures import exam_sheet
@@ -289,6 +290,108 @@ def test_what_cannot_be_is_said_before_anything_is_asked():
         with pytest.raises(ValueError, match=said):
             run_exam(**{'models': Tiny(), 'candidates': counted, 'progress': False, **how})
     assert not CALLS
+
+
+# --- clips of one's own
+
+
+class Left(nn.Module):
+    "Left or right, by the light in frame 5; it looks nowhere else"
+
+    stats, classes, clip_shape = STATS, ['left', 'right'], (8, 16, 16)
+
+    def __init__(self):
+        super().__init__()
+        self.look = nn.Conv3d(3, 1, 1)
+        nn.init.constant_(self.look.weight, 0.3)
+
+    def forward(self, x):
+        left, right = self.look(x)[:, 0, 5].mean(1).split(8, 1)
+        d = 4 * (left.mean(1) - right.mean(1))
+        return torch.stack([d, -d], 1)
+
+
+def lights(n=12):
+    "Frames with a light on one side in frame 5, and noise"
+    frames = np.random.default_rng(0).integers(0, 70, (n, 8, 16, 16, 3)).astype(np.uint8)
+    for i in range(n):
+        frames[i, 5, 4:12, 8 * (i % 2) : 8 * (i % 2) + 8] = 250
+    return frames
+
+
+def at_5(model, clips, target):
+    "The right answer, and not the same for two clips"
+    return (torch.arange(8) == 5) + 0.01 * clips.mean((1, 3, 4))
+
+
+def at_2(model, clips, target):
+    "A wrong one"
+    return at_5(model, clips, target).roll(-3, 1)
+
+
+def test_clips_without_truth_sit_the_tests_that_need_none():
+    lines = []
+    r = run_exam({'mine': Left().eval()}, lights(), [at_5, at_2], progress=False, log=lines.append)
+    sanity = {'reset', 'roll', 'blank', 'other clips', 'other training'}
+    assert set(r.tests) == {'insertion', 'deletion', 'regret', *sanity}
+    left_out = [s for s in r.said('mine') if 'are left out' in s]
+    names = [s.rpartition(': ')[2] for s in left_out]
+    assert names == ['IoU, pointing, AUC in time, drop.', 'heat share, AUC of pixels.']
+    assert lines[:2] == [f'exam: {s}' for s in left_out] and all(s in r._repr_html_() for s in left_out)
+    t = r.verdict('mine')
+    assert list(t.index) == ['at_5', 'at_2']  # the one to believe first
+    assert 'insertion +' in t.loc['at_5', 'passes'] and 'insertion' not in t.loc['at_2', 'passes']
+    assert 'reset −0.50' in t.loc['at_5', 'fails']  # it asks no network
+    assert 'insertion (' in t.loc['at_5', 'yardsticks too']  # a network of other weights would look at frame 5 as well
+    assert repr(t).count('insertion') >= 2 and '...' not in repr(t)
+
+
+def test_groups_name_their_tests_and_files_may_be_given(tmp_path):
+    import cv2
+
+    for i, frames in enumerate(lights(2)):
+        (tmp_path / f'clip{i}').mkdir()
+        for k, f in enumerate(frames):
+            cv2.imwrite(str(tmp_path / f'clip{i}' / f'{k:02}.png'), f)
+    paths = sorted(tmp_path.iterdir())
+    r = run_exam(Left().eval(), paths, at_5, 'faithfulness', progress=False, yardsticks=False)
+    assert list(r.tests) == ['insertion', 'deletion'] and len(r.clips['Left']['keys']) == 2
+    assert set(r.marks()['verdict']) == {'not shown'}  # two clips show nothing
+    with pytest.raises(ValueError, match='no test is left. It is not known when'):
+        run_exam(Left().eval(), lights(), at_5, ['time'], progress=False)
+    with pytest.raises(ValueError, match='groups of tests: faithfulness, optimality'):
+        run_exam(Left().eval(), lights(), at_5, ['truth'], progress=False)
+
+
+def test_nothing_passes_where_there_is_nothing_to_explain():
+    flat = Left().eval()
+    nn.init.constant_(flat.look.weight, 1e-4)
+    r = run_exam({'flat': flat}, lights(), [at_5], progress=False, log=lambda line: None)
+    assert r.said('flat')[0].startswith('All classes look alike to the network')
+    assert set(r.marks()['verdict']) == {'not shown'} and not r.beats_yardsticks()['beats'].any()
+    assert r.verdict('flat').loc['at_5', 'because'] == r.said('flat')[0]
+
+
+def test_a_verdict_goes_by_the_margin_and_says_what_a_yardstick_does_as_well(tmp_path):
+    r = made({**USUAL, 'off': (0.1, 0.2, 0.9, True)}, extra=[ExamRow('net', 'broken', cannot='no layers')])
+    for row in r.rows:
+        row.lines |= {'time': 0.3}
+    t = r.verdict('net')
+    assert list(t.index) == ['sharp', 'dull', 'off', 'broken']
+    assert t.loc['sharp', 'passes'].split(', ')[0].startswith('IoU +0.5') and 'blank +0.4' in t.loc['sharp', 'passes']
+    assert t.loc['sharp', 'yardsticks too'].startswith('blank (random +0.5')
+    assert t.loc['dull', 'yardsticks too'].startswith('IoU (middle +0.') and t.loc['dull', 'fails'] == 'blank −0.40'
+    assert 'IoU −0.2' in t.loc['off', 'fails'] and t.loc['broken', 'because'] == 'no layers'
+    assert list(r.verdict().index) == [('net', name) for name in t.index]
+    r.row('net', 'sharp').margins['deletion'] = np.full(60, 0.004)
+    r.row('net', 'dull').silent = 'all values are about 0'
+    r.save(tmp_path / 'a.json')
+    again = load_exam(tmp_path / 'a.json')
+    assert again.verdict().equals(r.verdict())
+    t = again.verdict('net')
+    assert 'del +0.00' in t.loc['sharp', 'not shown']  # certain, and nothing
+    assert not t.loc['dull', 'passes'] and t.loc['dull', 'because'] == 'all values are about 0'
+    assert 'all values are about 0' in (r.write(tmp_path / 'page')[2]).read_text()
 
 
 # --- from the shell

@@ -160,7 +160,7 @@ def test_boxes_cover_what_acts():
 @pytest.mark.parametrize(
     'change, said',
     [
-        (dict(event=np.zeros((4, 6), bool)), 'has 0 of 6 frames'),
+        (dict(event=np.ones((4, 6), bool)), 'has all of its 6 frames'),
         (dict(event=np.ones((4, 5), bool)), r'event \(4, 5\)'),
         (dict(boxes=np.ones((4, 6, 8, 9), bool)), r'boxes \(4, 6, 8, 9\)'),
         (dict(target=[1, 2]), r'target \(2,\)'),
@@ -171,6 +171,32 @@ def test_what_does_not_fit_is_said(change, said):
     s = sheet_of()
     with pytest.raises(ValueError, match=said):
         Sheet(**dict(clips=s.clips, target=s.target, event=s.event, boxes=s.boxes) | change)
+
+
+def test_clips_of_which_nothing_is_known():
+    s = sheet_of()
+    plain = Sheet(s.clips, s.target)
+    assert not plain.known.any() and not plain.placed.any()
+    assert set(plain.left_out) == {n for n, t in TESTS.items() if t.group in ('time', 'space')} | {'drop'}
+    assert not s.left_out and len(plain[:2]) == 2
+    placed = Sheet(s.clips, s.target, boxes=s.boxes)  # where, and not when: all frames count
+    assert placed.placed.all() and placed.during.all()
+    assert set(placed.left_out) == set(plain.left_out) - {'space', 'pixel AUC'}
+
+
+def test_clips_that_are_known_have_the_numbers_that_they_have_alone():
+    s, values = sheet_of(), np.random.default_rng(1).random((4, 6, 8, 8))
+    event, boxes = s.event.copy(), s.boxes.copy()
+    event[1], boxes[1] = False, False
+    some, rest = Sheet(s.clips, s.target, event, boxes), [0, 2, 3]
+    faithful = partial(faithfulness, book=ScoreBook(Tiny(), some, half=False))
+    for f, names in ((truth_in_time, ['IoU', 'pointing', 'time AUC']), (truth_in_space, ['heat share', 'pixel AUC'])):
+        mixed, alone = f(values, some), f(values[rest], s[rest])
+        for k in names:
+            np.testing.assert_allclose(mixed[k][rest], alone[k])
+            assert np.isnan(mixed[k][1])
+    found = faithful(values, some)
+    assert np.isfinite(found['insertion, freeze']).all() and np.isfinite(found['drop, freeze']).tolist() == [1, 0, 1, 1]
 
 
 # --- truth in time

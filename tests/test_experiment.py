@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from interpvid import runs
 from interpvid.data.actors import KTH_CLASSES
@@ -327,3 +329,36 @@ def test_reproduce_on_both_datasets(things, tmp_path):
     assert json.loads((tmp_path / 'out' / 'settings.json').read_text())['ssv2'] is True
     for f in 'gallery/index.html', 'gallery-kth/index.html', 'figures/fig2-a.gif', 'figures/fig3-b.mp4':
         assert (tmp_path / 'out' / f).is_file(), f
+
+
+def test_the_lines_of_the_run_book_bring_a_checkpoint_in(things, tmp_path):
+    "The two cells of 'I have a checkpoint', as they stand, on a .pth.tar of the paper's kind; one network is enough"
+    cells = json.loads((Path(__file__).parents[1] / 'nbs/tutorials/runbook.ipynb').read_text())['cells']
+    cells = [''.join(c['source']) for c in cells]
+    make, take = (next(c for c in cells if mark in c) for mark in ('def like_the_papers', 'report.stats'))
+    (tmp_path / 'ssv2').symlink_to(things)
+    names = {'here': tmp_path}
+    exec('from interpvid.all import *', names)
+    exec(make, names)
+    with pytest.raises(ValueError, match='networks, I3D: .*was written by torch.save.*`import_weights`'):
+        Experiment('something', things, tmp_path / 'out', networks={'I3D': names['yours']}, **REAL)
+    exec(take, names)
+    net = load_networks(names['exp'])['I3D']
+    assert net.stats == (0, 1 / 255) and net.classes == SSV2_CLASSES and net.clip_shape == (16, 224, 224)
+    state = torch.load(names['yours'], weights_only=True)['state_dict']
+    torch.testing.assert_close(net.logits.bias.cpu(), state['module.logits.conv3d.bias'])
+    assert list(make_table1(names['exp']).index.str.contains('I3D')) == [True, True]
+
+
+@pytest.mark.parametrize(
+    'networks,says',
+    [
+        ({'I3D': 'none.safetensors'}, 'networks, I3D: none.safetensors: no such checkpoint'),
+        ({'I3D': torch.nn.Linear(1, 1)}, "networks, I3D: a Linear in the place of a checkpoint.*save_model"),
+        ('none.safetensors', "networks: a dict of label -> path of a checkpoint"),
+    ],
+    ids=str,
+)
+def test_networks_are_looked_at_before_the_long_work(networks, says):
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        Experiment('something', False, networks=networks)

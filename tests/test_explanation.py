@@ -681,6 +681,10 @@ def made_by_hand(**changes):
         (dict(scores={'OS': 0.334, 'FS binary': 0.1}), 'learned nothing'),
         (dict(scores={'OS': 0.05, 'FS binary': 0.01}, target=1), "Explain the class predicted, 'a'"),
         (dict(scores={'OS': 0.5, 'FS binary': 0.8}), 'the search has failed'),
+        (dict(scores={'OS': 0.996, 'FS': 0.001, 'FS binary': 0.996}), 'Soft mask 0.001, cut at one half 0.996'),
+        (dict(scores={'OS': 0.5, 'FS': 0.1, 'FS binary': 0.8}), 'Soft mask 0.100, cut at one half 0.800'),
+        (dict(scores={'OS': 0.9, 'FS': 0.1, 'FS binary': 0.9}, mask=np.full(6, 0.4)), "`keep_best='binary'`"),
+        (dict(scores={'OS': 0.9, 'FS': 0.895, 'FS binary': 0.895}), 'lowers this score by 0.005 only'),
         (dict(scores={'OS': 0.9, 'FS binary': 0.895}), 'search_windows'),
         (dict(scores={'OS': 0.9, 'FS binary': 0.9}, mask=np.zeros(6)), 'No mask lowers this score'),
         (dict(facts={'mask': ['The search stopped early.']}), 'The search stopped early.'),
@@ -701,6 +705,29 @@ def test_null_results_are_named(changes, says):
     assert note in html.unescape(e.html())
     assert note in html.unescape(explanation.beside([e, made_by_hand(model='other')]).spec['caption'])
     assert len(e.figure(64)[0]) > len(made_by_hand().figure(64)[0])
+
+
+def test_a_mask_that_did_not_leave_its_start_is_said_to(small, tmp_path):
+    "Beside what else there is to note, of masks that are handed over too, and of what was loaded from a file"
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        es = explain(Tiny(), small, preset='paper', **SMALL)
+        moved = explain(Tiny(), small, preset='paper', lr=0.5, **{**SMALL, 'iterations': 30})
+        result = learn_masks(Tiny(), to_batch(small, (0.5, 0.25)), preset='paper', iterations=3, half=False)
+        es += explain(Tiny(), small, masks=result, stats=(0.5, 0.25))
+    es[0].save(tmp_path / 'e.npz')
+    for e in (*es, Explanation.load(tmp_path / 'e.npz')):
+        assert sum('The mask did not leave its start' in n for n in e.notes) == 1
+    assert not any('leave its start' in n for e in moved for n in e.notes)
+
+
+def test_a_mask_learned_by_a_name_is_shown_by_it(small):
+    "learn_masks(perturb='reverse') says what it was made with, so `explain` need not be told"
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        result = learn_masks(Tiny(), to_batch(small, (0.5, 0.25)), perturb='reverse', iterations=2, half=False)
+        (e, _) = explain(Tiny(), small, masks=result, stats=(0.5, 0.25))
+    assert e.perturb == 'reverse' and e.removed_name == 'reversed'
 
 
 def test_a_network_that_has_learned_nothing_says_so(small):

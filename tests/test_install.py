@@ -132,7 +132,7 @@ def test_the_lines_for_a_model_of_ones_own_run(tmp_path, monkeypatch):
     space = {}
     exec(code, space)
     e = space['e']
-    assert len(e.classes) == 400 and e.frames.shape == (16, 224, 224, 3) and isinstance(e.name_of(e.pred), str)
+    assert len(e.classes) == 400 and e.frames.shape == (16, 112, 112, 3) and isinstance(e.name_of(e.pred), str)
 
 
 def test_commands_and_options_that_the_readme_names_exist():

@@ -927,6 +927,43 @@ def test_evaluations_are_those_that_were_made():
 # --- what is refused, what is said
 
 
+def test_perturbations_by_name():
+    "As `explain` takes them: 'reverse' is blended where a mask is learned, and hard where masks are tried"
+    net, x = tiny(), clips(2)
+    how = dict(preset='fast', iterations=3, **PLAIN)
+    for name, f in {'blur': blur, 'reverse': partial(reverse, blend=True)}.items():
+        a, b = (learn_masks(net, x, perturb=p, **how) for p in (name, f))
+        np.testing.assert_array_equal(a.mask, b.mask)
+        assert a.settings == b.settings
+    a, b = (search_windows(net, x, perturb=p, **PLAIN) for p in ('reverse', reverse))
+    np.testing.assert_array_equal(a.losses, b.losses)
+    for call in learn_masks, search_windows:
+        with pytest.raises(ValueError, match="no perturbation 'frost'; there are freeze, reverse"):
+            call(net, x, perturb='frost')
+
+
+@pytest.mark.parametrize('kw', [{}, dict(iterations=30), dict(preset='released-tf'), dict(start='random')], ids=str)
+def test_a_mask_that_did_not_leave_its_start_is_said_to(kw):
+    "The text's learning rate moves no mask; one that moves, or is chosen, has no such note"
+    net, x = tiny(), clips(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        got = learn_masks(net, x, **kw, **PLAIN)
+        moved = learn_masks(net, x, **{**kw, 'lr': 0.2}, **PLAIN)
+        chosen = learn_masks(net, x, **kw, keep_best=True, **PLAIN)
+    assert (got.binary == (got.start > 0.5)).all()
+    assert all('the mask did not leave its start: no value of it moved by more than 0.05' in n for n in got.notes)
+    assert not any('leave its start' in n for n in (*moved.notes, *chosen.notes))
+    assert 'leave its start' in got._repr_html_()
+
+
+def test_one_clip_is_one_clip():
+    net, x = tiny(), clips(1)
+    assert repr(learn_masks(net, x, iterations=1, **PLAIN)).startswith('MaskResult(1 clip, paper')
+    with pytest.warns(UserWarning, match='no mask changed the score of the clip; its mask is meaningless'):
+        learn_masks(net, x[:, :, :1].expand_as(x).contiguous(), iterations=1, check=False, **PLAIN)
+
+
 def test_hard_reversal_has_no_gradient():
     for preset in MASK_PRESETS:
         with pytest.raises(ValueError, match='reverse have no gradient in the mask'):
@@ -1593,7 +1630,7 @@ def test_a_mask_far_above_the_best_window_is_said():
     net, x = EventOracle(clips(1), np.arange(8) // 3 == 1), clips(1)
     got = learn_masks(net, x, 1, start='window', iterations=1, lr=0, **PLAIN)
     assert not got.failed.any()
-    assert got.notes == ['']
+    assert [n.partition(':')[0] for n in got.notes] == ['the mask did not leave its start']
     with pytest.warns(UserWarning, match='far above that of the best window'):
         lost = learn_masks(net, x, 1, start='window', iterations=3, lr=9.0, lam1=0.2, **PLAIN)
     assert lost.failed.all()

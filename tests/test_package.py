@@ -1,10 +1,13 @@
 "What a stranger gets who installs it."
 
-import configparser, shutil, subprocess, sys, tarfile, zipfile
+import configparser, re, shutil, subprocess, sys, tarfile, zipfile
 from importlib import metadata
 from pathlib import Path
 
+import yaml
 from packaging.requirements import Requirement
+
+import interpvid
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,6 +26,19 @@ def test_requirements_come_from_settings_ini():
 def test_constraints_cover_requirements():
     pins = {Requirement(l).name.lower() for l in (ROOT / 'constraints.txt').read_text().split()}
     assert {Requirement(r).name.lower() for r in settings('requirements') + settings('dev_requirements')} <= pins
+
+
+def test_citation_is_of_the_package_with_the_paper_beside_it():
+    "What a citation tool takes is the package: its version and its day are those of the last release"
+    cited = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    releases = re.findall(r'^## (\d\S+) \((\S+)\)', (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8'), re.M)
+    assert 'preferred-citation' not in cited
+    assert (cited['version'], str(cited['date-released'])) == releases[0]
+    assert cited['version'] == interpvid.__version__
+    assert cited['url'] == 'https://github.com/interpvid/interpvid'
+    paper = cited['references'][0]
+    assert [a['family-names'] for a in paper['authors']] == ['Mänttäri', 'Broomé', 'Folkesson', 'Kjellström']
+    assert paper['type'] == 'conference-paper' and paper['year'] == 2020
 
 
 def test_sdist_can_be_built_and_wheel_holds_the_package_alone(tmp_path):

@@ -8,18 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from markupsafe import escape
+from torch import nn
 
 from interpvid import (
-    assert_looks_at, assert_not_static, assert_uses_motion, assert_uses_order, make_clips, make_report, pretrained)
+    assert_looks_at, assert_not_static, assert_uses_motion, assert_uses_order, explain, make_clips, make_report,
+    pretrained)
 from interpvid.cli import main
 from interpvid.core import STATS
 from interpvid.data.clips import ArrayClips
 from interpvid.models.checkpoints import load_model
 from interpvid.models.pretrained import parts_of, said_of_parts
 from interpvid.report.answers import (
-    answers_of, best_of_halves, changes_of, clips_for, draw_orders, labels_for, right_by_chance, share_ci, some_frames)
-from interpvid.report.evidence import middle_share, some_clips, verdict
+    answers_of, best_of_halves, changes_of, clips_for, cost_text, draw_orders, labels_for, right_by_chance,
+    share_ci, some_frames)
+from interpvid.exam.results import verdict_of
+from interpvid.report.evidence import exam_of, middle_share, some_clips
 from interpvid.stats import holm, sign_flip
 from interpvid.sweep import run_sweep
 from interpvid.video import write_video
@@ -265,7 +270,10 @@ def test_parts_that_can_be_counted():
     inside = np.zeros((8, 8))
     inside[2:6, 2:6] = 1 / 16
     assert middle_share(inside) == pytest.approx(1)
-    assert [verdict(1, 0.01), verdict(-1, 0.01), verdict(1, np.nan)] == ['passes', 'fails', 'not shown']
+    said = [verdict_of(1, 0.01), verdict_of(-1, 0.01), verdict_of(1, np.nan), verdict_of(0.003, 0.01, 0.01)]
+    assert said == ['passes', 'fails', 'not shown', 'not shown']
+    gain, loss = ({'cost': c, 'low': np.nan, 'high': np.nan, 'p': 0.0002} for c in (-0.034, 0.034))
+    assert cost_text(gain) == '−3.4 points (p < 0.001, so they raise it)' and 'raise' not in cost_text(loss)
 
 
 # --- where it looks
@@ -297,6 +305,49 @@ def test_the_frame_that_matters_is_found():
     assert exam.loc[('Shapley values of frames', 'insertion'), 'margin'] > 0
     assert exam.loc[('Shapley values of frames', 'blank clip'), 'value'] <= 0.5
     assert ('occlusion in space-time', 'roll') not in exam.index or exam['clips'].max() <= 8
+
+
+# --- nothing to explain
+
+
+class Untrained(nn.Module):
+    "All classes look alike to it"
+
+    stats, classes, name = STATS, list('abcde'), 'untrained'
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.look, self.cam_layer, self.head = nn.Conv3d(3, 4, 3, padding=1), 'look', nn.Linear(4, 5)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x):
+        return self.head(self.look(x).relu().mean((2, 3, 4)))
+
+
+def test_a_model_that_has_learned_nothing_is_said_first_and_passes_nothing(tmp_path):
+    report = make_report(Untrained().eval(), coloured(12).frames, **SMALL)
+    note = explain(Untrained().eval(), coloured(12).frames[:1])[0].notes[0]
+    first = str(report).partition('\n')[0]
+    assert first.startswith('untrained: All classes look alike to the network') and first[-90:] == note[-90:]
+    page = report.save(tmp_path / 'r.html').read_text()
+    assert page.index('All classes look alike') < page.index('No true classes are known')
+    assert 'passes' not in report.of('trust').says and 'none of the tests says anything' in report.of('trust').says
+    assert not report.of('trust').holds
+    assert set(report.tables['exam']['verdict']) == {'not shown'}
+
+
+def test_shapley_values_of_about_0_pass_nothing_though_the_map_may():
+    "In clips that stand still, freezing takes nothing away; the place does matter"
+    clips = sided(12)
+    clips.frames[:] = clips.frames[:, 5:6]
+    report = make_report(OneFrame(), clips, explained=12, masks=5, checked=12, examples=False, progress=False)
+    t = report.tables['exam'].loc['one frame']
+    assert set(t.loc['Shapley values of frames', 'verdict']) == {'not shown'}
+    assert 'all values are about 0' in report.of('trust').says
+    row = exam_of(report.evidence[0]).verdict('one frame').loc['Shapley values of frames']
+    assert not row['passes'] and row['because'].startswith('all values are about 0')
 
 
 # --- whole reports

@@ -287,6 +287,20 @@ def test_maths_is_set(pages):
     assert seen > 20
 
 
+def as_math(soup):
+    "Words of prose that are set as mathematics, letter by letter; dollar signs left over in the prose"
+    for m in soup.find_all('math'):
+        leaves = (o for o in m.find_all() if not o.find(True))
+        letters = ((o.get_text() if o.name == 'mi' and not o.attrs else ' ') for o in leaves)
+        yield from re.findall(r'[A-Za-z]{5,}', ''.join(o if len(o) == 1 else ' ' for o in letters))
+    yield from re.findall(r'.{0,20}\$.{0,20}', prose(soup))
+
+
+def test_no_prose_is_set_as_maths(pages):
+    "A formula that is not closed takes the sentences after it along"
+    assert not {n: found for n in NOTEBOOKS if (found := list(as_math(pages[n].find('article'))))}
+
+
 def test_markdown_is_set(pages):
     for n in NOTEBOOKS:
         assert not (left := re.search(r'.{0,30}(?:\]\(|\{\.|^#+ |\*\*|\|---).{0,30}', prose(pages[n]), re.M)), (

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tools'))
 from readme import readme
-from smaller import shrink
+from smaller import FORECAST, shrink
 
 NOTEBOOKS = sorted(p for p in (ROOT / 'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
 
@@ -111,6 +111,8 @@ def test_notebook_is_fit_for_readers(path):
     shown = json.dumps([c['outputs'] for c in code])
     for word in UNSHOWN:
         assert word not in shown, f'its stored outputs show {word}'
+    said = ''.join(''.join(o['text']) for c in code for o in c['outputs'] if o.get('name') == 'stderr')
+    assert not re.search(FORECAST, said), f'says how long its run took: {said}; after a run: python tools/smaller.py'
     assert any(c['outputs'] for c in code) or not code, 'no stored output: the site would show no result'
 
 

@@ -147,6 +147,26 @@ def test_a_network_of_elsewhere_is_taken_by_its_number(two, tmp_path):
         run_trainings('kth', 1, tmp_path / 'out', networks=tmp_path, **settings)
 
 
+def test_a_folder_of_which_nothing_is_taken_is_an_error(tmp_path):
+    "The names that are looked for, and those that are there; before anything is made"
+    how = dict(log=lambda line: None, progress=False)
+    (tmp_path / 'models').mkdir()
+    (tmp_path / 'models' / 'my_i3d.safetensors').touch()
+    looked = r'looked for events-i3d-1.safetensors, .*people-clstm-1.safetensors.*it holds my_i3d.safetensors.*run-book'
+    for more in dict(dry_run=True), dict(dry_run=True, seeds=3), dict(seeds=2):
+        with pytest.raises(ValueError, match=looked):
+            reproduce(tmp_path / 'out', networks=tmp_path / 'models', **SMALL, **how, **more)
+    with pytest.raises(FileNotFoundError, match='nowhere: no such folder'):
+        reproduce(tmp_path / 'out', networks=tmp_path / 'nowhere', dry_run=True, **SMALL, **how)
+    with pytest.raises(ValueError, match='looked for people-i3d-0.safetensors'):
+        run_trainings('kth', 2, tmp_path / 'out', networks=tmp_path / 'models', **how, **TINY_RUN)
+    for n in NETWORKS:
+        (tmp_path / 'models' / f'people-{n}-1.safetensors').touch()
+    with pytest.raises(ValueError, match='training 0 is made here.*seeds=2'):
+        reproduce(tmp_path / 'out', networks=tmp_path / 'models', dry_run=True, **SMALL, **how)
+    assert not (tmp_path / 'out').exists()
+
+
 def test_dry_run_makes_nothing_and_then_knows_what_is_there(tiny, tiny_cache, tmp_path):
     lines = []
     empty = reproduce(tmp_path / 'none', **SMALL, log=lines.append, progress=False, dry_run=True)['plan']

@@ -220,6 +220,7 @@ SETTINGS = dict(
     nb_render_image_options={'alt': 'what the code above shows'},
     nb_render_markdown_format='myst',  # tables in outputs, as in cells
     myst_enable_extensions=['dollarmath', 'attrs_block', 'attrs_inline'],
+    myst_dmath_double_inline=True,  # $$…$$ directly under a line of prose, as Jupyter and Quarto read it
     myst_heading_anchors=4,
     html_math_renderer='mathml',
     html_static_path=['_static'],

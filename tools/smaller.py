@@ -3,7 +3,8 @@
 
 Plots become PNGs of at most 64 colours, a third of the size. Tables of pandas lose the indentation of their HTML and
 the style that is repeated in each, also a third, and their second form, plain text, which is shown nowhere but in
-README.md. The script of a scrubber stays in the first output that has it; further ones wait for that one."""
+README.md. The script of a scrubber stays in the first output that has it; further ones wait for that one. What was said
+of how long the run would take is dropped: it is about this machine at that minute."""
 
 import base64, io, json, re, sys
 from pathlib import Path
@@ -55,6 +56,17 @@ def without_copies(html, seen):
     return re.sub(SCRIPT, kept, html, flags=re.S)
 
 
+FORECAST = r'about [^\n]*(?:seconds?|minutes?|hours?|days?) for [^\n]*\n?'  # see device.Forecast
+
+
+def without_forecasts(outputs):
+    "Outputs without what stderr says of the time to come"
+    for o in outputs:
+        if o.get('name') == 'stderr':
+            o['text'] = re.sub(FORECAST, '', ''.join(o['text'])).splitlines(True)
+    return [o for o in outputs if o.get('name') != 'stderr' or o['text']]
+
+
 SMALLER = {'image/png': smaller_png, 'text/html': smaller_table}
 
 
@@ -63,6 +75,8 @@ def shrink(path):
     text = path.read_text(encoding='utf-8')
     nb, seen = json.loads(text), set()
     for cell in nb['cells']:
+        if 'outputs' in cell:
+            cell['outputs'] = without_forecasts(cell['outputs'])
         for output in cell.get('outputs', []):
             data = output.get('data', {})
             for kind in SMALLER.keys() & data.keys():

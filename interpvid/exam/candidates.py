@@ -9,8 +9,8 @@ __all__ = ['LEARNED', 'SEARCHED', 'REMOVED', 'MAPS', 'CANDIDATES', 'WAYS', 'Cand
            'reply_of_masks', 'learned', 'window', 'best_mask', 'removed', 'boxes', 'early_layer', 'early_gradcam',
            'early_by_place', 'quiet_gradcam', 'by_gradient', 'learned_candidate', 'Cannot', 'first_line',
            'check_callable', 'plain_name', 'known_candidates', 'named_candidate', 'as_candidate', 'Tally', 'tallied',
-           'Answer', 'as_values', 'flat_clips', 'unmoved', 'notes_of_score', 'notes_of_answer', 'seeded', 'ask_part',
-           'empty_answer', 'answer', 'in_time', 'rank_of_frames', 'best_run', 'as_mask']
+           'Answer', 'as_values', 'flat_clips', 'scores_removed', 'unmoved', 'notes_of_score', 'notes_of_answer',
+           'seeded', 'ask_part', 'empty_answer', 'answer', 'in_time', 'rank_of_frames', 'best_run', 'as_mask']
 
 # %% ../../nbs/57_exam.candidates.ipynb #743edffb
 import importlib, inspect, random, time, warnings
@@ -50,6 +50,7 @@ class Candidate:
     few:bool=False   # so slow that it is for a few clips only
     about:str=''     # one line: what it does, with its source
     whole:bool=False # takes all clips at once, however many there are; False: `bs` at a time
+    scored:bool=False # its values are parts of the score, so that about 0 is nothing
 
 # %% ../../nbs/57_exam.candidates.ipynb #25e971b9
 class Reply(NamedTuple):
@@ -183,13 +184,13 @@ SEARCHED = [
 
 # %% ../../nbs/57_exam.candidates.ipynb #1f185850
 REMOVED = [
-    Candidate('occlusion in time', removed('occlusion'), whole=True,
+    Candidate('occlusion in time', removed('occlusion'), whole=True, scored=True,
               about='what each frame takes away, held still by itself (Zeiler and Fergus, 2014)'),
-    Candidate('Shapley values', removed('shapley', per_frame=5), whole=True,
+    Candidate('Shapley values', removed('shapley', per_frame=5), whole=True, scored=True,
               about='of frames held still, sampled by five masks a frame (Shapley, 1953)'),
-    Candidate('Shapley values, exact', removed('shapley'), few=True, whole=True,
+    Candidate('Shapley values, exact', removed('shapley'), few=True, whole=True, scored=True,
               about='of frames held still, from all masks (Shapley, 1953)'),
-    Candidate('RISE in time', removed('rise-hard', per_frame=5), whole=True,
+    Candidate('RISE in time', removed('rise-hard', per_frame=5), whole=True, scored=True,
               about='mean score with a frame there less that without, by five masks a frame (Petsiuk and others)'),
     Candidate('occlusion in space-time', removed('occlusion', boxes), whole=True,
               about='what each of 2×6×6 boxes takes away, held still (Zeiler and Fergus, 2014)')]
@@ -332,16 +333,23 @@ def flat_clips(
 WAYS = {'held still':freeze, 'as its mean frame':mean_frame, 'in black':black}
 
 # %% ../../nbs/57_exam.candidates.ipynb #1124ee30
-def unmoved(
+def scores_removed(
     model,
     clips:Tensor, # (B,C,T,H,W)
     target,       # (B,) class indices, or `Targets`
+)->tuple:         # scores (B,), and a dict: way -> (B,)
+    "The scores of clips as they are, and with everything removed"
+    parts = BatchSplitter(24)
+    of = lambda *by: clip_scores(model, clips, target, parts, *by)
+    return of(),{way: of(all_removed(by)) for way,by in WAYS.items()}
+
+def unmoved(
+    model, clips, target, # see `scores_removed`
 )->dict:          # way -> (B,) bool: the score is the same
     "Which removals of everything leave a score as it is"
-    parts = BatchSplitter(24)
-    scores = clip_scores(model, clips, target, parts)
+    scores,removed = scores_removed(model, clips, target)
     same = lambda s: ((s-scores).abs()<=1e-6*scores.abs().clamp_min(1)).cpu().numpy()
-    return {way: same(clip_scores(model, clips, target, parts, all_removed(by))) for way,by in WAYS.items()}
+    return {way: same(s) for way,s in removed.items()}
 
 # %% ../../nbs/57_exam.candidates.ipynb #b73abae5
 def notes_of_score(

@@ -9,13 +9,14 @@ __all__ = ['STARTS', 'MASK_PRESETS', 'MASK_CHANGES', 'mask_step', 'window_score'
            'MaskLearner', 'start_central', 'start_window', 'start_coarse', 'start_random', 'check_start', 'MaskScorer',
            'shared_stem', 'make_adam', 'BestMask', 'as_indices', 'check_targets', 'check_labels', 'targets_of',
            'iter_parts', 'iter_clips', 'clip_batches', 'check_candidates', 'mask_preset', 'check_settings',
-           'mask_settings', 'check_perturb', 'look_first', 'count_steps', 'warn_insensitive', 'start_from',
+           'mask_settings', 'to_learn', 'check_perturb', 'look_first', 'count_steps', 'warn_insensitive', 'start_from',
            'check_start_target', 'told_settings', 'learn_masks']
 
 # %% ../../nbs/53_masks.learn.ipynb #9db0ae07
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count, islice, starmap
 from typing import NamedTuple
 
@@ -28,9 +29,9 @@ from ..core import as_clips
 from ..device import (
     BatchSplitter, Forecast, as_module, call_model, device_of, eval_frozen, fast, trim_memory)
 from .loss import (
-    TERMS, MaskResult, all_removed, asked_scores, check_maskable, check_number, check_weights, join_results, mask_loss,
-    scale_of, told_target, warn_failed)
-from .perturb import HALF_FROZEN, MaskRange, freeze, perturb_name
+    TERMS, MaskResult, all_removed, asked_scores, check_maskable, check_number, check_weights, count_clips,
+    join_results, mask_loss, scale_of, told_target, warn_failed)
+from .perturb import HALF_FROZEN, MaskRange, freeze, perturb_name, perturbation, reverse
 from .search import MaskScores, search_windows, windows
 from ..models.fast import has_linear_stem
 from ..targets import Targets, as_target, ask, check_finite, check_model, is_many, scaled_score, score_of
@@ -388,7 +389,7 @@ def check_targets(
         asked = t.reshape(-1).tolist()
     if len(asked)==1: return asked[0]
     if isinstance(x, Tensor) and len(x)!=len(asked):
-        raise ValueError(f"{len(asked)} targets for {len(x)} clips: one for all, or one for each of them")
+        raise ValueError(f"{len(asked)} targets for {count_clips(len(x))}: one for all, or one for each of them")
     return asked
 
 # %% ../../nbs/53_masks.learn.ipynb #178e3245
@@ -401,7 +402,7 @@ def check_labels(
     t = as_indices(labels)
     if t is not None and t.ndim==0: t = t[None]
     if t is None or t.shape!=(n,):
-        raise ValueError(f"labels of {n} clips have to be as many class indices, whole numbers, got {labels!r}")
+        raise ValueError(f"labels of {count_clips(n)} have to be as many class indices, whole numbers, got {labels!r}")
     return t.tolist()
 
 # %% ../../nbs/53_masks.learn.ipynb #127531de
@@ -414,7 +415,8 @@ def targets_of(
     if target=='label': return check_labels(labels, n)
     if not isinstance(target, list): return [target]*n
     if first+n>len(target):
-        raise ValueError(f"{len(target)} targets for at least {first+n} clips: one for all, or one for each of them")
+        raise ValueError(f"{len(target)} targets for at least {count_clips(first+n)}: one for all, or one for each "
+                         "of them")
     return target[first:first+n]
 
 # %% ../../nbs/53_masks.learn.ipynb #aeb954c4
@@ -442,7 +444,7 @@ def iter_clips(
         yield from zip(count(n), clips.split(1), targets_of(target, labels, n, len(clips)))
         n += len(clips)
     if not n: raise ValueError("there are no clips to learn masks for")
-    if isinstance(target, list) and n!=len(target): raise ValueError(f"{len(target)} targets for {n} clips")
+    if isinstance(target, list) and n!=len(target): raise ValueError(f"{len(target)} targets for {count_clips(n)}")
 
 # %% ../../nbs/53_masks.learn.ipynb #f9e7d7fd
 def _stacked(part):
@@ -531,6 +533,13 @@ def mask_settings(
     check_weights(**{k: p[k] for k in ('lam1','lam2','beta')})
     return {k: v.item() if hasattr(v, 'item') else v for k,v in p.items()} # numpy's numbers cannot be written as JSON
 
+# %% ../../nbs/53_masks.learn.ipynb #dbbd79d4
+def to_learn(
+    perturb, # a name in `PERTURBATIONS`, or a function (x, mask) -> x
+):           # the function
+    "What removes frames while a mask is learned; 'reverse', by name, blends them, so that there is a gradient"
+    return partial(reverse, blend=True) if perturb=='reverse' else perturbation(perturb)
+
 # %% ../../nbs/53_masks.learn.ipynb #4d9431c9
 def check_perturb(
     perturb,      # (x, mask) -> x
@@ -547,7 +556,7 @@ def check_perturb(
                          "a perturbation keeps the size")
     if not y.requires_grad:
         raise ValueError(f"the clips under {name} have no gradient in the mask; "
-                         "`search_windows` needs none, and reverse(…, blend=True) has one")
+                         "`search_windows` needs none, and perturb='reverse', by name, blends frames and has one")
 
 # %% ../../nbs/53_masks.learn.ipynb #82215d19
 def look_first(
@@ -578,7 +587,8 @@ def count_steps(bar, tick, total, forecast):
 def warn_insensitive(result:MaskResult):
     "Warn of clips whose score no mask changed"
     n,B = int(result.insensitive.sum()),len(result.mask)
-    if n: warnings.warn(f"no mask changed the score of {n} of {B} clips; their masks are meaningless", stacklevel=3)
+    of = f"{n} of {B} clips; their masks are" if B>1 else "the clip; its mask is"
+    if n: warnings.warn(f"no mask changed the score of {of} meaningless", stacklevel=3)
 
 # %% ../../nbs/53_masks.learn.ipynb #888d49a9
 def start_from(
@@ -615,7 +625,7 @@ def learn_masks(
     model:nn.Module,  # (B,C,T,H,W) -> (B,K)
     x,                # clips (B,C,T,H,W); or an iterable of clips, batches or pairs with labels, such as a DataLoader
     target=None,      # any target, or one for each clip; None: the predicted class; 'label': the labels of the pairs
-    perturb=freeze,   # (x, mask) -> x, differentiable in the mask
+    perturb=freeze,   # (x, mask) -> x, differentiable in the mask; or a name, see `to_learn`
     preset='paper',   # 'paper', 'released-pytorch', 'released-tf' or 'fast', see `MASK_PRESETS`
     data='something', # or 'kth': the dataset whose settings are taken
     lam1=None, lam2=None, beta=3, # weights of length and variation, its power (paper, Table 4); None: the preset's
@@ -633,17 +643,21 @@ def learn_masks(
     desc=None,        # name of the progress bar; None: no bar
     tick=None,        # called with (steps done, steps in all or None) on the way; where it raises, learning ends
 )->MaskResult:
-    "Learn for each clip the mask that takes its class score away (paper, Eq. 1)"
+    """Learn for each clip the mask that takes its class score away (paper, Eq. 1)
+
+    `preset` is the text's by default, for this is the text's equation; under its learning rate masks stay at their
+    start, and `notes` says so. `explain`, made for looking, has 'released-pytorch', under which they move."""
     candidates = check_candidates(candidates, x)
     if candidates is not None: keep_best = keep_best or True
     p = mask_settings(preset, lam1, lam2, beta, lr, iterations, keep_best, data)
-    model,parts = as_module(model),BatchSplitter(1 if p['carry_moments'] else bs)
+    model,parts,perturb = as_module(model),BatchSplitter(1 if p['carry_moments'] else bs),to_learn(perturb)
     start_from(p, start, x, target)
     target = check_targets(target, x, model)
     total = len(x)*p['iterations'] if isinstance(x, Tensor) else None
     batches = look_first(clip_batches(x, target, parts.n), model, perturb, check)
     with tqdm(total=total, desc=desc, disable=desc is None, leave=False, unit='step') as bar:
-        steps = count_steps(bar, tick, total, Forecast(total, f"the masks of {len(x) if total else 'all'} clips"))
+        what = f"the masks of {count_clips(len(x)) if total else 'all clips'}"
+        steps = count_steps(bar, tick, total, Forecast(total, what))
         job = MaskLearner(model, perturb, p, parts, half, seed, steps, probs, candidates,
                           check_start_target(start_target, x))
         result = join_results(list(starmap(job.learn, batches)))

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ..core import as_clips
 from ..device import BatchSplitter, eval_frozen
-from .loss import asked_scores, probs_if_any
-from .perturb import MaskRange, as_mask, freeze, reverse
+from .loss import asked_scores, count_clips, probs_if_any
+from .perturb import MaskRange, as_mask, freeze, perturbation, reverse
 from ..targets import (
     Target, Targets, as_one_target, check_finite, check_target, class_index, is_class, is_many, score_of)
 
@@ -164,7 +164,7 @@ def mask_scores(
     mask,            # (T,) or (B,T) in [0,1]
     target=None,     # any target, or (B,) of them; None: the predicted class; 'label': the true class
     labels=None,     # (B,) true classes, where known
-    perturb=freeze,  # (x, mask) -> x, for FS
+    perturb=freeze,  # (x, mask) -> x, or a name in `PERTURBATIONS`, for FS
     reverse=reverse, # (x, mask) -> x, for RS; partial(reverse, blend=True): as the released programs
     mask_range=MaskRange(), # what counts as the clip without a mask; `HALF_FROZEN`: as the released TensorFlow program
     retarget=False,  # True: FS and RS are of the class predicted on the perturbed clip, as in that program
@@ -172,10 +172,10 @@ def mask_scores(
     bs=24,           # clips at a time
 )->pd.DataFrame:     # a row for each clip: OS, FS, RS, FS binary, RS binary, CS, P, target, pred
     "What a network says of clips as they are, frozen, and reversed"
-    soft = as_mask(mask, as_clips(x))
+    soft,perturb = as_mask(mask, as_clips(x)),perturbation(perturb)
     hard = (soft>.5).to(soft.dtype)
     if labels is not None and len(labels)!=len(x):
-        raise ValueError(f"mask_scores: {len(labels)} labels for {len(x)} clips")
+        raise ValueError(f"mask_scores: {len(labels)} labels for {count_clips(len(x))}")
     parts = BatchSplitter(bs)
     def unmasked(clips): return mask_range.unmasked(clips, perturb)
     target,OS = asked_scores(model, x, named_target(target, labels), parts, unmasked=unmasked, probs=probs)

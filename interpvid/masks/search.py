@@ -22,9 +22,9 @@ from tqdm.auto import tqdm
 
 from ..device import BatchSplitter, Forecast, as_module, device_of, eval_frozen, fast, is_oom
 from .loss import (
-    TERMS, MaskResult, all_removed, asked_scores, check_maskable, check_number, check_weights, join_results, mask_loss,
-    perturb_name, scale_of, told_target, warn_failed)
-from .perturb import freeze, take_frames
+    TERMS, MaskResult, all_removed, asked_scores, check_maskable, check_number, check_weights, count_clips,
+    join_results, mask_loss, perturb_name, scale_of, told_target, warn_failed)
+from .perturb import freeze, perturbation, take_frames
 from ..models.fast import overrides_consistent
 from ..targets import as_target, check_finite, check_model, score_of
 
@@ -231,7 +231,7 @@ def start_search(
     "What is asked for, checked; classes and their scores"
     if check_number('recheck', recheck, 1)!=int(recheck): raise ValueError(f"recheck={recheck}: a whole number")
     check_weights(lam1, lam2, beta)
-    model = as_module(model)
+    model,perturb = as_module(model),perturbation(perturb)
     x = check_maskable(x).to(device_of(model, x.device))
     if check: check_model(model, x, target, gradient=False)
     parts = bs if isinstance(bs, BatchSplitter) else BatchSplitter(bs)
@@ -265,7 +265,7 @@ def search_masks(
     x:Tensor,        # clips (B,C,T,H,W)
     masks,           # (n,T) of 0 and 1: those to try
     target=None,     # any target, or one for each clip; None: the predicted class
-    perturb=freeze,  # (x, mask) -> x
+    perturb=freeze,  # (x, mask) -> x, or a name in `PERTURBATIONS`
     lam1=.01, lam2=.02, beta=3, # as in `learn_masks`
     bs=48,           # perturbed clips at a time, or `BatchSplitter`
     half=True,       # search in bfloat16 where it is fast, then compare the `recheck` best in float32; False: float32
@@ -280,7 +280,7 @@ def search_masks(
         raise ValueError(f"masks of {masks.shape[1]} frames do not fit clips of {x.shape[2]}")
     job = start_search(model, x, target, perturb, lam1, lam2, beta, bs, half, recheck, share, check)
     scores = job.scores_of(masks)
-    scores.count = Forecast(len(x)*scores.looks, f"{len(x)} clips under {len(masks)} masks")
+    scores.count = Forecast(len(x)*scores.looks, f"{count_clips(len(x))} under {len(masks)} masks")
     def search(i): # a few clips
         losses = mask_loss(masks.to(job.x.device), scores(job.x[i], job.target[i]), **job.weights)['loss'] # (b,n)
         return job.compared(i, masks, losses, scores.evaluations)
@@ -393,7 +393,7 @@ def search_windows(
     model:nn.Module, # (B,C,T,H,W) -> (B,K)
     x:Tensor,        # clips (B,C,T,H,W)
     target=None,     # any target, or one for each clip; None: the predicted class
-    perturb=freeze,  # (x, mask) -> x
+    perturb=freeze,  # (x, mask) -> x, or a name in `PERTURBATIONS`
     pairs=False,     # try pairs of windows too
     exact=None,      # True: try all; False: from coarse to fine; None: all up to 64 frames (pairs: 32)
     **kwargs,        # further arguments of `search_masks`
@@ -415,7 +415,7 @@ def search_finely(
     job = start_search(model, x, target, perturb, lam1, lam2, beta, bs, half, recheck, share, check)
     T = x.shape[2]
     some = 500 if pairs is False else 4000 # masks that are tried for a clip, about
-    job.count = Forecast(len(x)*some, f"{len(x)} clips of {T} frames, from coarse to fine")
+    job.count = Forecast(len(x)*some, f"{count_clips(len(x))} of {T} frames, from coarse to fine")
     clips = tqdm(range(len(x)), desc=desc, disable=desc is None, leave=False)
     result = join_searches([job.from_coarse_to_fine(i, pairs) for i in clips])
     if check: warn_failed(result)

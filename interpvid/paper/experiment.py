@@ -31,7 +31,7 @@ from IPython.display import Markdown
 from ..classify import both_ways, class_table, table1
 from ..explanation import explain, load_explanations, save_explanations
 from ..masks.perturb import reverse
-from ..models.checkpoints import load_model
+from ..models.checkpoints import check_checkpoint, load_model
 from ..registry import DATASETS, NETWORKS, find, keys_of
 from ..runs import Stages, function_code
 from ..tables import BLOB_VARIANTS, CONTROL, blob_table, clip_stats
@@ -59,7 +59,7 @@ class Experiment:
     data:str='something'   # key of a dataset in the registry
     root:str|Path|bool|None=None # its folder; None: what its environment variable says; False: built-in clips
     out:str|Path|None=None # folder of results; None: see `results_folder`
-    networks:dict|None=None # label -> checkpoint; None: they are trained
+    networks:dict|None=None # label -> path of a checkpoint (`save_model`); None: they are trained
     seed:int=0             # of built-in clips
     net_seed:int|None=None # of weights and batches; None: `seed`
     scenes:int|None=None   # built-in clips: training scenes, each under every label; None: the dataset's
@@ -119,9 +119,21 @@ def _check_settings(self):
     if self.masks not in presets:
         raise ValueError(f"no preset {self.masks!r} for masks; there are {', '.join(presets)}")
 
+def _check_networks(networks):
+    "Refuse what is no checkpoint, before the long work"
+    if networks is None: return
+    if not isinstance(networks, dict):
+        raise ValueError("networks: a dict of label -> path of a checkpoint, such as {'I3D': 'mine.safetensors'}, not "
+                         f"{networks!r:.80}")
+    for label,path in networks.items():
+        try: check_checkpoint(path)
+        except FileNotFoundError as e: raise FileNotFoundError(f"networks, {label}: {e}") from None
+        except ValueError as e: raise ValueError(f"networks, {label}: {e}") from None
+
 def _set_up(self):
     _default_settings(self)
     _check_settings(self)
+    _check_networks(self.networks)
     self.out = results_folder() if self.out is None else Path(self.out)
     if self.stages is None: self.stages = Stages(self.out/'cache', log=lambda line: None)
     self.lam = dict(zip(('lam1','lam2'), self.dataset.lam))

@@ -25,7 +25,7 @@ from interpvid.paper.experiment import (
 from .page import figure_name, main_datasets, suffix, write_paper_page
 from .plan import plan, plan_lines
 from .tables import filter_table
-from .trainings import run_trainings, save_trainings, trained_elsewhere
+from .trainings import check_elsewhere, run_trainings, save_trainings, trained_elsewhere
 from ..registry import DATASETS, NETWORKS
 from ..runs import Stages
 from ..tables import distinct, heat_table, overlap_table, paired_table, table2
@@ -153,7 +153,7 @@ def reproduce(
     training=None,   # dict: more settings of training on real datasets, see `Experiment`
     seeds=1,         # trainings of each network, on the same clips; from 2 on the paper's claims are put to all of them
     ablation_clips:int=None, # 'what the programs hid' once more, for so many clips of each class; None: not
-    networks=None,   # folder of networks trained elsewhere, for `seeds`: events-i3d-1.safetensors and so on
+    networks=None,   # folder of networks trained elsewhere, for `seeds` from 2: events-i3d-1.safetensors and so on
     dry_run=False,   # make nothing; say what would be made, what is there, and about how long it takes
     **roots,         # folder of each dataset, `ssv2=` and `kth=`; None: its environment variable; False: built-in clips
 )->dict:             # dataset or 'programs' -> name -> DataFrame; 'experiments': dataset -> `Experiment`; 'page'
@@ -164,6 +164,7 @@ def reproduce(
     experiments = _experiments(roots, out=out, stages=stages, progress=progress, preset=preset,
                                training=training or {}, **settings)
     check_out(out, experiments)
+    if networks: _check_networks(networks, experiments, seeds)
     for exp in experiments: exp.synthetic or look(exp) # before the first training
     if dry_run: return dict(plan=_say_plan(experiments, seeds, networks, log))
     stages.n = count_stages(experiments)
@@ -179,6 +180,12 @@ def reproduce(
     return dict(**by_data, programs=ablations, experiments={e.data: e for e in experiments}, page=out/'index.html')
 
 # %% ../../nbs/96_paper.reproduce.ipynb #a707a931
+def _check_networks(folder, experiments, seeds):
+    "Refuse a folder of networks of which nothing would be taken"
+    check_elsewhere(folder, [e.dataset.key for e in experiments], range(1, max(2, seeds)))
+    if seeds<2: raise ValueError(f"networks: training 0 is made here, and further ones are taken from {folder}: "
+                                 "seeds=2, or more, asks for them")
+
 def _experiments(roots, **settings):
     "An experiment for each dataset of the page"
     main = main_datasets()

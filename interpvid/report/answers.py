@@ -27,6 +27,7 @@ from ..classify import stats_of
 from ..core import to_batch
 from ..data.clips import Clips
 from ..device import as_module, call_model, device_of, eval_frozen, model_name
+from ..exam.measures import chance_note
 from ..explanation import shape_to_read
 from ..models.pretrained import parts_of
 from ..stats import MIN_PAIRS, boot_ci, holm, paired_ci, sign_flip
@@ -241,6 +242,13 @@ def pred(self:Answers):
     return np.nan_to_num(self.probs['as it is']).argmax(1)
 
 @patch(as_prop=True)
+def note(self:Answers):
+    "What `explain` says of a network that has learned nothing; '' where classes are told apart"
+    right,chance = self.right()[self.read],self.by_chance('as it is')[self.read]
+    d = (right-chance)[np.isfinite(right)]
+    return '' if len(d) and d.mean()>0 and sign_flip(d)<=.05 else chance_note(self.probs['as it is'])
+
+@patch(as_prop=True)
 def labelled(self:Answers):
     "Whether true classes are known, so that answers can be right"
     return bool((self.labels[self.read]>=0).any())
@@ -346,7 +354,8 @@ def cost_text(
     of='',  # points of what
 )->str:
     "Such as '12 points (95 % interval 3 to 21, p = 0.004)'"
-    notes = ', '.join(filter(None, (between(c['low'], c['high']), p_text(c['p']))))
+    gain = 'so they raise it' if c['cost']<0 and c['p']<=.05 else ''
+    notes = ', '.join(filter(None, (between(c['low'], c['high']), p_text(c['p']), gain)))
     return ' '.join(filter(None, (points(c['cost']), of, f'({notes})' if notes else '')))
 
 # %% ../../nbs/76_report.answers.ipynb #5b769783
