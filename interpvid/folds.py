@@ -6,7 +6,7 @@ Docs: https://interpvid.github.io/interpvid/folds.html.md"""
 
 # %% auto #0
 __all__ = ['PRESETS', 'MIN_GROUPS', 'Fold', 'named_groups', 'check_groups', 'make_folds', 'start_from', 'train_fold',
-           'predict_films', 'test_fold', 'over_groups', 'FoldsResult', 'run_folds', 'fold_folder']
+           'predict_films', 'test_fold', 'over_groups', 'FoldsResult', 'FoldsTime', 'run_folds', 'fold_folder']
 
 # %% ../nbs/82_folds.ipynb #374ebda0
 import json
@@ -27,14 +27,17 @@ from sklearn.model_selection import GroupShuffleSplit, LeaveOneGroupOut, Stratif
 from .chance import chance_level
 from .classify import predict
 from .core import seed_everything
+from .data.check import doubts_of
 from .data.clips import folder_items
 from .data.loaders import clip_dls
 from .data.windows import WindowClips, Windows, window_clips
+from .device import duration_text
 from .files import log_line, write_json, writing
-from .learner import (
-    PRESETS, KeepBest, NoValidation, OneBar, batch_of, check_positive, epochs_of, network_learner, preset_of)
+from interpvid.learner import (
+    PRESETS, KeepBest, NoValidation, OneBar, SayHowLong, batch_of, check_positive, epochs_of, network_learner,
+    preset_of)
 from .models.checkpoints import import_weights, load_model, save_model
-from .models.pretrained import pretrained
+from .models.pretrained import keep_clip_list, pretrained
 from .registry import NETWORKS, find
 from .runs import Stages
 
@@ -228,6 +231,7 @@ def train_fold(
     weights=None,   # a checkpoint to start from, in place of the preset's
     still=False,    # the network sees one frame of each window
     progress=False, # show a bar
+    cbs=(),         # further fastai callbacks
 ):                  # the network
     "Train on the groups of a fold's training part"
     p = preset_of(arch, preset)
@@ -236,7 +240,7 @@ def train_fold(
     epochs = epochs or epochs_of(p, len(dls.train))
     path = Path(folder)/'model.safetensors'
     about = dict(seed=seed, epochs=epochs, fold=fold.name, test=list(fold.test), still=still)
-    cbs = [KeepBest(path, **about)] if fold.stop else [NoValidation()]
+    cbs = [*cbs, KeepBest(path, **about) if fold.stop else NoValidation()]
     cbs += _schedule(p)
     if progress: cbs.append(OneBar(f'{find(NETWORKS, arch).label}, {fold.name}'))
     learn = network_learner(arch, dls, preset, _start(arch, p, weights), cbs, verbose=False)
@@ -395,11 +399,11 @@ def _read(folder):
     films = pd.read_csv(folder/'films.csv', dtype=str, keep_default_na=False)
     return films.astype({'probability':float}),json.loads((folder/'about.json').read_text(encoding='utf-8'))
 
-def _run_fold(path, clips, fold, arch, preset, seed, epochs, weights, still, progress, decided):
+def _run_fold(path, clips, fold, arch, preset, seed, epochs, weights, still, progress, decided, cbs=()):
     "Train and test one fold into a folder"
     start = time.time()
     path.mkdir(parents=True, exist_ok=True)
-    model = train_fold(clips, fold, path, arch, preset, seed, epochs, weights, still, progress)
+    model = train_fold(clips, fold, path, arch, preset, seed, epochs, weights, still, progress, cbs)
     windows = Windows(**preset_of(arch, preset).get('windows', {}))
     films,probs = test_fold(model, clips, fold, windows, still)
     films.to_csv(path/'films.csv', index=False)
@@ -421,6 +425,24 @@ def _ensure(stages, path, decided, make):
         fresh = Stages(stages.folder, fresh=True, log=stages.log)
         return fresh.ensure(path, make)
     return stages.ensure(path, make)
+
+# %% ../nbs/82_folds.ipynb #9a763158
+class FoldsTime(SayHowLong):
+    "Say after the first steps how long the folds that are left take, and what is quicker"
+    def __init__(self,
+        folds:int, # that are left, this one among them
+        log=print, # gets the line
+    ):
+        super().__init__(log)
+        self.folds = folds
+    def say(self, seconds):
+        "The line, from the seconds of a step"
+        steps = self.n_epoch*len(self.dls.train)
+        left = seconds*(self.folds*steps-self.steps)
+        if left<=60: return
+        quick = f'; --epochs {self.n_epoch//8} (epochs=) for a first look' if self.n_epoch>=16 else ''
+        self.log(f"{self.folds} fold{'s'*(self.folds!=1)} × {steps} steps, {duration_text(left)}{quick}. Finished "
+                 "folds are kept: after a stop the same command goes on with the others")
 
 # %% ../nbs/82_folds.ipynb #ad8496b9
 def _fold_line(fold, films, made, seconds):
@@ -456,12 +478,15 @@ def run_folds(
     code = stages.about(_run_fold, ('folds',*find(NETWORKS, arch).modules), (), {})['code']
     log(f"{len(clips)} films of {len(set(clips.group_of))} groups and {len(clips.classes)} classes; {len(made)} folds, "
         f"{find(NETWORKS, arch).label}, preset '{preset}'")
-    for fold in made:
+    told = False
+    for k,fold in enumerate(made):
         path = Path(folder)/_stage_name(arch, fold, seed, still)
+        cbs = [] if told else [FoldsTime(len(made)-k, log)]
         decided = dict(arch=arch, preset=p, fold=vars(fold), seed=seed, epochs=epochs, weights=str(weights),
                        still=still, clips=key, shape=[clips.n,*clips.size], code=code)
         new = _ensure(stages, path, decided, lambda tmp: _run_fold(
-            tmp, clips, fold, arch, preset, seed, epochs, weights, still, progress, decided))
+            tmp, clips, fold, arch, preset, seed, epochs, weights, still, progress, decided, cbs))
+        told |= new
         films,about = _read(path)
         tables.append(films)
         seconds[fold.name] = about['seconds']
@@ -474,8 +499,9 @@ def run_folds(
 def _no_groups(items):
     "That no groups were found, and the remedy"
     return (f"no groups (people, scenes) were found in the names of {len(items)} films, such as {items[0].name!r}, so "
-            "one person might come into training and test. groups= takes a pattern of file names, such as "
-            "'(p[0-9]+)_'; '(.+)' makes each film a group of its own")
+            "one person might come into training and test. Make a folder for each person within the class's folder "
+            "(walking/anna/IMG_0001.mp4), or a list with a column group. Where names say who it is, groups= takes a "
+            "pattern of them, such as '(p[0-9]+)_'; '(.+)' makes each film a group of its own")
 
 def _own_split(items):
     "The folder's own split as a fold"
@@ -491,6 +517,12 @@ def _folds_of(items, folds, stop, preset, seed):
     groups,labels = [i.group or i.name for i in items],[i.label for i in items]
     return make_folds(groups, labels, items.classes, folds, preset.get('stop', 0) if stop is None else stop, seed)
 
+
+def _clips_of(fold, items):
+    "The clips of each part of a fold"
+    parts = dict(train=fold.train, validation=fold.stop, test=fold.test)
+    return {name: [i for i in items if (i.group or i.name) in part] for name,part in parts.items()}
+
 # %% ../nbs/82_folds.ipynb #fc1ca94b
 def fold_folder(
     root,             # a folder with a folder for each class, or a list: see `folder_items`
@@ -500,7 +532,7 @@ def fold_folder(
     folder='results/folds', # a folder for each fold, and the tables
     frames:int=None,  # frames of a clip; None: 16
     size=None,        # pixels of a clip; None: 64
-    groups:str=None,  # pattern of file names, for films that stay in one part; None: known names
+    groups:str=None,  # regular expression that finds who is in it in a file's name, as '(p[0-9]+)_'
     stop_groups:int=None, # with --folds: groups of each training part that say when to stop; None: the preset's number
     one_frame=False,  # with --folds: networks that see one frame of each window: does time help?
     seed=0,           # of folds by number, of weights, windows and order
@@ -515,9 +547,11 @@ def fold_folder(
     on_error = 'skip' if skip_broken else 'raise'
     items = folder_items(root, seed=seed, on_error=on_error, groups=groups, progress=progress)
     part = _folds_of(items, folds, stop_groups, preset_of(arch, preset), seed)
+    for title,said in doubts_of(items) if folds is None else (): log(f'{title}: {said}')
     clips = window_clips(items, frames or 16, size or 64, progress=progress, on_error=on_error)
     result = run_folds(clips, part, arch, preset, folder, seed, None, epochs, weights, one_frame, fresh=fresh,
                        progress=progress, log=log)
     result.save(folder)
+    for f in part: keep_clip_list(Path(folder)/_stage_name(arch, f, seed, one_frame), **_clips_of(f, items))
     log(f'{result}. Tables and a folder for each fold are in {folder}')
     return result

@@ -21,12 +21,14 @@ import torch
 from .chance import chance_level, outcome_lines, outcome_of
 from .classify import both_ways, class_table, table1
 from .core import seed_everything
+from .data.check import doubts_of
 from .data.loaders import clip_dls
 from .extras import need
 from .files import versions, write_json, writing
 from .learner import (
     NoValidation, OneBar, SayHowLong, batch_of, check_positive, epochs_of, network_learner, preset_of, processes, rank)
 from .models.checkpoints import import_weights, load_model, save_model
+from .models.pretrained import keep_clip_list, run_name
 from .registry import DATASETS, NETWORKS, find
 
 # %% ../nbs/72_training.ipynb #1f6e2a1d
@@ -156,7 +158,7 @@ def evaluate(
     progress=True,  # show progress bars
 )->dict:            # 'table1'; by the network's name 'classes' (a table) and 'outcomes' (`Outcome`)
     "Table 1 of networks, and each class by itself, on clips as they are and reversed in time"
-    if not isinstance(models, dict): models = {Path(models).stem: load_model(models)}
+    if not isinstance(models, dict): models = {run_name(models): load_model(models)}
     clips = data.valid_ds
     for name,model in models.items():
         check_classes(name, model, clips.classes)
@@ -176,6 +178,17 @@ def _settings(learn, arch, preset, epochs, seed, world):
                 weights=learn.weights, processes=world, batch=dls.train.bs,
                 clips=[len(dls.train.dataset), len(dls.valid.dataset)], shape=list(learn.model.clip_shape),
                 versions=versions())
+
+def _preset_line(learn, arch, preset, epochs):
+    "The settings that are used, in a line; how the data change them is in it"
+    used = {**learn.preset, 'bs':learn.dls.train.bs, 'epochs':epochs, 'min_steps':None}
+    return f"{arch}, preset '{preset}': "+', '.join(f'{k} {v}' for k,v in used.items() if v is not None)
+
+def _doubts(dls):
+    "What accuracy on the validation clips of a folder will not say, in lines"
+    items = [i for dl in dls.loaders for i in getattr(dl.dataset, 'items', ())]
+    if not all('/' in i.name for i in items): return [] # no folder of one's own: its split is known
+    return [f'{title}: {said}' for title,said in doubts_of(items)]
 
 def _say_steps(learn, epochs, log):
     "A line on how much will be trained"
@@ -212,7 +225,7 @@ def _check_training(dls, preset, epochs, patience):
 def train(
     dls,             # clips, such as from `load_data`
     arch='i3d',      # which network, a key in the `registry`
-    preset='small',  # settings: 'something', 'kth' (paper, Table 3), 'released-pytorch', …, 'small' (built-in clips)
+    preset='small',  # settings: small (built-in clips), film (small folders of films), something, kth (paper), …
     folder='run',    # where the run is kept; if it was stopped, it goes on from there
     epochs:int=None, # passes over the training clips; None: the preset's, more where the clips are few
     seed=0,          # of weights, order and dropout
@@ -236,11 +249,14 @@ def train(
         bar = [OneBar(f'training {arch}')] if progress and main else []
         init = None if weights is None else lambda model: log(import_weights(weights, model))
         cbs = [*bar, SayHowLong(log), *(cbs or [])]
-        learn = network_learner(arch, dls, preset, init, cbs, log is print, **kwargs)
+        learn = network_learner(arch, dls, preset, init, cbs, False, **kwargs)
         learn.weights = None if weights is None else str(weights)
         if compile: learn.model.compile()
         about = _settings(learn, arch, preset, epochs, seed, world)
+        if log is print: log(_preset_line(learn, arch, preset, epochs))
         _say_steps(learn, epochs, log)
+        for line in _doubts(dls): log(line)
+        if main: keep_clip_list(folder, train=dls.train.dataset, validation=dls.valid.dataset)
         with learn.no_bar(), learn.no_logging(), _trained_by_all(learn, world):
             learn.fit_preset(epochs, folder, seed, every, patience, fresh)
         if world>1: torch.distributed.barrier()

@@ -276,3 +276,15 @@ def test_errors_name_options():
     assert as_options(ValueError("on_error='skip' goes on; fresh=True starts again")) == (
         '--skip-broken goes on; --fresh starts again'
     )
+
+
+def test_another_map_by_its_name(run, tmp_path, capsys):
+    (tmp_path / 'maps.py').write_text('def bright(model, x, target): return x.abs().sum(1)\ndef bad(*a): return a.no')
+    clip, own = made(tmp_path / 'a.mp4'), f'{tmp_path}/maps.py:'
+    for name, by in ('integrated-gradients', 'integrated gradients'), (own + 'bright', 'bright'):
+        code, err, _, out = run(clip, '--maps', name, '--to', 'json', arch='i3d')
+        assert code == 0, err
+        assert f'"by": "{by}"' in (out / 'a.json').read_text()
+    for name, said in (own + 'bad', 'AttributeError'), ('gradcam++', 'there are gradcam, integrated-gradients'):
+        code, err, _, _ = run(clip, '--maps', name, arch='i3d')
+        assert code == 1 and said in err[-1] and name in err[-1]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from interpvid.data.windows import WindowClips, Windows, window_clips
 from interpvid.folds import (
     Fold,
     FoldsResult,
+    FoldsTime,
     fold_folder,
     make_folds,
     named_groups,
@@ -309,7 +311,32 @@ def test_a_folder_without_groups_is_refused(tmp_path, capsys):
         write_video(tmp_path / 'ab'[k % 2] / f'{name}.mp4', np.zeros((4, 16, 16, 3), np.uint8), fps=5)
     assert main(['train', '--data', 'folder', '--root', str(tmp_path), '--folds', 'each', '--preset', 'film']) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert 'no groups' in said and '--groups takes a pattern' in said
+    assert 'no groups' in said and '--groups takes a pattern' in said and 'walking/anna/IMG_0001.mp4' in said
+
+
+def test_folders_of_people_within_the_class_are_groups(folder, tmp_path):
+    "Names as a phone gives them; the networks know afterwards what they were trained on"
+    root = tmp_path / 'films'
+    for k, path in enumerate(sorted(folder.rglob('*.mp4'))):
+        to = root / path.parent.name / path.name.split('_')[0].replace('p', 'person') / f'IMG_{k:04}.mp4'
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, to)
+    how = dict(arch='clstm', folder=tmp_path / 'out', epochs=1, progress=False, log=lambda line: None)
+    result = fold_folder(root, '2', **how)
+    assert len(result.films) == 24 and set(result.films.group) == {f'person{k}' for k in range(1, 7)}
+    rows = pd.read_csv(tmp_path / 'out' / 'clstm-fold1-0' / 'clips.csv')
+    assert len(rows) == 24 and set(rows['part']) == {'train', 'test'}
+
+
+def test_how_long_all_folds_take_is_said():
+    lines = []
+    told = FoldsTime(5, lines.append)
+    told.learn, told.steps = SimpleNamespace(n_epoch=640, dls=SimpleNamespace(train=range(2))), 6
+    told.say(0.001)
+    assert not lines
+    told.say(0.25)
+    assert lines[0].startswith('5 folds × 1280 steps, about 27 minutes; --epochs 80 (epochs=) for a first look.')
+    assert 'Finished folds are kept' in lines[0]
 
 
 def test_a_film_that_cannot_be_read_is_named_or_left_out(folder, tmp_path):

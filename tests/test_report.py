@@ -1,5 +1,9 @@
 "A report says what models use: of models of which it is known by construction, with numbers counted by hand"
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +18,16 @@ from interpvid import (
 from interpvid.cli import main
 from interpvid.core import STATS
 from interpvid.data.clips import ArrayClips
+from interpvid.models.checkpoints import load_model
+from interpvid.models.pretrained import parts_of, said_of_parts
 from interpvid.report.answers import (
-    answers_of, best_of_halves, changes_of, cost_text, draw_orders, labels_for, right_by_chance, share_ci, some_frames)
+    answers_of, best_of_halves, changes_of, clips_for, cost_text, draw_orders, labels_for, right_by_chance,
+    share_ci, some_frames)
 from interpvid.exam.results import verdict_of
 from interpvid.report.evidence import exam_of, middle_share, some_clips
 from interpvid.stats import holm, sign_flip
 from interpvid.sweep import run_sweep
+from interpvid.video import write_video
 from reported import COLOURS, MeanColour, OneFrame, Silhouette, coloured, moving, sided
 
 HERE = Path(__file__).resolve().parent
@@ -442,3 +450,84 @@ def test_the_command_writes_the_page(tmp_path, monkeypatch, capsys):
     other.write_text('mine')
     assert main(['report', str(tmp_path / 'sweep'), '--out', str(other)]) == 1
     assert other.read_text() == 'mine'
+
+
+# --- clips that were trained on
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    "A folder of twenty films as a phone names them, and a short training on it"
+    root = tmp_path_factory.mktemp('phone')
+    for k, frames in enumerate(np.random.default_rng(0).integers(0, 255, (20, 8, 32, 32, 3), dtype=np.uint8)):
+        write_video(root / 'clips' / ('left', 'right')[k % 2] / f'IMG_{k + 1:04}.mp4', frames, fps=8)
+    args = ['train', '--data', 'folder', '--root', root / 'clips', '--arch', 'clstm', '--frames', 8, '--size', 32]
+    assert main(list(map(str, [*args, '--epochs', 1, '--workers', 0, '--out', root / 'mine']))) == 0
+    return root
+
+
+def reported(run, capsys, *options):
+    "What the command says of the run"
+    code = main(['report', *options, '--networks', str(run / 'mine' / 'best.safetensors'), '--explained', '0'])
+    got = capsys.readouterr()
+    return code, got.out + got.err.splitlines()[-1] if code else got.out
+
+
+def test_clips_that_were_trained_on_are_counted(run, tmp_path, capsys):
+    code, said = reported(run, capsys, str(run / 'clips'), '--out', str(tmp_path / 'r.html'))
+    assert code == 0 and 'mine is right on' in said
+    assert '16 of these 20 clips were trained on' in said and '--split validation' in said
+    page = (tmp_path / 'r.html').read_text(encoding='utf-8')
+    assert '16 of these 20 clips were trained on' in page
+    assert 'These are the answers of this network on these clips' in page
+
+
+def test_a_moved_folder_and_other_films_of_the_same_names(run, tmp_path, capsys):
+    net = load_model(run / 'mine' / 'best.safetensors')
+    shutil.copytree(run / 'clips', tmp_path / 'moved')
+    for k, path in enumerate((run / 'clips').rglob('*.mp4')):
+        frames = np.random.default_rng(50 + k).integers(0, 255, (12, 32, 32, 3), dtype=np.uint8)
+        write_video(tmp_path / 'other' / path.parent.name / path.name, frames, fps=8)
+    known = {name: parts_of(net, clips_for(net, tmp_path / name)).tolist() for name in ('moved', 'other')}
+    assert known['moved'].count('train') == 16 and known['moved'].count('validation') == 4
+    assert known['other'] == [''] * 20
+    args = 'evaluate', str(run / 'mine' / 'best.safetensors'), '--data', 'folder', '--workers', '0', '--root'
+    assert main([*args, str(tmp_path / 'moved'), '--valid-pct', '0.5']) == 0
+    assert re.search(r'\d of them were trained on', capsys.readouterr().out)
+    assert main([*args, str(tmp_path / 'moved')]) == 0
+    assert 'trained on' not in capsys.readouterr().out
+
+
+def test_a_split_is_that_of_the_training(run, tmp_path, capsys):
+    code, said = reported(run, capsys, str(run / 'clips'), '--split', 'train', '--out', str(tmp_path / 'r.html'))
+    assert code == 0 and 'of 16 clips' in said
+    code, said = reported(run, capsys, str(run / 'clips'), '--split', 'validation', '--out', str(tmp_path / 'r.html'))
+    assert code == 1 and 'the part of 4 of 20 clips' in said and '--valid-pct 0.5' in said
+
+
+def test_what_is_not_known_of_the_training_is_said(by_colour):
+    assert 'Whether mean colour was trained on these clips is not known.' in by_colour.of('right').says
+    assert said_of_parts(parts_of(pretrained('i3d-events'), coloured(6)), 'I3D') == ''
+
+
+def test_reports_and_assertions_need_no_pyarrow(run, tmp_path):
+    "Only what reads or writes a sweep's files does, and says so in a line"
+    (tmp_path / 'pyarrow.py').write_text("raise ModuleNotFoundError('no pyarrow', name='pyarrow')")
+    program = """if True:
+        from interpvid import assert_uses_motion, load_sweep
+        from interpvid.cli import main
+        import sys
+        clips, net, out = sys.argv[1:]
+        assert main(['report', clips, '--networks', net, '--explained', '0', '--out', out]) == 0
+        assert main(['sweep', clips, '--model', net]) == 1
+    """
+    net, out = run / 'mine' / 'best.safetensors', tmp_path / 'r.html'
+    got = subprocess.run(
+        [sys.executable, '-c', program, run / 'clips', net, out],
+        capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])},
+    )
+    assert got.returncode == 0, got.stderr
+    assert out.exists()
+    line = got.stderr.strip().splitlines()[-1]
+    assert line.startswith("interpvid sweep: a sweep needs pyarrow: pip install 'interpvid[sweep] @ git+https://")

@@ -267,7 +267,7 @@ def test_a_missing_package_names_its_extra(monkeypatch, net, tmp_path):
         'sweep': lambda: client_of(2).__enter__(),
     }
     for extra, ask in asks.items():
-        with pytest.raises(ImportError, match=rf"pip install 'interpvid\[{extra}\]'"):
+        with pytest.raises(ImportError, match=rf"pip install 'interpvid\[{extra}\] @ git\+https.*'\.\[{extra}\]'"):
             ask()
         assert extra in EXTRAS
 

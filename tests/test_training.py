@@ -28,6 +28,7 @@ from interpvid.models.i3d import I3D
 from interpvid.classify import class_metrics, class_table, predict
 from interpvid.registry import NETWORKS, Network, register
 from interpvid.training import evaluate, load_data, train
+from interpvid.video import write_video
 from videos import by_opencv, numbered
 
 SMALL = dict(width=0.0625)
@@ -686,3 +687,24 @@ def test_a_long_training_says_how_long_before_most_of_it():
     assert lines == []
     told.say(100)
     assert lines == ['about 3 hours for 120 more steps, and the validations']
+
+
+def test_what_validation_will_not_say_is_said_before_training(tmp_path, capsys):
+    for k in range(20):
+        frames = np.full((8, 32, 32, 3), 10 * k, np.uint8)
+        write_video(tmp_path / 'd' / ('left', 'right')[k % 2] / f'IMG_{k + 1:04}.mp4', frames, fps=8)
+    args = '--data', 'folder', '--root', str(tmp_path / 'd'), '--workers', '0', '--frames', '8', '--size', '32'
+    assert main(['data', 'check', str(tmp_path / 'd')]) == 0
+    checked = capsys.readouterr().out
+    assert main(['train', *args, '--epochs', '1', '--arch', 'clstm', '--out', str(tmp_path / 'r')]) == 0
+    trained = capsys.readouterr().out
+    for said in checked, trained.partition('epoch 1:')[0]:
+        assert '4 clips: too few to tell' in said and '--folds each' in said and '--valid-pct 0.5' in said
+        assert 'the same person or scene may be in training and in validation' in said
+    first = trained.splitlines()[0]
+    assert 'bs 4,' in first and 'epochs 1,' in first
+    assert 'top-5' not in trained, 'two classes are always among the first five'
+    more = '--valid-pct', '.5', '--groups', '(.+)', '--epochs', '1', '--out', str(tmp_path / 's')
+    assert main(['train', *args, *more]) == 0
+    said = capsys.readouterr().out
+    assert 'too few to tell whether anything is' not in said and 'same person' not in said

@@ -201,7 +201,7 @@ def _not_ours(path, e):
 def load_model(
     path,        # what `save_model` wrote
     device=None, # None: the best one
-)->nn.Module:    # in evaluation mode, with `classes`, `stats`, `clip_shape` (T,H,W) and `info`
+)->nn.Module:    # in evaluation mode, with `classes`, `stats`, `clip_shape` (T,H,W), `info`, and `path`, where it lies
     "A trained network, ready to explain"
     path = _as_path(path)
     _check_file(path)
@@ -213,7 +213,7 @@ def load_model(
     model = _make_network(path, about['arch'], about['settings'])
     try: model.load_state_dict(state)
     except RuntimeError as e: raise ValueError(f"{path}: its tensors do not fit the network it names: {e}") from None
-    model.classes,model.info = about['classes'],about['info']
+    model.classes,model.info,model.path = about['classes'],about['info'],path.resolve()
     model.stats,model.clip_shape = tuple(about['stats']),tuple(about['clip_shape'])
     return fast_layout(model).to(device or best_device()).eval()
 

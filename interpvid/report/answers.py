@@ -29,6 +29,7 @@ from ..data.clips import Clips
 from ..device import as_module, call_model, device_of, eval_frozen, model_name
 from ..exam.measures import chance_note
 from ..explanation import shape_to_read
+from ..models.pretrained import parts_of
 from ..stats import MIN_PAIRS, boot_ci, holm, paired_ci, sign_flip
 from ..sweep import as_clips_of_sweep
 from ..targets import probs_of
@@ -164,6 +165,7 @@ class Answers:
     clips:Clips=field(repr=False)
     reversed_labels:np.ndarray=None # (N,) classes of the clips played backwards, where known; -1: none
     settings:dict=field(default_factory=dict)
+    parts:np.ndarray=None # (N,) which part each had in the model's training, see `parts_of`; None: not known
     def __len__(self): return len(self.labels)
 
 # %% ../../nbs/76_report.answers.ipynb #3c414b8e
@@ -211,7 +213,7 @@ def packed(model, name, probs, labels, clips, settings):
     if len(classes)!=K: classes = [str(c) for c in clips.classes] if len(clips.classes)==K else list(map(str, range(K)))
     if back is not None: back = labels_for(model, clips, [clips.classes[b] if b>=0 else '' for b in back]
                                            ) if classes_of(model) else np.asarray(back)
-    return Answers(name or model_name(model), probs, labels, classes, clips, back, settings)
+    return Answers(name or model_name(model), probs, labels, classes, clips, back, settings, parts_of(model, clips))
 
 # %% ../../nbs/76_report.answers.ipynb #4e57e810
 SEVERAL = {'shuffled':'order ', 'one frame':'frame '} # changes that are tried in several ways, and how these begin
@@ -483,8 +485,8 @@ def look_finding(
 )->Finding:
     "Does a model use colour and brightness? Grey, or as a negative, its answers get worse"
     c = costs_of(a, ('grey','negative'), least)
-    cost = (f"{c['grey']['clips']} clips without colour cost it {cost_text(c['grey'], _of_what(a))}, as negatives "
-            f"{cost_text(c['negative'])}")
+    cost = (f"{c['grey']['clips']} clips: shown without colour they cost it {cost_text(c['grey'], _of_what(a))}; "
+            f"shown as negatives (light and dark exchanged) {cost_text(c['negative'])}")
     holds = any(is_cost(v, least, level) for v in c.values())
     if all(map(unmoved, c.values())): says = f"{a.name} is blind to colour, and to light and dark: {cost}."
     elif holds: says = f"{a.name} uses how things look: {cost}."

@@ -7,9 +7,9 @@ Docs: https://interpvid.github.io/interpvid/report.page.html.md"""
 # %% auto #0
 __all__ = ['FINDINGS', 'PERCENT', 'BARS', 'LINES', 'QUESTIONS', 'learned_finding', 'right_finding', 'in_points', 'time_finding',
            'space_finding', 'trust_finding', 'example_clips', 'explain_one', 'examples_of', 'Report', 'named',
-           'from_sweep', 'mask_profile', 'sweep_numbers', 'tables_of', 'space_table', 'make_report', 'finished',
-           'rounded', 'shown', 'bars_of', 'lines_svg', 'map_img', 'head_of', 'word_of', 'still_lines', 'mask_lines',
-           'time_lines']
+           'from_sweep', 'mask_profile', 'sweep_numbers', 'tables_of', 'space_table', 'only_split', 'make_report',
+           'finished', 'rounded', 'shown', 'bars_of', 'lines_svg', 'map_img', 'head_of', 'word_of', 'still_lines',
+           'mask_lines', 'time_lines']
 
 # %% ../../nbs/78_report.page.ipynb #180e0caf
 import base64
@@ -25,22 +25,24 @@ from fastcore.basics import patch
 
 from ..classify import stats_of
 from ..core import to_batch
+from ..data.clips import FileClips
 from ..device import as_module, model_name
 from ..exam.candidates import answer
 from ..explanation import explain, load_explanations
 from ..masks.perturb import perturb_name, perturbation
 from ..masks.search import search_windows
+from ..models.pretrained import parts_of, said_of_parts
 from ..pages import explanation_pairs, fill, html_table, write_page
-from interpvid.report.answers import (
-    ORDER, Answers, Finding, accuracy_table, answers_of, between, change_table, class_costs, compared_columns,
-    look_finding, motion_finding, order_finding, p_text, paired_rows, percent, share_ci, still_finding, still_table,
-    unmoved)
+from .answers import (
+    ORDER, Answers, Finding, accuracy_table, answers_of, between, change_table, class_costs, clips_for,
+    compared_columns, look_finding, motion_finding, order_finding, p_text, paired_rows, percent, share_ci,
+    still_finding, still_table, unmoved)
 from .evidence import (
     AGAIN, CHECKED, MASKS, REMOVED_BY, Evidence, agreement_table, check_evidence, class_profiles, ends_table,
     event_auc, evidence_of, exam_of, first_line_of, mean_map, middle_share, profile_table, values_of_frames,
     verdict_table, whole_removal)
-from ..stats import MIN_INTERVAL, boot_ci, sign_flip
-from ..sweep import Sweep, Sweeps, build_model, explanations_path, load_sweep, read_kept_clips
+from ..stats import MIN_INTERVAL, MIN_PAIRS, boot_ci, sign_flip
+from ..sweep import Sweep, Sweeps, build_model, explanations_path, items_at, load_sweep, read_kept_clips
 from ..viz import HEAT, style_sheet
 
 # %% ../../nbs/78_report.page.ipynb #207fc658
@@ -56,17 +58,18 @@ def right_finding(
     level=.05, # of the test against chance
 )->Finding:
     "How often is a model right, and is that more than chance?"
+    seen = f' {said_of_parts(a.parts, a.name)}'.rstrip()
     if not a.labelled:
         says = (f"No true classes are known of {int(a.read.sum())} clips, so what changes cost {a.name} is counted in "
                 "the probability of the class that it predicts. That class was chosen at its best, so any change "
-                "costs something: compare with what moving the picture by a pixel costs.")
+                f"costs something: compare with what moving the picture by a pixel costs.{seen}")
         return Finding(a.name, 'right', False, says)
     right,chance = a.right(),a.by_chance('as it is')
     mean,low,high = share_ci(right)
     d = (right-chance)[np.isfinite(right)]
     p = sign_flip(d)
     says = (f"{a.name} is right on {int(np.nansum(right))} of {len(d)} clips, {percent(mean)} ({between(low, high)}); "
-            f"{percent(chance[np.isfinite(right)].mean())} would be by chance, its answers dealt out at random.")
+            f"{percent(chance[np.isfinite(right)].mean())} would be by chance, its answers dealt out at random.{seen}")
     return Finding(a.name, 'right', bool(p<=level and d.mean()>0), says, dict(right=mean, low=low, high=high, p=p))
 
 # %% ../../nbs/78_report.page.ipynb #20319aa0
@@ -289,6 +292,22 @@ def space_table(
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('model')
 
 # %% ../../nbs/78_report.page.ipynb #a2557b85
+def only_split(
+    models, # name -> model
+    clips,  # in files, see `make_report`
+    split,  # 'train', 'validation' or 'test'
+):          # `Items`
+    "The clips of one part: as the models' trainings divided them, else as the dataset does"
+    every = clips_for(next(iter(models.values())), clips)
+    if not isinstance(every, FileClips): raise ValueError(f"split={split!r} is for clips in files")
+    known = [p for m in models.values() if (p := parts_of(m, every)) is not None and (p!='').any()]
+    if not known and isinstance(clips, (str,os.PathLike)): return items_at(clips, split)
+    keep = [all(p[k]==split for p in known) if known else i.split==split for k,i in enumerate(every.items)]
+    if sum(keep)>=MIN_PAIRS: return every.items.like(i for i,kept in zip(every.items, keep) if kept)
+    raise ValueError(f"{split!r} is the part of {sum(keep)} of {len(every)} clips, and a report needs {MIN_PAIRS}; a "
+                     "training with --valid-pct 0.5 (valid_pct=) keeps half of them to validate on")
+
+# %% ../../nbs/78_report.page.ipynb #fcd54f37
 def make_report(
     models,        # a model, a dict of name -> model, or the folder of a sweep, which brings its models and clips
     clips=None,    # `Clips`, frames (N,T,H,W,3) uint8, a folder, a list, or paths of video files
@@ -302,6 +321,7 @@ def make_report(
     stills=8,      # frames that are repeated, at most
     seed=0,        # of the orders
     bs=16,         # clips at a time
+    split=None,    # of clips in files only 'train', 'validation' or 'test': of the models' training, or of the dataset
     progress=True, # show bars
 )->Report:
     "Ask models what they use"
@@ -311,6 +331,7 @@ def make_report(
             raise ValueError("make_report: which clips? make_report(models, clips), or the folder of a sweep alone")
         models,clips,sweep = from_sweep(models)
     models = named(models)
+    if split: clips = only_split(models, clips, split)
     desc = lambda name: name if progress else None
     asked = lambda n, m: answers_of(m, clips, labels, n, orders, stills, seed=seed, bs=bs, desc=desc(n))
     answers = [asked(*each) for each in models.items()]
