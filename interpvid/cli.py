@@ -6,9 +6,9 @@ Docs: https://interpvid.github.io/interpvid/cli.html.md"""
 
 # %% auto #0
 __all__ = ['AT_LEAST', 'ARGUMENTS', 'MAPS', 'METAVARS', 'PLACES', 'COMMANDS', 'OLD', 'OLD_VALUES', 'Option', 'options_of',
-           'check_numbers', 'as_options', 'load_explained', 'endings_of', 'named_map', 'explain_files', 'load_named',
-           'film_files', 'exam_networks', 'run_method', 'report_on', 'sweep_settings', 'sweep_clips', 'read_data',
-           'folder_options', 'add_option', 'Command', 'parser', 'modern', 'main']
+           'check_numbers', 'as_options', 'is_one', 'load_explained', 'endings_of', 'named_map', 'explain_files',
+           'load_named', 'film_files', 'exam_networks', 'run_method', 'report_on', 'sweep_settings', 'sweep_clips',
+           'read_data', 'folder_options', 'add_option', 'Command', 'parser', 'modern', 'main']
 
 # %% ../nbs/98_cli.ipynb #4060fd33
 import argparse
@@ -111,21 +111,31 @@ def as_options(
     return text
 
 # %% ../nbs/98_cli.ipynb #be44141f
+def is_one(
+    checkpoints, # see `load_explained`
+)->bool:
+    "Whether one network is named, and not a folder of them"
+    from interpvid.models.pretrained import pretrained_names
+    text,path = str(checkpoints),Path(checkpoints)
+    return not path.is_dir() and (path.is_file() or ':' in text or bool(path.suffix) or text in pretrained_names())
+
 def load_explained(
-    checkpoints, # folder of .safetensors files, or one such file
+    checkpoints, # folder of .safetensors files, one such file, or a network by name, see `load_named`
     arch,        # of a folder: key of a network, or 'all'
 )->dict: # label -> network
     "Networks to explain files with"
     from interpvid.models.checkpoints import load_model
     labels = {key: NETWORKS.about(key)['label'] for key in NETWORKS}
-    if Path(checkpoints).is_file():
-        model = load_model(checkpoints)
-        return {labels.get(type(model).__name__.lower(), type(model).__name__): model}
+    if is_one(checkpoints):
+        model = load_named(checkpoints, '--checkpoints')
+        own = getattr(model, 'name', None) or type(model).__name__
+        return {labels.get(type(model).__name__.lower(), own): model}
     wanted = {key: Path(checkpoints)/f'{key}.safetensors' for key in (labels if arch=='all' else [arch])}
     missing = [labels[key] for key,path in wanted.items() if not path.exists()]
     if missing:
-        raise FileNotFoundError(f"{checkpoints}: holds no trained {' and no '.join(missing)}; run "
-                                "`interpvid reproduce` first, or name another folder with --checkpoints")
+        raise FileNotFoundError(f"{checkpoints}: holds no trained {' and no '.join(missing)}. --checkpoints names one "
+                                "network (i3d-events and clstm-events come with the package; best.safetensors of "
+                                "`interpvid train`; my_model.py:build), or a folder of `interpvid reproduce`")
     return {labels[key]: load_model(path) for key,path in wanted.items()}
 
 # %% ../nbs/98_cli.ipynb #09bef9af
@@ -138,7 +148,8 @@ def _outcomes(nets):
 # %% ../nbs/98_cli.ipynb #1dfaf837
 def _what_they_know(nets, own):
     "What the networks can say: for the terminal, and for the page"
-    classes = next(iter(nets.values())).classes
+    classes = getattr(next(iter(nets.values())), 'classes', None)
+    if not classes: return ('This network does not name its classes.',)*2
     they,name = ('This network knows','it names') if own else ('These networks know','they name')
     drawn = '' if own else ', from drawn clips'
     return (f"{they} {len(classes)} classes{drawn}; for any video {name} the nearest of: "
@@ -271,7 +282,7 @@ def named_map(
 # %% ../nbs/98_cli.ipynb #7621d51f
 def explain_files(
     files,                         # video files, or folders of images
-    checkpoints='results/models',  # folder of the trained networks, or one checkpoint (best.safetensors of `train`)
+    checkpoints='results/models',  # a folder of both networks, a checkpoint, i3d-events, clstm-events, file.py:name
     arch='all',                    # which network of the folder, or all
     out='results/explained',       # folder for pages and GIFs
     mask_preset='fast',            # settings of the learned masks
@@ -290,7 +301,7 @@ def explain_files(
     log,files,out = log or log_line,[Path(f) for f in files],Path(out)
     check_numbers(iterations=iterations, start=start, stop=stop)
     ends,nets = endings_of(to),load_explained(checkpoints, arch)
-    outcomes,(said,note) = _outcomes(nets),_what_they_know(nets, Path(checkpoints).is_file())
+    outcomes,(said,note) = _outcomes(nets),_what_they_know(nets, is_one(checkpoints))
     for line in (said, *(judged := outcome_lines(outcomes))): log(line)
     part = {k: v for k,v in dict(start=start, stop=stop).items() if v is not None}
     how = dict(preset=mask_preset, iterations=iterations, perturb=perturb, maps=named_map(maps))

@@ -19,6 +19,7 @@ import threading
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
@@ -276,7 +277,9 @@ def as_module(
     "A model as a module"
     if isinstance(model, nn.Module): return model
     if isinstance(model, type) or not callable(model):
-        raise ValueError(f"a model is a module or a function of clips (B,C,T,H,W), got {model!r}")
+        file = isinstance(model, (str,Path))
+        raise ValueError(f"a model is a module or a function of clips (B,C,T,H,W), got {model!r}"
+                         f"{'; `load_model` reads a checkpoint' if file else ''}")
     return FunctionModel(model)
 
 # %% ../nbs/01_device.ipynb #bc7852ee

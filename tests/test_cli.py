@@ -209,6 +209,21 @@ def test_one_checkpoint_in_place_of_a_folder(tiny, tmp_path, capsys):
     assert 'is not a safetensors file' in capsys.readouterr().err
 
 
+def test_a_network_of_ones_own_in_place_of_a_checkpoint(tmp_path, capsys):
+    (tmp_path / 'mine.py').write_text(
+        'from interpvid.models.pretrained import pretrained\n'
+        'def build():\n    net = pretrained("i3d-events")\n'
+        '    net.classes = [f"motion {k}" for k in range(12)]\n    return net\n'
+    )
+    video = made(tmp_path / 'a.mp4')
+    how = '--out', tmp_path / 'out', '--iterations', 1, '--to', 'json'
+    for name, said in (f'{tmp_path}/mine.py:build', "'motion "), ('i3d-events', "I3D says '"):
+        assert main(list(map(str, ('explain', video, '--checkpoints', name, *how)))) == 0
+        assert said in capsys.readouterr().out
+    assert main(['explain', str(video), '--checkpoints', str(tmp_path / 'no')]) == 1
+    assert 'i3d-events and clstm-events come with the package' in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_pytorch_is_named_with_the_remedy(tmp_path, capsys):
     torch.save({}, tmp_path / 'my_i3d.pth.tar')
     assert main(['explain', 'a.mp4', '--checkpoints', str(tmp_path / 'my_i3d.pth.tar')]) == 1
