@@ -16,6 +16,7 @@ __all__ = ['KEEP', 'CLIPS_FAULT', 'OURS', 'SMALL', 'LATELY', 'GONE', 'check_parq
            'load_sweep', 'start_sweep', 'run_sweep']
 
 # %% ../nbs/69_sweep.ipynb #3448bc76
+import ctypes
 import inspect
 import json
 import os
@@ -28,7 +29,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import Event, Thread
 
@@ -701,6 +702,14 @@ def _check_progressing(sweep, got):
     raise ValueError(f"every clip of the first batch fails: {why[0]}")
 
 # %% ../nbs/69_sweep.ipynb #e84ed2bb
+@cache
+def _keep_blocks():
+    "Let this process keep freed memory as any other does, where Dask had it give all back at once"
+    if not os.environ.get('MALLOC_TRIM_THRESHOLD_'): return # set by Dask's Nanny; glibc then stops adapting
+    with suppress(AttributeError, OSError): # no glibc here
+        mallopt = ctypes.CDLL(None).mallopt
+        for setting,size in (-3,2**25),(-1,2**26): mallopt(setting, size) # of mapping, of trimming: as far as it adapts
+
 def run_batches(
     folder,       # of the sweep
     batches:list, # indices
@@ -710,6 +719,7 @@ def run_batches(
     if not (Path(folder)/'sweep.json').exists():
         raise FileNotFoundError(f"{folder}: cannot be seen from {platform.node()}; the folder of a sweep has to be one "
                                 "that all machines have at the same path")
+    _keep_blocks()
     start = time.time()
     return list(work(folder, batches, redo)),time.time()-start
 
@@ -772,8 +782,9 @@ def run_on_cluster(
     from dask.distributed import as_completed
     folder,todo,size,running = str(sweep.folder.resolve()),list(batches),1,as_completed()
     def more():
-        while todo and running.count()<2*max(1, len(client.ncores())):
-            now,todo[:] = todo[:size],todo[size:]
+        while todo and running.count()<(most := 2*max(1, len(client.ncores()))):
+            n = min(size, -(-len(todo)//most)) # towards the end smaller tasks, so that nobody waits for the last
+            now,todo[:] = todo[:n],todo[n:]
             running.add(client.submit(run_batches, folder, now, redo, pure=False, retries=3, resources=resources))
     more()
     for task in running:

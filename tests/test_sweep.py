@@ -1,6 +1,7 @@
 "Sweeps: whatever is killed, each clip is explained once, and the tables are those of an unbroken run"
 import json
 import os
+import platform
 import random
 import re
 import shutil
@@ -510,3 +511,23 @@ def test_what_cannot_be_swept_is_one_line(tmp_path, videos, capsys, monkeypatch,
     lines = [l for l in re.split(r'[\r\n]', capsys.readouterr().err) if l.startswith('interpvid sweep: ')]
     assert len(lines) == 1
     assert re.search(said, lines[0]), lines
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='it is about the allocator of glibc')
+def test_workers_of_dask_keep_freed_memory():
+    "Dask's Nanny has workers give all memory back at once, so that each block is made of new pages"
+    code = (
+        'import resource, sys; import numpy as np; import interpvid.sweep as s\n'
+        'if sys.argv[1] == "kept": s._keep_blocks()\n'
+        'faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n'
+        'before = faults()\n'
+        'for _ in range(100): np.ones(2**17)\n'
+        'print(faults() - before)'
+    )
+    env = {**os.environ, 'MALLOC_TRIM_THRESHOLD_': '65536'}
+
+    def faults(how):
+        command = [sys.executable, '-W', 'ignore', '-c', code, how]
+        return int(subprocess.run(command, env=env, capture_output=True, check=True).stdout)
+
+    assert faults('kept') * 10 < faults('given back')
