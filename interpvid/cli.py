@@ -91,7 +91,8 @@ AT_LEAST = dict(epochs=1, bs=1, frames=1, size=1, scenes=1, valid=1, patience=1,
 def check_numbers(**options):
     "A ValueError that names an option whose number cannot be"
     for name,value in options.items():
-        values = [v for v in (value if isinstance(value, list) else [value]) if v is not None and not isinstance(v, str)]
+        values = value if isinstance(value, list) else [value]
+        values = [v for v in values if v is not None and not isinstance(v, str)]
         least = AT_LEAST.get(name)
         if least is None or all(least<=v<float('inf') for v in values): continue
         raise ValueError(f"--{name.replace('_','-')} has to be at least {least}, not {' '.join(map(str, values))}")

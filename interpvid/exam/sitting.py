@@ -441,8 +441,8 @@ def _hardly_moved(model, sheet):
     scores,removed = scores_removed(model, sheet.clips.to(device_of(model)), sheet.target)
     most = torch.stack([(s-scores).abs() for s in removed.values()]).amax(0)
     few,n = int((most<_MOVES).sum()),len(sheet)
-    return [f"On {few} of {n} clips no removal changes the score by {_MOVES:g} (all frames held still, replaced by their "
-            "mean, or in black): there a pass in faithfulness says little."] if few else []
+    return [f"On {few} of {n} clips no removal changes the score by {_MOVES:g} (all frames held still, replaced by "
+            "their mean, or in black): there a pass in faithfulness says little."] if few else []
 
 def _facts(marks):
     "What the table of all masks says of the network, whoever sits"

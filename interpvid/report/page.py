@@ -363,7 +363,8 @@ def finished(models, answers, evidence, examples, about, sweep=None):
     return Report(tables, findings, answers, evidence, examples, about)
 
 # %% ../../nbs/78_report.page.ipynb #f3377da9
-PERCENT = 'right','right or probability','low','high','by chance','probability','another answer','at least','at most','middle quarter','masked'
+PERCENT = ('right','right or probability','low','high','by chance','probability','another answer','at least','at most',
+           'middle quarter','masked')
 
 def rounded(v, digits)->str:
     "A number with so many decimals, and no minus before zeros"
