@@ -418,7 +418,7 @@ def _kept_beside(nets, clips):
         if not set(clip_keys(exam_sheet(net, n=clips)))<=set(kept.clips[name]['keys']): return None
     return kept
 
-# %% ../nbs/98_cli.ipynb #b9d55956
+# %% ../nbs/98_cli.ipynb #7e51c0a2
 def _exam_lines(result, methods):
     "The result for the terminal: for each network a table, and what can be said of the methods"
     for n in result.networks:
@@ -438,6 +438,7 @@ def _exam_lines(result, methods):
         yield from result.said_of_few(n)
         yield ''
 
+# %% ../nbs/98_cli.ipynb #b9d55956
 def methods_named(
     text, # names or functions, with commas; names of candidates may have commas too
 )->list:

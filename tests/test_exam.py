@@ -368,8 +368,8 @@ def test_all_tests_that_are_not_made_are_said():
     lines = []
     named = ['faithfulness', 'sanity', 'optimality']
     r = run_exam(Left().eval(), lights(), at_5, named, progress=False, yardsticks=False, log=lines.append)
-    said = r.notes('Left')
-    for name in set(named_tests(named)) - {t for row in r.rows for t in row.margins}:
+    said = r.notes('Left')  # roll is of maps, and at_5 has none
+    for name in set(named_tests(named)) - {'roll'} - {t for row in r.rows for t in row.margins}:
         assert any(f' {name}' in line for line in said), name
     assert [f'exam: {line}' for line in said[:3]] == lines[:3]
     r = run_exam(Tiny(), 1, counted, ['optimality'], few=0, progress=False, yardsticks=False, log=lines.append)

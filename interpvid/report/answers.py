@@ -7,11 +7,11 @@ Docs: https://interpvid.github.io/interpvid/report.answers.html.md"""
 # %% auto #0
 __all__ = ['ASKED', 'SEVERAL', 'MADE', 'STILL', 'ORDER', 'BY_CLASS', 'draw_orders', 'some_frames', 'grey', 'in_order',
            'changes_of', 'classes_of', 'labels_for', 'clips_for', 'read_some', 'probs_on', 'Answers', 'answers_of',
-           'joined', 'packed', 'share_ci', 'Finding', 'p_text', 'percent', 'points', 'between', 'cost_text', 'costs_of',
-           'is_cost', 'unmoved', 'order_finding', 'right_by_chance', 'still_finding', 'motion_finding', 'look_finding',
-           'insist', 'assert_uses_order', 'assert_uses_motion', 'assert_not_static', 'order_row', 'change_table',
-           'accuracy_table', 'class_rows', 'class_costs', 'still_table', 'best_of_halves', 'compared_columns',
-           'paired_rows']
+           'joined', 'packed', 'right_by_chance', 'share_ci', 'Finding', 'p_text', 'percent', 'points', 'between',
+           'cost_text', 'costs_of', 'is_cost', 'unmoved', 'order_finding', 'still_finding', 'motion_finding',
+           'look_finding', 'insist', 'assert_uses_order', 'assert_uses_motion', 'assert_not_static', 'order_row',
+           'change_table', 'accuracy_table', 'class_rows', 'class_costs', 'still_table', 'best_of_halves',
+           'compared_columns', 'paired_rows']
 
 # %% ../../nbs/76_report.answers.ipynb #9a0d41fd
 from dataclasses import dataclass, field, replace
@@ -268,6 +268,23 @@ def labelled(self:Answers):
     "Whether true classes are known, so that answers can be right"
     return bool((self.labels[self.read]>=0).any())
 
+# %% ../../nbs/76_report.answers.ipynb #bc5d6a18
+def right_by_chance(
+    p:np.ndarray,      # (N,K) probabilities
+    labels:np.ndarray, # (N,), -1: not known
+)->np.ndarray:         # (N,) in [0,1]; NaN where no true class is known
+    "How often these answers would be right of each clip if they were dealt out at random (Cohen, 1960)"
+    known = labels>=0
+    said = np.bincount(p[known].argmax(1), minlength=p.shape[1])
+    return np.where(known, said[np.where(known, labels, 0)]/max(1, known.sum()), np.nan)
+
+@patch
+def by_chance(self:Answers, change)->np.ndarray: # (N,) in [0,1]
+    "How often answers to clips changed in this way would be right of each clip by chance"
+    labels = np.where(self.read, self.labels, -1)
+    found = np.mean([right_by_chance(np.nan_to_num(self.probs[k]), labels) for k in self.ways(change)], 0)
+    return np.where(self.read, found, np.nan)
+
 # %% ../../nbs/76_report.answers.ipynb #8f98d56f
 @patch
 def mean_over(self:Answers,
@@ -445,23 +462,7 @@ def _changed(a, change):
     mean,low,high = share_ci(a.differs(change))
     return f"{percent(mean)} of its answers change{f' ({between(low, high)})' if low==low else ''}."
 
-# %% ../../nbs/76_report.answers.ipynb #bc5d6a18
-def right_by_chance(
-    p:np.ndarray,      # (N,K) probabilities
-    labels:np.ndarray, # (N,), -1: not known
-)->np.ndarray:         # (N,) in [0,1]; NaN where no true class is known
-    "How often these answers would be right of each clip if they were dealt out at random (Cohen, 1960)"
-    known = labels>=0
-    said = np.bincount(p[known].argmax(1), minlength=p.shape[1])
-    return np.where(known, said[np.where(known, labels, 0)]/max(1, known.sum()), np.nan)
-
-@patch
-def by_chance(self:Answers, change)->np.ndarray: # (N,) in [0,1]
-    "How often answers to clips changed in this way would be right of each clip by chance"
-    labels = np.where(self.read, self.labels, -1)
-    found = np.mean([right_by_chance(np.nan_to_num(self.probs[k]), labels) for k in self.ways(change)], 0)
-    return np.where(self.read, found, np.nan)
-
+# %% ../../nbs/76_report.answers.ipynb #c9d1e0f4
 @patch
 def says_the_same(self:Answers, change)->bool:
     "Whether all clips get the same probabilities"
