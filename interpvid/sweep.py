@@ -919,6 +919,7 @@ def start_sweep(
     usual = shape_to_read(net)[0]
     clips = at_pace(net, as_clips_of_sweep(items, [s or u for s,u in zip(shape or usual, usual)], split))
     labels = labels_for(clips, net)
+    if hasattr(clips, 'window'): warnings.warn(f'{name}: {clips.window}')
     if (np.asarray(clips.labels)>=0).any() and (labels<0).all():
         warnings.warn(f"{name} knows none of the clips' classes by name ({first_few(clips.classes)}): they are "
                       "explained without labels")

@@ -26,8 +26,8 @@ from interpvid.folds import (
 )
 from interpvid.models.checkpoints import load_model
 from interpvid.models.pretrained import at_pace, parts_of, said_of_parts
-from interpvid.report.answers import clips_for
-from interpvid.report.page import only_split
+from interpvid.report.answers import answers_of, clips_for
+from interpvid.report.page import only_split, right_finding
 from interpvid.video import write_video
 
 SIDES = ['from left to right', 'from right to left']
@@ -299,6 +299,8 @@ def test_the_command_folds_a_folder(folder, tmp_path, capsys):
     shown = at_pace(net, clips_for(net, folder))
     assert all(i.stop - i.start == pytest.approx(1.28) for i in shown.items if i.stop is not None)
     assert (parts_of(net, shown) == parts_of(net, clips_for(net, folder))).all()
+    assert shown.window == 'Of whole films the middle 1.28 s are shown, as in training.'
+    assert shown.window in right_finding(answers_of(net, folder, asked=())).says
     report = ['report', str(folder), '--explained', '0', '--out', str(tmp_path / 'r.html'), '--networks']
     assert main([*report, str(tmp_path / 'out')]) == 1
     assert 'holds 2 networks' in (said := capsys.readouterr().err) and '--split test' in said
@@ -363,8 +365,8 @@ def test_how_long_all_folds_take_is_said():
     told.say(0.001)
     assert not lines
     told.say(0.25)
-    assert lines[0].startswith('5 folds × 1280 steps, about 27 minutes; --epochs 80 (epochs=) for a first look.')
-    assert 'Finished folds are kept' in lines[0]
+    assert lines[0].startswith('5 folds × 1280 steps, about 27 minutes; --epochs 80 (epochs=) for a first look, ')
+    assert 'about 3 minutes. Finished folds are kept' in lines[0]
 
 
 def test_a_film_that_cannot_be_read_is_named_or_left_out(folder, tmp_path):

@@ -161,11 +161,13 @@ def at_pace(
     clips, # `Clips`
 )->Clips:  # of whole films the middle windows
     "Clips in files at the pace of a model's training, where that cut windows from films"
-    if not isinstance(clips, FileClips) or not _window_seconds(model): return clips
+    seconds = _window_seconds(model)
+    if not isinstance(clips, FileClips) or not seconds: return clips
     def cut(item):
         if item.start or item.stop is not None: return item
         try: return replace(item, **trained_part(model, item.path))
         except (VideoError, OSError): return item # reading it says what is wrong
     clips = copy(clips)
     clips.items = clips.items.like(map(cut, clips.items))
+    clips.window = f'Of whole films the middle {seconds:g} s are shown, as in training.'
     return clips

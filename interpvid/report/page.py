@@ -58,7 +58,8 @@ def right_finding(
     level=.05, # of the test against chance
 )->Finding:
     "How often is a model right, and is that more than chance?"
-    seen = f' {said_of_parts(a.parts, a.name)}'.rstrip()
+    seen = ' '.join(filter(None, (said_of_parts(a.parts, a.name), getattr(a.clips, 'window', ''))))
+    seen = seen and f' {seen}'
     if not a.labelled:
         says = (f"No true classes are known of {int(a.read.sum())} clips, so what changes cost {a.name} is counted in "
                 "the probability of the class that it predicts. That class was chosen at its best, so any change "
