@@ -237,7 +237,7 @@ def _write_explained(path, results, nets, es, notes, settings):
     from interpvid.pages import explanation_pairs, write_page
     from interpvid.share import export
     about = dict(file=path.name, **settings, **{n: m.info for n,m in nets.items()})
-    notes = [*notes, _legend(perturbed_word(settings['perturb']), es[0].cam_name)]
+    notes = [*notes, *_parts_shown(es), _legend(perturbed_word(settings['perturb']), es[0].cam_name)]
     for end,target in results.items():
         if end!='.html':
             export(es, target, ours=True)
@@ -263,7 +263,7 @@ def _answer_lines(path, es, outcomes, results):
     answers = '; '.join(_answer(e, outcomes) for e in es)
     first,*more = results.items()
     places = ', '.join([str(first[1]), *(end or 'a folder' for end,_ in more)])
-    return [f"{path}: {answers} → {places}", *(f'  {as_options(n)}' for n in (*shared, *own))]
+    return [f"{path}: {answers} → {places}", *(f'  {as_options(n)}' for n in (*_parts_shown(es), *shared, *own))]
 
 # %% ../nbs/98_cli.ipynb #28a87463
 MAPS = { # of --maps
@@ -327,10 +327,9 @@ def explain_files(
             stem = _free_stem(path, out, files, taken, ends)
             results = _results_of(out/stem, ends)
             es = _explain_clip(path, nets, part, how)
-            notes = [note, *judged, *(shown := list(_parts_shown(es)))]
-            _write_explained(path, results, nets, es, notes, {**part, **how, 'maps':maps, 'target':target})
+            _write_explained(path, results, nets, es, [note, *judged], {**part, **how, 'maps':maps, 'target':target})
             taken.add(stem)
-            for line in (*_answer_lines(path, es, outcomes, results), *(f'  {s}' for s in shown)): log(line)
+            for line in _answer_lines(path, es, outcomes, results): log(line)
         except (OSError, ValueError) as err:
             failed = 1
             log_line(str(err) if str(path) in str(err) else f'{path}: {err}', sys.stderr)
