@@ -133,6 +133,7 @@ def load_explained(
 )->dict: # label -> network
     "Networks to explain files with"
     from interpvid.models.checkpoints import load_model
+    from interpvid.models.pretrained import said_of_networks
     labels = {key: NETWORKS.about(key)['label'] for key in NETWORKS}
     if is_one(checkpoints):
         model = load_named(checkpoints, '--checkpoints')
@@ -140,6 +141,8 @@ def load_explained(
         return {labels.get(type(model).__name__.lower(), own): model}
     wanted = {key: Path(checkpoints)/f'{key}.safetensors' for key in (labels if arch=='all' else [arch])}
     missing = [labels[key] for key,path in wanted.items() if not path.exists()]
+    if len(missing)==len(wanted) and (held := said_of_networks(checkpoints)):
+        raise FileNotFoundError(f'--checkpoints {held}')
     if missing:
         raise FileNotFoundError(f"{checkpoints}: holds no trained {' and no '.join(missing)}. --checkpoints names one "
                                 "network (i3d-events and clstm-events come with the package; best.safetensors of "
@@ -208,19 +211,31 @@ def _typed_target(target, nets):
 def _explain_clip(path, nets, part, how):
     "The explanations of one file by all networks"
     from interpvid.explanation import explain
+    from interpvid.models.pretrained import trained_part
     from interpvid.video import read_frames
     es = []
     for label,net in nets.items():
         T,*size = net.clip_shape
-        e, = explain(net, read_frames(path, T, tuple(size), **part), name=label, desc=f'{path.name}: {label}', **how)
-        e.settings = {**e.settings, 'frames':_taken(path, T, size, **part)}
+        own = {} if part else trained_part(net, path)
+        frames = read_frames(path, T, tuple(size), **part, **own)
+        e, = explain(net, frames, name=label, desc=f'{path.name}: {label}', **how)
+        e.settings = {**e.settings, 'frames':{**_taken(path, T, size, **part, **own), 'as trained':bool(own)}}
         es.append(e)
     return es
 
+def _parts_shown(es):
+    "Sentences on parts of a file that were taken because networks were trained on such"
+    for e in es:
+        taken = e.settings['frames']
+        if taken['as trained']:
+            yield (f"{e.model} saw {taken['seconds']:.2f} s from second {taken['start']:.2f} on, as it was trained; "
+                   "--start and --stop take another part")
+
 # %% ../nbs/98_cli.ipynb #16fe55ad
-def _legend(removed):
-    "What marks and scores mean; `removed`: what becomes of the frames, such as 'frozen'"
-    return ('In the row beneath a clip red squares mark the frames that the mask found important, green circles the '
+def _legend(removed, by):
+    "What colours, marks and scores mean; `removed`: what becomes of the frames, such as 'frozen'; `by`: the map"
+    return (f'Heat map: {by}, from blue (nothing) to red (most of this clip): where in the picture something spoke for '
+            'the answer. The mask answers another question: without which motion the answer is lost. In the row beneath a clip red squares mark the frames that the mask found important, green circles the '
             f"others. OS is the class's score on the clip as it is, FS with the important frames {removed}, RS with "
             'them played backwards.')
 
@@ -230,7 +245,7 @@ def _write_explained(path, results, nets, es, notes, settings):
     from interpvid.pages import explanation_pairs, write_page
     from interpvid.share import export
     about = dict(file=path.name, **settings, **{n: m.info for n,m in nets.items()})
-    notes = [*notes, _legend(perturbed_word(settings['perturb']))]
+    notes = [*notes, *_parts_shown(es), _legend(perturbed_word(settings['perturb']), es[0].cam_name)]
     for end,target in results.items():
         if end!='.html':
             export(es, target, ours=True)
@@ -256,12 +271,12 @@ def _answer_lines(path, es, outcomes, results):
     answers = '; '.join(_answer(e, outcomes) for e in es)
     first,*more = results.items()
     places = ', '.join([str(first[1]), *(end or 'a folder' for end,_ in more)])
-    return [f"{path}: {answers} → {places}", *(f'  {as_options(n)}' for n in (*shared, *own))]
+    return [f"{path}: {answers} → {places}", *(f'  {as_options(n)}' for n in (*_parts_shown(es), *shared, *own))]
 
 # %% ../nbs/98_cli.ipynb #28a87463
 MAPS = { # of --maps
     'gradcam':'the paper, coarse: a few places of the last layer',
-    'integrated-gradients':'fine; on drawn clips more of its heat is on what acts; 32 passes',
+    'integrated-gradients':'fine; marks changes, where a thing is and for a frame or two where it was; 32 passes',
     'gradient-input':'the same with one pass, noisier',
     'gradcam-by-place':'Grad-CAM that keeps places apart',
     'occlusion':'asks no gradients: boxes removed by freezing; slow'}

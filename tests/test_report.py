@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ from interpvid.data.clips import ArrayClips
 from interpvid.models.checkpoints import load_model
 from interpvid.models.pretrained import parts_of, said_of_parts
 from interpvid.report.answers import (
-    answers_of, best_of_halves, changes_of, clips_for, cost_text, draw_orders, labels_for, right_by_chance,
-    share_ci, some_frames)
+    answers_of, best_of_halves, changes_of, clips_for, cost_text, draw_orders, labels_for, order_finding,
+    right_by_chance, share_ci, some_frames)
 from interpvid.exam.results import verdict_of
 from interpvid.report.evidence import exam_of, middle_share, some_clips
 from interpvid.stats import holm, sign_flip
@@ -165,6 +166,17 @@ def test_maps_of_a_model_without_layers_come_from_occlusion(by_silhouette):
 
 
 # --- the parts
+
+
+def test_order_without_direction_is_told_apart(by_silhouette):
+    "Answers that hold backwards and fail in other orders"
+    a = by_silhouette.answers[0]
+    probs = {k: a.probs['as it is'] if k == 'reversed' else p for k, p in a.probs.items()}
+    wrong = np.roll(a.probs['as it is'], 1, 1)
+    probs |= {k: wrong for k in probs if k.startswith('order')}
+    found = order_finding(replace(a, probs=probs))
+    assert found.holds and 'no use of the direction of time was found' in found.says
+    assert 'direction' not in by_silhouette.of('order').says
 
 
 def test_corrections_are_made_over_the_whole_table(by_colour, by_silhouette):

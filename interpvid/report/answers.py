@@ -30,7 +30,7 @@ from ..data.clips import Clips
 from ..device import as_module, call_model, device_of, eval_frozen, model_name
 from ..exam.measures import chance_note
 from ..explanation import shape_to_read
-from ..models.pretrained import parts_of
+from ..models.pretrained import at_pace, parts_of
 from ..stats import MIN_PAIRS, boot_ci, holm, paired_ci, sign_flip
 from ..sweep import as_clips_of_sweep
 from ..targets import probs_of
@@ -198,7 +198,7 @@ def answers_of(
 )->Answers:
     "Ask a model about clips as they are and changed"
     model = as_module(model)
-    stats,clips = stats_of(model),clips_for(model, clips)
+    stats,clips = stats_of(model),at_pace(model, clips_for(model, clips))
     labels,rows = labels_for(model, clips, labels),{}
     starts = tqdm(range(0, len(clips), bs), desc=desc, disable=desc is None, leave=False)
     with eval_frozen(model), torch.no_grad():
@@ -453,6 +453,8 @@ def order_finding(
     if all(map(unmoved, c.values())):
         says = (f"{a.name} is blind to the order of frames: played backwards and in other orders, "
                 f"{back['clips']} clips change none of its probabilities by more than {STILL:g}.")
+    elif is_cost(other, least, level) and not is_cost(back, least, level):
+        says = f"{a.name} uses the order of frames, and no use of the direction of time was found: {cost}."
     elif holds: says = f"{a.name} uses the order of frames: {cost}."
     else: says = (f"No use of the order of frames was found in {a.name}{_unless(least)}: {cost}; "
                   f"{_changed(a, 'reversed')}")

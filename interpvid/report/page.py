@@ -58,7 +58,8 @@ def right_finding(
     level=.05, # of the test against chance
 )->Finding:
     "How often is a model right, and is that more than chance?"
-    seen = f' {said_of_parts(a.parts, a.name)}'.rstrip()
+    seen = ' '.join(filter(None, (said_of_parts(a.parts, a.name), getattr(a.clips, 'window', ''))))
+    seen = seen and f' {seen}'
     if not a.labelled: return Finding(a.name, 'right', False, f'{a.why_not_accuracy}{seen}')
     right,chance = a.right(),a.by_chance('as it is')
     mean,low,high = share_ci(right)
@@ -113,8 +114,9 @@ def space_finding(
     "Where is what a model uses, and do its maps follow the picture?"
     if e.heat is None: return Finding(e.name, 'space', False, f"There are no maps of {e.name}: {'; '.join(e.notes)}.")
     share = middle_share(mean_map(e.heat))
-    says = (f"{percent(share)} of the heat of {e.name} ({e.map_name}, {len(e.heat)} clips) lies in the middle quarter "
-            "of the picture, which would have 25 % of an even map.")
+    by = f"{e.map_name}, the paper's coarse map" if e.map_name=='Grad-CAM' else e.map_name
+    says = (f"{percent(share)} of the heat of {e.name} ({by}; {len(e.heat)} clips) lies in the middle quarter of the "
+            "picture, which would have 25 % of an even map.")
     c = e.checks.get(e.map_name, {})
     of = lambda k: np.nanmean(c[k]) if k in c and np.isfinite(c[k]).any() else np.nan
     roll,along,still,blank = map(of, ('roll','roll along','roll in place','blank'))
@@ -312,8 +314,11 @@ def only_split(
     if not known and isinstance(clips, (str,os.PathLike)): return items_at(clips, split)
     keep = [all(p[k]==split for p in known) if known else i.split==split for k,i in enumerate(every.items)]
     if sum(keep)>=MIN_PAIRS: return every.items.like(i for i,kept in zip(every.items, keep) if kept)
-    raise ValueError(f"{split!r} is the part of {sum(keep)} of {len(every)} clips, and a report needs {MIN_PAIRS}; a "
-                     "training with --valid-pct 0.5 (valid_pct=) keeps half of them to validate on")
+    folds = split=='test' or any((p=='test').any() for p in known)
+    more = ("folds of more people, as by `interpvid train --folds 2`, test on more at once" if folds else
+            "a training with --valid-pct 0.5 (valid_pct=) keeps half of them to validate on")
+    raise ValueError(f"{split!r} is the part of {sum(keep)} of {len(every)} clips, and a report needs {MIN_PAIRS}; "
+                     f"{more}")
 
 # %% ../../nbs/78_report.page.ipynb #fcd54f37
 def make_report(
