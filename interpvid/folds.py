@@ -239,7 +239,8 @@ def train_fold(
     dls = _loaders(clips, fold, p, still)
     epochs = epochs or epochs_of(p, len(dls.train))
     path = Path(folder)/'model.safetensors'
-    about = dict(seed=seed, epochs=epochs, fold=fold.name, test=list(fold.test), still=still)
+    about = dict(seed=seed, epochs=epochs, of_epochs=epochs_of(p, len(dls.train)), fold=fold.name,
+                 test=list(fold.test), still=still, window_seconds=Windows(**p.get('windows', {})).seconds)
     cbs = [*cbs, KeepBest(path, **about) if fold.stop else NoValidation()]
     cbs += _schedule(p)
     if progress: cbs.append(OneBar(f'{find(NETWORKS, arch).label}, {fold.name}'))
@@ -373,8 +374,10 @@ def __str__(self:FoldsResult):
     said = (f"interval over {a['groups']} groups {_interval(a)}" if np.isfinite(a['low']) else
             f"no interval: {a['groups']} groups, {'fewer than 5' if a['groups']<MIN_GROUPS else 'all alike'}")
     back = self.accuracy('predicted reversed')['mean']
-    return (f"accuracy {a['mean']:.3f} on {a['films']} films of groups not seen in training ({said}); "
-            f"reversed {back:.3f}; chance {self.chance:.3f}")
+    done,of = (self.about.get(k) or 0 for k in ('epochs','of_epochs'))
+    short = f'; trained for {done} of the {of} epochs of the preset' if done<of else ''
+    return (f"accuracy {a['mean']:.3f} on {a['films']} films of groups not seen in training ({said}); chance "
+            f"{self.chance:.3f}; reversed {back:.3f} (the films played backwards, called by the same class){short}")
 
 # %% ../nbs/82_folds.ipynb #9c81fc50
 @patch
@@ -408,7 +411,8 @@ def _run_fold(path, clips, fold, arch, preset, seed, epochs, weights, still, pro
     films,probs = test_fold(model, clips, fold, windows, still)
     films.to_csv(path/'films.csv', index=False)
     np.savez_compressed(path/'probabilities.npz', **{k.replace(' ','_'): p for k,p in probs.items()})
-    about = dict(decided, seconds=round(time.time()-start, 1), threads=torch.get_num_threads())
+    about = dict(decided, seconds=round(time.time()-start, 1), threads=torch.get_num_threads(),
+                 of_epochs=model.info['of_epochs'])
     (path/'about.json').write_text(json.dumps(about, indent=1, default=str), encoding='utf-8')
 
 # %% ../nbs/82_folds.ipynb #f2edf556
@@ -440,7 +444,8 @@ class FoldsTime(SayHowLong):
         steps = self.n_epoch*len(self.dls.train)
         left = seconds*(self.folds*steps-self.steps)
         if left<=60: return
-        quick = f'; --epochs {self.n_epoch//8} (epochs=) for a first look' if self.n_epoch>=16 else ''
+        few = self.n_epoch//8
+        quick = f'; --epochs {few} (epochs=) for a first look, {duration_text(left*few/self.n_epoch)}' if few>1 else ''
         self.log(f"{self.folds} fold{'s'*(self.folds!=1)} × {steps} steps, {duration_text(left)}{quick}. Finished "
                  "folds are kept: after a stop the same command goes on with the others")
 
@@ -489,10 +494,10 @@ def run_folds(
         told |= new
         films,about = _read(path)
         tables.append(films)
-        seconds[fold.name] = about['seconds']
+        seconds[fold.name],of = about['seconds'],about['of_epochs']
         log(_fold_line(fold, films, new, about['seconds']))
     about = dict(arch=arch, preset=preset, folds=[f.name for f in made], seed=seed, still=still, seconds=seconds,
-                 clips=key)
+                 clips=key, epochs=epochs or of, of_epochs=of)
     return FoldsResult(pd.concat(tables, ignore_index=True), about)
 
 # %% ../nbs/82_folds.ipynb #6e20132e

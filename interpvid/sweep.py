@@ -54,7 +54,7 @@ from .explanation import Explanation, load_explanations, normalised, save_explan
 from .extras import need
 from .gradients import settled_target
 from .files import HOST, key_of, sha256, write_json, writing
-from .models.pretrained import model_of
+from .models.pretrained import at_pace, model_of
 from .named import absolute_name, find_named, name_of
 
 with suppress(ModuleNotFoundError): # a sweep needs them, see `check_parquet`; a report of clips does not
@@ -928,8 +928,9 @@ def start_sweep(
     check_takes(function, settings)
     net = build_model(name)
     usual = shape_to_read(net)[0]
-    clips = as_clips_of_sweep(items, [s or u for s,u in zip(shape or usual, usual)], split)
+    clips = at_pace(net, as_clips_of_sweep(items, [s or u for s,u in zip(shape or usual, usual)], split))
     labels = labels_for(clips, net)
+    if hasattr(clips, 'window'): warnings.warn(f'{name}: {clips.window}')
     if (np.asarray(clips.labels)>=0).any() and (labels<0).all():
         warnings.warn(f"{name} knows none of the clips' classes by name ({first_few(clips.classes)}): they are "
                       "explained without labels")

@@ -1148,6 +1148,21 @@ def test_b21_the_papers_own_i3d_gets_no_note_about_its_head(kw, tmp_path):
     assert len(note) == 1 and note[0].startswith('head_t is 1 in the program that wrote the file, 2 in this network')
 
 
+def test_a_file_of_an_unknown_program_says_what_stats_to_set(tmp_path):
+    "With our own names nothing tells how frames were normalised: report and `save_model` name what `stats` can be"
+    torch.save(I3D(5, width=W).state_dict(), tmp_path / 'mine.pt')
+    net = I3D(5, width=W)
+    rep = import_weights(tmp_path / 'mine.pt', net)
+    said = 'set net.stats yourself, (0, 1/255) for bytes 0 to 255'
+    assert rep.stats is None and said in repr(rep) and said in rep._repr_markdown_()
+    net.classes, net.stats, net.clip_shape = list('abcde'), rep.stats, (16, 224, 224)
+    with pytest.raises(ValueError, match=r'stats` of the I3D is None.*set net.stats, \(0, 1/255\) for bytes'):
+        save_model(net, tmp_path / 'mine.safetensors')
+    net.stats = 0, 1 / 255
+    save_model(net, tmp_path / 'mine.safetensors')
+    assert load_model(tmp_path / 'mine.safetensors').stats == (0, 1 / 255)
+
+
 @pytest.mark.parametrize('style', STYLES)
 @pytest.mark.parametrize('K', [400, 157])
 def test_b21_published_files_keep_the_note(style, K, tmp_path):

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from interpvid.cli import main
+from interpvid.cli import main, methods_named
 from interpvid.core import STATS
 from interpvid.data.synthetic import SYNTHETIC_CLASSES
 from interpvid.exam.candidates import Candidate
+from interpvid.exam.measures import TESTS as SAT
 from interpvid.exam.measures import exam_sheet
 from interpvid.exam.results import (
     ExamResult, ExamRow, compare_exams, join_exams, load_exam, load_exam_trainings, over_trainings,
@@ -363,6 +364,34 @@ def test_groups_name_their_tests_and_files_may_be_given(tmp_path):
         run_exam(Left().eval(), lights(), at_5, ['truth'], progress=False)
 
 
+def test_all_tests_that_are_not_made_are_said():
+    lines = []
+    named = ['faithfulness', 'sanity', 'optimality']
+    r = run_exam(Left().eval(), lights(), at_5, named, progress=False, yardsticks=False, log=lines.append)
+    said = r.notes('Left')  # roll is of maps, and at_5 has none
+    for name in set(named_tests(named)) - {'roll'} - {t for row in r.rows for t in row.margins}:
+        assert any(f' {name}' in line for line in said), name
+    assert [f'exam: {line}' for line in said[:3]] == lines[:3]
+    r = run_exam(Tiny(), 1, counted, ['optimality'], few=0, progress=False, yardsticks=False, log=lines.append)
+    assert lines[-1].startswith('exam: Not made: regret')
+
+
+def named_tests(groups):
+    return [name for name, t in SAT.items() if t.group in groups]
+
+
+def test_a_verdict_says_on_how_many_clips_nothing_moves_the_score():
+    frames = lights()
+    frames[:8] = 40  # of one colour: nothing to remove
+    r = run_exam({'mine': Left().eval()}, frames, at_5, 'faithfulness', progress=False, log=lambda line: None)
+    note = r.verdict().attrs['notes'][0]
+    assert note.startswith('mine: On 8 of 12 clips no removal changes the score by 0.05')
+    assert note in repr(r.verdict()) and note in r.verdict()._repr_html_()
+    assert note.removeprefix('mine: ') in r.said('mine') and '.verdict()' in repr(r)
+    lit = run_exam({'mine': Left().eval()}, lights(), at_5, 'faithfulness', progress=False, log=lambda line: None)
+    assert not lit.verdict().attrs['notes']
+
+
 def test_nothing_passes_where_there_is_nothing_to_explain():
     flat = Left().eval()
     nn.init.constant_(flat.look.weight, 1e-4)
@@ -429,6 +458,51 @@ def test_the_method_on_the_leaderboard_runs_as_it_stands(tmp_path, monkeypatch, 
     assert made.row('Tiny', 'neighbours').cost['forward'] == 24
     page = Path('results/mine/index.html').read_text()
     assert 'neighbours' in page and 'Best first' in page and Path('results/mine/exam.csv').is_file()
+
+
+OWN = """
+import numpy as np
+import torch
+from torch import nn
+from interpvid.core import STATS
+
+class Two(nn.Module):
+    stats, classes, clip_shape = STATS, ['left', 'right'], (8, 16, 16)
+    def forward(self, x):
+        left, right = x[:, 0, 5].mean(1).split(8, 1)
+        d = left.mean(1) - right.mean(1)
+        return torch.stack([d, -d], 1)
+
+def mine(model, clips, target): return clips.mean((1, 3, 4))
+"""
+
+
+def test_the_command_takes_clips_of_ones_own_and_names_of_candidates(tmp_path, monkeypatch, capsys):
+    import cv2
+
+    monkeypatch.chdir(tmp_path)
+    Path('own.py').write_text(OWN)
+    for i, frames in enumerate(lights(6)):
+        (tmp_path / 'clips' / f'clip{i}').mkdir(parents=True)
+        for k, f in enumerate(frames):
+            cv2.imwrite(str(tmp_path / 'clips' / f'clip{i}' / f'{k:02}.png'), f)
+    words = ['exam', '--networks', 'own.py:Two', '--method', 'integrated gradients, own.py:mine', '--out', 'out']
+    assert main(words) == 1
+    assert 'give clips of your own: --clips FOLDER' in capsys.readouterr().err
+    assert main([*words, '--clips', 'clips']) == 0
+    made = load_exam('out/exam.json')
+    assert len(made.clips['Two']['keys']) == 6 and {'integrated gradients', 'mine'} <= {r.candidate for r in made.rows}
+    several = ','.join(f'clips/clip{i}' for i in range(2))
+    assert main([*words, '--clips', several, '--out', 'two']) == 0
+    assert len(load_exam('two/exam.json').clips['Two']['keys']) == 2
+    assert main([*words[:3], '--method', 'best of all masks', '--clips', 'clips']) == 1
+    assert '--few 11' in capsys.readouterr().err
+    assert main([*words, '--clips', 'nowhere']) == 1
+    assert 'nowhere' in capsys.readouterr().err
+
+
+def test_names_of_candidates_may_have_commas():
+    assert methods_named('Shapley values, exact, my.py:f,saliency') == ['Shapley values, exact', 'my.py:f', 'saliency']
 
 
 def test_a_method_that_fails_says_why_and_ends_with_1(tmp_path, monkeypatch, capsys):

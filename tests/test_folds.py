@@ -25,6 +25,9 @@ from interpvid.folds import (
     train_fold,
 )
 from interpvid.models.checkpoints import load_model
+from interpvid.models.pretrained import at_pace, parts_of, said_of_parts
+from interpvid.report.answers import answers_of, clips_for
+from interpvid.report.page import only_split, right_finding
 from interpvid.video import write_video
 
 SIDES = ['from left to right', 'from right to left']
@@ -278,8 +281,35 @@ def test_the_command_folds_a_folder(folder, tmp_path, capsys):
     assert {'films.csv', 'summary.csv', 'confusion.csv', 'folds.csv', 'outcome.txt', 'clstm-p1-p3-0'} <= tables
     films = pd.read_csv(tmp_path / 'out' / 'films.csv')
     assert len(films) == 24 and set(films.group) == {f'p{k}' for k in range(1, 7)}
-    # the network is an ordinary checkpoint
-    assert load_model(tmp_path / 'out' / 'clstm-p1-p3-0' / 'model.safetensors').classes == SIDES
+    assert 'trained for 1 of the ' in said.out and 'called by the same class' in said.out
+    # the network is an ordinary checkpoint, and knows how long its windows were
+    net = load_model(tmp_path / 'out' / 'clstm-p1-p3-0' / 'model.safetensors')
+    assert net.classes == SIDES and net.info['window_seconds'] == 1.28
+    # a film, a report and a folder of folds in its place
+    film = next(folder.rglob('p5_*.mp4'))
+    how = ['--checkpoints', str(net.path), '--out', str(tmp_path / 'ex'), '--iterations', '1']
+    long = write_video(tmp_path / 'long.mp4', np.random.default_rng(0).integers(0, 255, (60, 64, 64, 3), np.uint8), 12)
+    assert main(['explain', str(long), str(film), *how]) == 0
+    said = capsys.readouterr().out
+    shown = 'saw 1.28 s from second 1.86 on, as it was trained; --start and --stop take another part'
+    assert shown in said and shown in (tmp_path / 'ex' / 'long.html').read_text()
+    assert 'integrated' not in said and 'Heat map: Grad-CAM, from blue' in (tmp_path / 'ex' / 'long.html').read_text()
+    assert main(['explain', str(long), *how, '--start', '0.5']) == 0
+    assert 'as it was trained' not in capsys.readouterr().out
+    shown = at_pace(net, clips_for(net, folder))
+    assert all(i.stop - i.start == pytest.approx(1.28) for i in shown.items if i.stop is not None)
+    assert (parts_of(net, shown) == parts_of(net, clips_for(net, folder))).all()
+    assert shown.window == 'Of whole films the middle 1.28 s are shown, as in training.'
+    assert shown.window in right_finding(answers_of(net, folder, asked=())).says
+    report = ['report', str(folder), '--explained', '0', '--out', str(tmp_path / 'r.html'), '--networks']
+    assert main([*report, str(tmp_path / 'out')]) == 1
+    assert 'holds 2 networks' in (said := capsys.readouterr().err) and '--split test' in said
+    assert main(['explain', str(film), '--checkpoints', str(tmp_path / 'out')]) == 1
+    assert 'clstm-p1-p3-0' in capsys.readouterr().err
+    assert '--split test (' in said_of_parts(parts_of(net, shown), 'mine')
+    assert '--split' not in said_of_parts(np.array(['train'] * 5, object), 'mine')
+    with pytest.raises(ValueError, match='folds of more people, as by `interpvid train --folds 2`'):
+        only_split({'mine': net}, sorted(folder.rglob('p[145]_push*.mp4')), 'test')
 
 
 def test_the_preset_without_folds_tests_the_folders_own_split(folder, tmp_path):
@@ -335,8 +365,8 @@ def test_how_long_all_folds_take_is_said():
     told.say(0.001)
     assert not lines
     told.say(0.25)
-    assert lines[0].startswith('5 folds × 1280 steps, about 27 minutes; --epochs 80 (epochs=) for a first look.')
-    assert 'Finished folds are kept' in lines[0]
+    assert lines[0].startswith('5 folds × 1280 steps, about 27 minutes; --epochs 80 (epochs=) for a first look, ')
+    assert 'about 3 minutes. Finished folds are kept' in lines[0]
 
 
 def test_a_film_that_cannot_be_read_is_named_or_left_out(folder, tmp_path):

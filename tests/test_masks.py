@@ -1619,6 +1619,9 @@ def test_a_search_that_failed_is_said():
     found = search_windows(net, x, 1, **PLAIN)  # which settles on frame 0, that no freezing changes
     assert not found.failed.any() and not found.insensitive.any()
     assert all('does not lower the score' in n for n in found.notes)
+    assert all(n.endswith('or its price lam1=0.01 is too high') for n in found.notes)  # the mask is frame 0 alone
+    found.mask[0] = 1
+    assert found.notes[0].endswith('depends on')
     with pytest.warns(UserWarning, match='none of the masks that were tried'):
         assert search_masks(net, x, windows(8, 4), 1, **PLAIN).failed.all()
     still = search_windows(tiny(), x[:, :, :1].expand_as(x).contiguous(), **PLAIN)

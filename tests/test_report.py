@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ from interpvid.data.clips import ArrayClips
 from interpvid.models.checkpoints import load_model
 from interpvid.models.pretrained import parts_of, said_of_parts
 from interpvid.report.answers import (
-    answers_of, best_of_halves, changes_of, clips_for, cost_text, draw_orders, labels_for, right_by_chance,
-    share_ci, some_frames)
+    answers_of, best_of_halves, changes_of, clips_for, cost_text, draw_orders, labels_for, order_finding,
+    right_by_chance, share_ci, some_frames)
 from interpvid.exam.results import verdict_of
 from interpvid.report.evidence import exam_of, middle_share, some_clips
 from interpvid.stats import holm, sign_flip
@@ -167,6 +168,17 @@ def test_maps_of_a_model_without_layers_come_from_occlusion(by_silhouette):
 # --- the parts
 
 
+def test_order_without_direction_is_told_apart(by_silhouette):
+    "Answers that hold backwards and fail in other orders"
+    a = by_silhouette.answers[0]
+    probs = {k: a.probs['as it is'] if k == 'reversed' else p for k, p in a.probs.items()}
+    wrong = np.roll(a.probs['as it is'], 1, 1)
+    probs |= {k: wrong for k in probs if k.startswith('order')}
+    found = order_finding(replace(a, probs=probs))
+    assert found.holds and 'no use of the direction of time was found' in found.says
+    assert 'direction' not in by_silhouette.of('order').says
+
+
 def test_corrections_are_made_over_the_whole_table(by_colour, by_silhouette):
     for name in 'order', 'look', 'ends':
         t = by_silhouette.tables[name]
@@ -230,6 +242,38 @@ def test_without_labels_costs_are_in_the_predicted_class(tmp_path):
     assert t.loc['reversed', 'cost'] == pytest.approx((a.probs['as it is'].max(1) - a.score('reversed')).mean())
     assert 'probability' in t
     assert 'Probability of the predicted class' in report.save(tmp_path / 'r.html').read_text()
+
+
+def test_at_chance_costs_are_in_the_predicted_class_and_that_is_said(tmp_path):
+    clips, model = coloured(12), MeanColour()
+    labels = np.array([0, 1, 2, 1, 2, 0, 2, 0, 1, 1, 2, 0])  # right of 3 clips
+    kwargs = dict(explained=0, examples=False, progress=False)
+    blind, known = make_report(model, clips.frames, **kwargs), make_report(model, clips.frames, labels, **kwargs)
+    assert not known.answers[0].by_accuracy
+    assert 'right on 3 of 12 clips' in known.of('right').says
+    assert 'is not shown to be above chance' in known.of('right').says
+    assert 'cannot fall, so what changes cost mean colour is counted in the probability' in known.of('right').says
+    for what in ('order', 'look', 'motion', 'more than one frame'):
+        assert known.of(what).says == blind.of(what).says
+    assert known.of('look').holds
+    assert known.tables['look'].equals(blind.tables['look'])
+    assert 'not shown to be right more often than by chance' in known.save(tmp_path / 'r.html').read_text()
+    with pytest.raises(AssertionError, match='blind to the order .* not shown to be above chance'):
+        assert_uses_order(model, clips.frames, labels)
+    assert 'not shown to be above chance' in assert_not_static(model, clips.frames, labels).says
+    assert answers_of(model, clips, asked=()).by_accuracy
+    assert answers_of(model, coloured(24).frames[1::3], [1] * 8, asked=()).by_accuracy  # of one class: 1 of 3
+
+
+def test_a_model_at_chance_beside_one_that_is_not():
+    clips = coloured(12)
+    wrong = MeanColour()
+    wrong.forward = lambda x: MeanColour.forward(wrong, x).roll(1, -1)
+    report = make_report({'good': MeanColour(), 'wrong': wrong}, clips, explained=0, examples=False, progress=False)
+    assert [a.by_accuracy for a in report.answers] == [True, False]
+    assert 'right or probability' in report.tables['order']
+    assert set(report.tables['models'].index.get_level_values('number')) == {'right', 'right with one frame'}
+    assert 'for wrong, not shown to be right' in report.body()
 
 
 def test_clips_that_cannot_be_read_are_left_out():

@@ -704,6 +704,8 @@ def test_what_validation_will_not_say_is_said_before_training(tmp_path, capsys):
     first = trained.splitlines()[0]
     assert 'bs 4,' in first and 'epochs 1,' in first
     assert 'top-5' not in trained, 'two classes are always among the first five'
+    assert main(['data', 'check', str(tmp_path / 'd'), '--groups', '(.)[.]mp4']) == 0
+    assert '--folds each` is ready here: it leaves out each of the 10 groups once' in capsys.readouterr().out
     more = '--valid-pct', '.5', '--groups', '(.+)', '--epochs', '1', '--out', str(tmp_path / 's')
     assert main(['train', *args, *more]) == 0
     said = capsys.readouterr().out

@@ -194,6 +194,7 @@ SAY_GROUPS = ("a folder for each person in the class's folder (walking/anna/IMG_
 
 def few_to_tell(
     labels, # (N,) int, of validation clips
+    groups=0, # people or scenes that are known
 )->str:     # '' where there are enough
     "That validation clips are so few that even if all are named rightly this may be luck, and what helps"
     labels = np.asarray(labels, int)
@@ -202,8 +203,10 @@ def few_to_tell(
     if not len(labels) or chance<1 and len(labels)>=enough: return ''
     takes = f'it takes {enough}' if chance<1 else 'they are of one class'
     return (f"{len(labels)} clips: too few to tell whether anything is learned, even if all are named rightly "
-            f"({takes}). `interpvid train --folds each` tests on every clip, --valid-pct 0.5 (valid_pct=) validates "
-            "on half of them")
+            f"({takes}). "
+            +(f"`interpvid train --folds each` is ready here: it leaves out each of the {groups} groups once, and so "
+              "tests on every clip" if groups>1 else "`interpvid train --folds each` tests on every clip, --valid-pct "
+              "0.5 (valid_pct=) validates on half of them"))
 
 # %% ../../nbs/16_data.check.ipynb #fb5ad746
 def doubts_of(
@@ -211,8 +214,9 @@ def doubts_of(
 )->list:   # of (title, sentence)
     "What accuracy on the validation clips will not say"
     labels = {p: [i.label for i in items if i.split==p and i.label is not None] for p in ('train','validation')}
-    found = [('validation', few_to_tell(labels['validation']))]
-    if labels['train'] and labels['validation'] and not any(i.group for i in items):
+    groups = {i.group for i in items if i.group}
+    found = [('validation', few_to_tell(labels['validation'], len(groups)))]
+    if labels['train'] and labels['validation'] and not groups:
         found.append(('groups', 'not known: the same person or scene may be in training and in validation, which makes '
                       f'accuracy too good; {SAY_GROUPS}'))
     return [(title,said) for title,said in found if said]

@@ -169,7 +169,8 @@ def sheet_classes(
     names = list(SYNTHETIC_CLASSES if names is None else names)
     missing = [c for c in mine if c not in names]
     if missing: raise ValueError(f"exam_sheet: the network has no class {missing[0]!r} ({len(missing)} of 11 are "
-                                 "missing); for a network of other classes make a `Sheet` of clips of your own")
+                                 "missing); for a network of other classes give clips of your own: "
+                                 "run_exam(model, 'folder')")
     return {SYNTHETIC_CLASSES.index(c): names.index(c) for c in mine}
 
 # %% ../../nbs/63_exam.measures.ipynb #893946d1

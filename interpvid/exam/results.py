@@ -82,7 +82,8 @@ class ExamResult:
         n = {k: len(c['keys']) for k,c in self.clips.items()}
         asked = sum(r.asks for r in self.rows)
         rows = f'{counted(asked, "row")} of candidates and {counted(len(self.rows)-asked, "row")} of yardsticks'
-        return f"ExamResult: {rows}, clips: {', '.join(f'{v} for {k}' for k,v in n.items())}"
+        clips = ', '.join(f'{v} for {k}' for k,v in n.items())
+        return f"ExamResult: {rows}, clips: {clips}; .verdict() says which can be believed"
 
 # %% ../../nbs/73_exam.results.ipynb #307b1f54
 _COST = {'forward':'passes', 'backward':'backward', 'seconds':'seconds'}
@@ -287,11 +288,13 @@ def marks(self:ExamResult,
 
 # %% ../../nbs/73_exam.results.ipynb #2481a18e
 class Verdict(pd.DataFrame):
-    "A table whose sentences are shown in full"
+    "A table whose sentences are shown in full, and below it what has to be known (`attrs['notes']`)"
     def __repr__(self):
-        with pd.option_context('display.max_colwidth', None, 'display.width', None): return super().__repr__()
+        with pd.option_context('display.max_colwidth', None, 'display.width', None): table = super().__repr__()
+        return '\n'.join([table, *self.attrs.get('notes', ())])
     def _repr_html_(self):
-        with pd.option_context('display.max_colwidth', None): return super()._repr_html_()
+        with pd.option_context('display.max_colwidth', None): table = super()._repr_html_()
+        return ''.join([table, *(f'<p>{escape(n)}</p>' for n in self.attrs.get('notes', ()))])
 
 def _in_short(row):
     "The first sentence of why a candidate could not be asked"
@@ -322,15 +325,24 @@ def verdict(self:ExamResult,
 )->pd.DataFrame:  # index candidate: passes, fails, not shown, yardsticks too, because; tests with their margins
     "Which candidates can be believed: fewest failures first, then most that no yardstick passes as well"
     if network is None:
-        found = pd.concat({n: pd.DataFrame(self.verdict(n, level)) for n in self.networks}, names=['network'])
-        return Verdict(found.fillna(''))
+        of = {n: self.verdict(n, level) for n in self.networks}
+        found = Verdict(pd.concat({n: pd.DataFrame(v) for n,v in of.items()}, names=['network']).fillna(''))
+        found.attrs = dict(notes=[f'{n}: {note}' for n,v in of.items() for note in v.attrs['notes']])
+        return found
     t = self.marks(level)
     t = t.loc[[n==network for n in t.index.get_level_values('network')]]
     of = {r.candidate: t[t.index.get_level_values('candidate')==r.candidate] for r in self.of(network) if r.asks}
     rows = {name: self._verdict_row(self.row(network, name), g, level) for name,g in of.items()}
     best = sorted(rows, key=lambda name: _badness(rows[name], of[name], level))
     found = pd.DataFrame.from_dict({name: rows[name] for name in best}, orient='index').rename_axis('candidate')
-    return Verdict(found.loc[:,[c not in ('yardsticks too','because') or found[c].any() for c in found]])
+    found = Verdict(found.loc[:,[c not in ('yardsticks too','because') or found[c].any() for c in found]])
+    found.attrs = dict(notes=self._about(network, 'notes'))
+    return found
+
+@patch
+def _about(self:ExamResult, network, what):
+    "Sentences that were kept about one network"
+    return (self.about.get('networks') or {}).get(network, {}).get(what, [])
 
 def _badness(row, t, level):
     "What candidates are put in order by"
@@ -348,7 +360,7 @@ def notes(self:ExamResult, network)->list: # of sentences
     mute = {s: [r.candidate for r in self.of(network) if r.silent==s] for s in silent}
     every = [r for r in self.of(network) if not r.cannot]
     said = [s if len(mute[s])==len(every) else f'{_listed(mute[s])}: {s}' for s in silent]
-    return said+(self.about.get('networks') or {}).get(network, {}).get('left out', [])
+    return said+self._about(network, 'left out')+self._about(network, 'notes')
 
 # %% ../../nbs/73_exam.results.ipynb #e2c47b28
 @patch
@@ -717,7 +729,7 @@ def said_of_few(self:ExamResult, network)->list: # of sentences
 def said(self:ExamResult,
     network,
 )->list:     # of sentences
-    "Which candidates beat every yardstick, and on what"
+    "Which candidates beat every yardstick, and on what; which can be believed is decided by `verdict`, not here"
     columns,lines = self.compared(network),self.notes(network)
     for r in (r for r in self.order(network) if r.asks):
         if r.cannot: lines.append(f'{r.candidate} could not be asked: {_in_short(r)}')

@@ -35,7 +35,7 @@ from tqdm.auto import tqdm
 from ..classify import predict, stats_of
 from ..core import to_batch
 from ..device import as_module, device_of, duration_text, eval_frozen, log_to_stderr
-from .candidates import CANDIDATES, answer, as_candidate
+from .candidates import CANDIDATES, answer, as_candidate, scores_removed
 from .measures import (
     TESTS, MaskTable, ScoreBook, Sheet, all_scores, exam_sheet, faithfulness, nothing_to_explain, optimality,
     truth_in_space, truth_in_time, value_note)
@@ -155,6 +155,7 @@ class Sitting:
     speed:float=0. # seconds of a plain pass of a clip
     table:MaskTable=None # scores of the few clips under all masks
     left_out:list=field(default_factory=list) # sentences: tests that need what is not known of the clips
+    notes:list=field(default_factory=list) # sentences: what has to be known before passes are believed
 
     @cached_property
     def key(self): return dict(network=network_key(self.model), clips=clips_key(self.sheet), few=self.few.tolist())
@@ -429,9 +430,20 @@ def sit(self:Sitting,
         rows[c].silent = nothing or (value_note(a.values) if c.scored else '')
         self.fill_row(rows[c], c, columns[c])
     self.facts = _facts(columns.values())
+    if 'faithfulness' in self.groups: self.notes = _hardly_moved(self.model, self.sheet)
     return list(rows.values())
 
 # %% ../../nbs/81_exam.sitting.ipynb #801bae03
+_MOVES = .05 # of a score in [0,1]
+
+def _hardly_moved(model, sheet):
+    "Says on how many clips no removal changes the score much; nothing where there are none"
+    scores,removed = scores_removed(model, sheet.clips.to(device_of(model)), sheet.target)
+    most = torch.stack([(s-scores).abs() for s in removed.values()]).amax(0)
+    few,n = int((most<_MOVES).sum()),len(sheet)
+    return [f"On {few} of {n} clips no removal changes the score by {_MOVES:g} (all frames held still, replaced by "
+            "their mean, or in black): there a pass in faithfulness says little."] if few else []
+
 def _facts(marks):
     "What the table of all masks says of the network, whoever sits"
     names = 'lowest loss','frames of the best mask','masks as good','IoU of best mask and event'
@@ -519,7 +531,7 @@ class Progress:
 def about_exam(sittings, seconds, few):
     "What a result was made with, and when"
     networks = {s.name: dict(key=s.key['network'], seconds={k: round(v, 1) for k,v in s.seconds.items()}, facts=s.facts,
-                             **{'pass':s.speed, 'left out':s.left_out}) for s in sittings}
+                             **{'pass':s.speed, 'left out':s.left_out, 'notes':s.notes}) for s in sittings}
     return dict(date=datetime.now(timezone.utc).date().isoformat(), seconds=round(seconds, 1), few=few.tolist(),
                 system=platform.system(), cores=os.cpu_count(), versions=versions(), sheet=sittings[0].sheet.about,
                 networks=networks)
@@ -564,6 +576,13 @@ def _without(sheet, tests):
     if len(out)==len(tests): raise ValueError(f"run_exam: no test is left. {' '.join(said)}")
     return {n: t for n,t in tests.items() if n not in out},said
 
+def _not_made(sitting):
+    "Sentences about tests that need what was not given"
+    if 'other training' in sitting.tests and sitting.other is None:
+        yield 'Not made: other training, for no other training of the network was given (`trainings`).'
+    if 'optimality' not in sitting.groups and 'regret' in sitting.tests:
+        yield "Not made: regret, for there are no clips of at most 16 frames on which all masks are tried (`few`)."
+
 # %% ../../nbs/81_exam.sitting.ipynb #4101c6e6
 def run_exam(
     models,          # a network, or a dict name -> network
@@ -581,6 +600,7 @@ def run_exam(
 )->ExamResult:
     "Put candidates and yardsticks to networks, and mark what they say"
     start,models,candidates = perf_counter(),named_models(models),all_candidates(candidates, yardsticks)
+    named = tests is not None
     tests,stages = _tests_named(tests),Stages(Path(folder)/'cache', log=lambda line: None) if folder else None
     if few is None: few = 11 if clips is None or isinstance(clips, (int,Sheet)) else 0
     sittings = []
@@ -589,6 +609,7 @@ def run_exam(
         made,left_out = _without(sheet, tests)
         at,other = few_clips(sheet.labels, few),(trainings or {}).get(name)
         sittings.append(Sitting(name, model, sheet, at, made, stages, bs, other, left_out=left_out))
+        if named or not isinstance(clips, (int,type(None))): left_out += _not_made(sittings[-1])
     for line in dict.fromkeys(line for s in sittings for line in s.left_out): log(f'exam: {line}')
     return _run(sittings, candidates, progress, log, start)
 

@@ -286,7 +286,9 @@ def note_of(
         return (f"the loss of the mask, {loss:.3f}, is far above that of the best window, {result.best_window[i]:.3f}: "
                 "the search failed; try preset='fast', or more iterations")
     if result.drop[i]>=1e-3: return note_of_rise(result, i)
-    return f"the mask does not lower the score, {OS:.3f}: it shows no frames that the score depends on"
+    few,price = (result.mask[i]>.5).sum()<2,result.settings.get('lam1') # a price too high leaves no or one frame
+    dear = f", or its price lam1={price:g} is too high" if few and price else ''
+    return f"the mask does not lower the score, {OS:.3f}: it shows no frames that the score depends on{dear}"
 
 # %% ../../nbs/51_masks.loss.ipynb #db4aefa4
 STILL = .05 # a mask none of whose values moved by more than this has not left its start

@@ -7,14 +7,15 @@ Docs: https://interpvid.github.io/interpvid/report.answers.html.md"""
 # %% auto #0
 __all__ = ['ASKED', 'SEVERAL', 'MADE', 'STILL', 'ORDER', 'BY_CLASS', 'draw_orders', 'some_frames', 'grey', 'in_order',
            'changes_of', 'classes_of', 'labels_for', 'clips_for', 'read_some', 'probs_on', 'Answers', 'answers_of',
-           'joined', 'packed', 'share_ci', 'Finding', 'p_text', 'percent', 'points', 'between', 'cost_text', 'costs_of',
-           'is_cost', 'unmoved', 'order_finding', 'right_by_chance', 'still_finding', 'motion_finding', 'look_finding',
-           'insist', 'assert_uses_order', 'assert_uses_motion', 'assert_not_static', 'order_row', 'change_table',
-           'accuracy_table', 'class_rows', 'class_costs', 'still_table', 'best_of_halves', 'compared_columns',
-           'paired_rows']
+           'joined', 'packed', 'right_by_chance', 'share_ci', 'Finding', 'p_text', 'percent', 'points', 'between',
+           'cost_text', 'costs_of', 'is_cost', 'unmoved', 'order_finding', 'still_finding', 'motion_finding',
+           'look_finding', 'insist', 'assert_uses_order', 'assert_uses_motion', 'assert_not_static', 'order_row',
+           'change_table', 'accuracy_table', 'class_rows', 'class_costs', 'still_table', 'best_of_halves',
+           'compared_columns', 'paired_rows']
 
 # %% ../../nbs/76_report.answers.ipynb #9a0d41fd
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from ..data.clips import Clips
 from ..device import as_module, call_model, device_of, eval_frozen, model_name
 from ..exam.measures import chance_note
 from ..explanation import shape_to_read
-from ..models.pretrained import parts_of
+from ..models.pretrained import at_pace, parts_of
 from ..stats import MIN_PAIRS, boot_ci, holm, paired_ci, sign_flip
 from ..sweep import as_clips_of_sweep
 from ..targets import probs_of
@@ -167,6 +168,20 @@ class Answers:
     settings:dict=field(default_factory=dict)
     parts:np.ndarray=None # (N,) which part each had in the model's training, see `parts_of`; None: not known
     def __len__(self): return len(self.labels)
+    @cached_property
+    def by_accuracy(self):
+        "Whether what changes cost is counted in accuracy: true classes are known, and it is shown to be above chance"
+        if not self.labelled: return False
+        right,chance,p = _against_chance(self)
+        return bool(right>chance and p<=.05)
+
+def _against_chance(a):
+    "How often answers are right, how often they would be by chance, and p of the difference"
+    right,chance = a.right(),a.by_chance('as it is')
+    known = np.isfinite(right)
+    if len(np.unique(a.labels[known]))==1: chance = np.full(len(right), 1/len(a.classes))
+    d = (right-chance)[known]
+    return right[known].mean(),chance[known].mean(),sign_flip(d)
 
 # %% ../../nbs/76_report.answers.ipynb #3c414b8e
 def answers_of(
@@ -183,7 +198,7 @@ def answers_of(
 )->Answers:
     "Ask a model about clips as they are and changed"
     model = as_module(model)
-    stats,clips = stats_of(model),clips_for(model, clips)
+    stats,clips = stats_of(model),at_pace(model, clips_for(model, clips))
     labels,rows = labels_for(model, clips, labels),{}
     starts = tqdm(range(0, len(clips), bs), desc=desc, disable=desc is None, leave=False)
     with eval_frozen(model), torch.no_grad():
@@ -253,6 +268,23 @@ def labelled(self:Answers):
     "Whether true classes are known, so that answers can be right"
     return bool((self.labels[self.read]>=0).any())
 
+# %% ../../nbs/76_report.answers.ipynb #bc5d6a18
+def right_by_chance(
+    p:np.ndarray,      # (N,K) probabilities
+    labels:np.ndarray, # (N,), -1: not known
+)->np.ndarray:         # (N,) in [0,1]; NaN where no true class is known
+    "How often these answers would be right of each clip if they were dealt out at random (Cohen, 1960)"
+    known = labels>=0
+    said = np.bincount(p[known].argmax(1), minlength=p.shape[1])
+    return np.where(known, said[np.where(known, labels, 0)]/max(1, known.sum()), np.nan)
+
+@patch
+def by_chance(self:Answers, change)->np.ndarray: # (N,) in [0,1]
+    "How often answers to clips changed in this way would be right of each clip by chance"
+    labels = np.where(self.read, self.labels, -1)
+    found = np.mean([right_by_chance(np.nan_to_num(self.probs[k]), labels) for k in self.ways(change)], 0)
+    return np.where(self.read, found, np.nan)
+
 # %% ../../nbs/76_report.answers.ipynb #8f98d56f
 @patch
 def mean_over(self:Answers,
@@ -270,13 +302,34 @@ def right(self:Answers, change='as it is')->np.ndarray: # (N,) in [0,1]; NaN whe
 @patch
 def score(self:Answers, change='as it is')->np.ndarray: # (N,) in [0,1]
     "The probability of the true class; of the predicted one where no true class is known"
-    target = np.where(self.labels>=0, self.labels, self.pred)
+    return self.score_of(np.where(self.labels>=0, self.labels, self.pred), change)
+
+@patch
+def score_of(self:Answers,
+    target, # (N,) classes
+    change='as it is',
+)->np.ndarray: # (N,) in [0,1]
+    "The probability of one class for each clip"
     return self.mean_over(change, lambda p: p[np.arange(len(p)),target])
 
 @patch
 def value(self:Answers, change='as it is')->np.ndarray: # (N,) in [0,1]
-    "What a change can cost: being right, or without labels the probability of the predicted class"
-    return self.right(change) if self.labelled else self.score(change)
+    "What a change can cost: being right; where that is not shown to be above chance, the predicted class's probability"
+    return self.right(change) if self.by_accuracy else self.score_of(self.pred, change)
+
+@patch(as_prop=True)
+def why_not_accuracy(self:Answers):
+    "Why what changes cost is not counted in accuracy; '' where it is"
+    if self.by_accuracy: return ''
+    why = f"No true classes are known of {int(self.read.sum())} clips, so"
+    if self.labelled:
+        right,chance,p = _against_chance(self)
+        p = ', '.join(filter(None, (f'{percent(chance)} by chance', p_text(p))))
+        why = (f"The accuracy of {self.name}, {percent(right)}, is not shown to be above chance ({p}), and what is at "
+               "chance cannot fall, so")
+    return (f"{why} what changes cost {self.name} is counted in the probability of the class that it predicts. That "
+            "class was chosen at its best, so any change costs something: compare with what moving the picture by a "
+            "pixel costs.")
 
 # %% ../../nbs/76_report.answers.ipynb #dfa4ecce
 @patch
@@ -382,7 +435,7 @@ def unmoved(c:dict)->bool:
     return c['largest']<=STILL
 
 # %% ../../nbs/76_report.answers.ipynb #c551b74f
-def _of_what(a): return 'of accuracy' if a.labelled else "of the predicted class's probability"
+def _of_what(a): return 'of accuracy' if a.by_accuracy else "of the predicted class's probability"
 
 def _unless(least): return f' more than {points(least)}' if least else ''
 
@@ -400,6 +453,8 @@ def order_finding(
     if all(map(unmoved, c.values())):
         says = (f"{a.name} is blind to the order of frames: played backwards and in other orders, "
                 f"{back['clips']} clips change none of its probabilities by more than {STILL:g}.")
+    elif is_cost(other, least, level) and not is_cost(back, least, level):
+        says = f"{a.name} uses the order of frames, and no use of the direction of time was found: {cost}."
     elif holds: says = f"{a.name} uses the order of frames: {cost}."
     else: says = (f"No use of the order of frames was found in {a.name}{_unless(least)}: {cost}; "
                   f"{_changed(a, 'reversed')}")
@@ -409,23 +464,7 @@ def _changed(a, change):
     mean,low,high = share_ci(a.differs(change))
     return f"{percent(mean)} of its answers change{f' ({between(low, high)})' if low==low else ''}."
 
-# %% ../../nbs/76_report.answers.ipynb #bc5d6a18
-def right_by_chance(
-    p:np.ndarray,      # (N,K) probabilities
-    labels:np.ndarray, # (N,), -1: not known
-)->np.ndarray:         # (N,) in [0,1]; NaN where no true class is known
-    "How often these answers would be right of each clip if they were dealt out at random (Cohen, 1960)"
-    known = labels>=0
-    said = np.bincount(p[known].argmax(1), minlength=p.shape[1])
-    return np.where(known, said[np.where(known, labels, 0)]/max(1, known.sum()), np.nan)
-
-@patch
-def by_chance(self:Answers, change)->np.ndarray: # (N,) in [0,1]
-    "How often answers to clips changed in this way would be right of each clip by chance"
-    labels = np.where(self.read, self.labels, -1)
-    found = np.mean([right_by_chance(np.nan_to_num(self.probs[k]), labels) for k in self.ways(change)], 0)
-    return np.where(self.read, found, np.nan)
-
+# %% ../../nbs/76_report.answers.ipynb #c9d1e0f4
 @patch
 def says_the_same(self:Answers, change)->bool:
     "Whether all clips get the same probabilities"
@@ -451,7 +490,7 @@ def still_finding(
 
 def _remains(a):
     "What is right with one frame, and by chance"
-    if not a.labelled: return dict(then='', numbers={})
+    if not a.by_accuracy: return dict(then='', numbers={})
     right,chance = a.right('one frame'),a.by_chance('one frame')
     ci = paired_ci(right, chance)
     mean,low,high = share_ci(right)
@@ -496,8 +535,10 @@ def look_finding(
 # %% ../../nbs/76_report.answers.ipynb #645581a5
 def insist(
     found:Finding,
+    a:Answers=None, # that it is of: what costs are counted in is said, where that is not accuracy
 )->Finding:
     "The finding, or an AssertionError that says what was found"
+    if a is not None and a.labelled: found = replace(found, says=f'{found.says} {a.why_not_accuracy}'.strip())
     if found.holds: return found
     raise AssertionError(found.says)
 
@@ -510,7 +551,8 @@ def assert_uses_order(
     **kwargs,    # further arguments of `answers_of`
 )->Finding:
     "Pass if clips played backwards, or in other orders, make a model's answers worse"
-    return insist(order_finding(answers_of(model, clips, labels, asked=['order'], **kwargs), least, level))
+    a = answers_of(model, clips, labels, asked=['order'], **kwargs)
+    return insist(order_finding(a, least, level), a)
 
 # %% ../../nbs/76_report.answers.ipynb #c2c39747
 def assert_uses_motion(
@@ -520,7 +562,8 @@ def assert_uses_motion(
     **kwargs,    # further arguments of `answers_of`
 )->Finding:
     "Pass if one frame repeated, and all frames in other orders, make a model's answers worse"
-    return insist(motion_finding(answers_of(model, clips, labels, asked=['order','stills'], **kwargs), least, level))
+    a = answers_of(model, clips, labels, asked=['order','stills'], **kwargs)
+    return insist(motion_finding(a, least, level), a)
 
 def assert_not_static(
     model, clips, labels=None, # see `assert_uses_order`
@@ -529,7 +572,8 @@ def assert_not_static(
     **kwargs,    # further arguments of `answers_of`
 )->Finding:
     "Pass if one frame repeated makes a model's answers worse"
-    return insist(still_finding(answers_of(model, clips, labels, asked=['stills'], **kwargs), least, level))
+    a = answers_of(model, clips, labels, asked=['stills'], **kwargs)
+    return insist(still_finding(a, least, level), a)
 
 # %% ../../nbs/76_report.answers.ipynb #078196ea
 ORDER = 'reversed','shuffled','frozen','moved' # changes of the first table; the last is the harmless one
@@ -550,7 +594,12 @@ def change_table(
     t = pd.DataFrame.from_dict(rows, orient='index')
     t.index = pd.MultiIndex.from_tuples(rows, names=['model','change'])
     t.insert(t.columns.get_loc('p')+1, 'p (Holm)', holm(t['p']))
-    return t if answers[0].labelled else t.rename(columns={'right':'probability'})
+    return t.rename(columns={'right':_column(answers)})
+
+def _column(answers):
+    "What the column is called that holds `Answers.value`"
+    found = {'right' if a.by_accuracy else 'probability' for a in answers}
+    return ' or '.join(sorted(found, reverse=True))
 
 # %% ../../nbs/76_report.answers.ipynb #14649c46
 def accuracy_table(
@@ -579,7 +628,8 @@ def class_rows(a):
         at = a.read&(group==k)
         costs = {c: (a.value()-a.value(c))[at] for c in BY_CLASS}
         called = np.bincount(np.nan_to_num(a.probs['reversed'][at]).argmax(1)).argmax()
-        yield {'model':a.name, 'class':a.classes[k], 'clips':int(at.sum()), 'right':_mean(a.value()[at]),
+        yield {'model':a.name, 'class':a.classes[k], 'clips':int(at.sum()),
+               'right':_mean((a.right() if a.labelled else a.value())[at]),
                **{c: _mean(d) for c,d in costs.items()},
                **{f'p {c}': sign_flip(d[np.isfinite(d)]) for c,d in costs.items()},
                'reversed, most are called':a.classes[called]}
@@ -615,8 +665,8 @@ def still_table(
 
 def _still_row(a, v, chance):
     mean,low,high = share_ci(v)
-    name = 'right' if a.labelled else 'probability'
-    return {'clips':int(np.isfinite(v).sum()), name:mean, 'low':low, 'high':high, 'by chance':_mean(chance)}
+    by_chance = _mean(chance) if a.by_accuracy else np.nan
+    return {'clips':int(np.isfinite(v).sum()), _column([a]):mean, 'low':low, 'high':high, 'by chance':by_chance}
 
 # %% ../../nbs/76_report.answers.ipynb #f66b1cef
 def best_of_halves(
@@ -634,11 +684,13 @@ def best_of_halves(
 # %% ../../nbs/76_report.answers.ipynb #9314b0dd
 def compared_columns(a):
     "The numbers of each clip by which models are compared"
-    was,names = a.value(),{'reversed':'cost reversed','shuffled':'cost shuffled','frozen':'cost frozen',
+    names = {'reversed':'cost reversed','shuffled':'cost shuffled','frozen':'cost frozen',
                            'grey':'cost grey'}
     there = {c: n for c,n in names.items() if MADE.get(c, c) in a.probs or c in SEVERAL}
-    first = 'right' if a.labelled else 'probability'
-    return {first:was, **{n: was-a.value(c) for c,n in there.items()}, f'{first} with one frame':a.value('one frame')}
+    first,of = ('right',a.right) if a.labelled else ('probability',a.value)
+    unit = ' (probability)' if a.labelled and not a.by_accuracy else ''
+    costs = {f'{n}{unit}': a.value()-a.value(c) for c,n in there.items()}
+    return {first:of(), **costs, f'{first} with one frame':of('one frame')}
 
 def paired_rows(
     columns, # model -> column -> (N,) numbers of the same clips

@@ -34,7 +34,7 @@ from ..masks.search import search_windows
 from ..models.pretrained import parts_of, said_of_parts
 from ..pages import explanation_pairs, fill, html_table, write_page
 from .answers import (
-    ORDER, Answers, Finding, accuracy_table, answers_of, between, change_table, class_costs, clips_for,
+    ORDER, Answers, Finding, accuracy_table, answers_of, best_of_halves, between, change_table, class_costs, clips_for,
     compared_columns, look_finding, motion_finding, order_finding, p_text, paired_rows, percent, share_ci,
     still_finding, still_table, unmoved)
 from .evidence import (
@@ -58,24 +58,29 @@ def right_finding(
     level=.05, # of the test against chance
 )->Finding:
     "How often is a model right, and is that more than chance?"
-    seen = f' {said_of_parts(a.parts, a.name)}'.rstrip()
-    if not a.labelled:
-        says = (f"No true classes are known of {int(a.read.sum())} clips, so what changes cost {a.name} is counted in "
-                "the probability of the class that it predicts. That class was chosen at its best, so any change "
-                f"costs something: compare with what moving the picture by a pixel costs.{seen}")
-        return Finding(a.name, 'right', False, says)
+    seen = ' '.join(filter(None, (said_of_parts(a.parts, a.name), getattr(a.clips, 'window', ''))))
+    seen = seen and f' {seen}'
+    if not a.labelled: return Finding(a.name, 'right', False, f'{a.why_not_accuracy}{seen}')
     right,chance = a.right(),a.by_chance('as it is')
     mean,low,high = share_ci(right)
     d = (right-chance)[np.isfinite(right)]
     p = sign_flip(d)
     says = (f"{a.name} is right on {int(np.nansum(right))} of {len(d)} clips, {percent(mean)} ({between(low, high)}); "
-            f"{percent(chance[np.isfinite(right)].mean())} would be by chance, its answers dealt out at random.{seen}")
+            f"{percent(chance[np.isfinite(right)].mean())} would be by chance, its answers dealt out at random."
+            f"{f' {a.why_not_accuracy}'.rstrip()}{seen}")
     return Finding(a.name, 'right', bool(p<=level and d.mean()>0), says, dict(right=mean, low=low, high=high, p=p))
 
 # %% ../../nbs/78_report.page.ipynb #20319aa0
 def in_points(v)->str:
     "A probability as points, with a digit where it is small"
     return f'{round(100*v, 1)+0.:.1f}'.replace('-', '−')
+
+def _p_of_best(v):
+    "p of the best frame being worth more than the others, chosen and asked on other halves of the clips"
+    v = v[:,np.isfinite(v).all(0)].T
+    if len(v)<2: return np.nan
+    best,others = best_of_halves(v, (v.sum(0)-v)/(len(v)-1))
+    return sign_flip(best-others) if np.mean(best-others)>0 else 1.
 
 def time_finding(
     e:Evidence,
@@ -90,6 +95,10 @@ def time_finding(
             for k,r in ends.iterrows()]
     says = (f"On {len(v)} clips the frame worth most to {e.name} is, in the mean, number {top} of 0 to {v.shape[1]-1}. "
             f"In points of probability, {'; '.join(said)}.")
+    p = _p_of_best(v)
+    if not p<=level and not ((ends['difference']>0)&(ends['p (Holm)']<=level)).any():
+        says = (f"No frame stands out: chosen on one half of the clips, the best one is not shown to be worth more on "
+                f"the other ({sure(p)}). {says}")
     each = event_auc(e, removal)
     each = each[np.isfinite(each)]
     if len(each):
@@ -105,8 +114,9 @@ def space_finding(
     "Where is what a model uses, and do its maps follow the picture?"
     if e.heat is None: return Finding(e.name, 'space', False, f"There are no maps of {e.name}: {'; '.join(e.notes)}.")
     share = middle_share(mean_map(e.heat))
-    says = (f"{percent(share)} of the heat of {e.name} ({e.map_name}, {len(e.heat)} clips) lies in the middle quarter "
-            "of the picture, which would have 25 % of an even map.")
+    by = f"{e.map_name}, the paper's coarse map" if e.map_name=='Grad-CAM' else e.map_name
+    says = (f"{percent(share)} of the heat of {e.name} ({by}; {len(e.heat)} clips) lies in the middle quarter of the "
+            "picture, which would have 25 % of an even map.")
     c = e.checks.get(e.map_name, {})
     of = lambda k: np.nanmean(c[k]) if k in c and np.isfinite(c[k]).any() else np.nan
     roll,along,still,blank = map(of, ('roll','roll along','roll in place','blank'))
@@ -149,7 +159,7 @@ def example_clips(
 )->dict: # kind -> index of a clip
     "The clips to look at"
     score,order = a.score(),[a.score(c) for c in ('reversed','shuffled')]
-    fine = np.where(a.value()>=.5, score, np.nan) if a.labelled else score
+    fine = np.where(a.right()>=.5, score, np.nan) if a.labelled else score
     kinds = {'best':fine, 'worst':-score, 'most order-sensitive':score-np.mean(order, 0)}
     found = {}
     for kind,v in kinds.items():
@@ -304,8 +314,11 @@ def only_split(
     if not known and isinstance(clips, (str,os.PathLike)): return items_at(clips, split)
     keep = [all(p[k]==split for p in known) if known else i.split==split for k,i in enumerate(every.items)]
     if sum(keep)>=MIN_PAIRS: return every.items.like(i for i,kept in zip(every.items, keep) if kept)
-    raise ValueError(f"{split!r} is the part of {sum(keep)} of {len(every)} clips, and a report needs {MIN_PAIRS}; a "
-                     "training with --valid-pct 0.5 (valid_pct=) keeps half of them to validate on")
+    folds = split=='test' or any((p=='test').any() for p in known)
+    more = ("folds of more people, as by `interpvid train --folds 2`, test on more at once" if folds else
+            "a training with --valid-pct 0.5 (valid_pct=) keeps half of them to validate on")
+    raise ValueError(f"{split!r} is the part of {sum(keep)} of {len(every)} clips, and a report needs {MIN_PAIRS}; "
+                     f"{more}")
 
 # %% ../../nbs/78_report.page.ipynb #fcd54f37
 def make_report(
@@ -355,7 +368,8 @@ def finished(models, answers, evidence, examples, about, sweep=None):
     return Report(tables, findings, answers, evidence, examples, about)
 
 # %% ../../nbs/78_report.page.ipynb #f3377da9
-PERCENT = 'right','low','high','by chance','probability','another answer','at least','at most','middle quarter','masked'
+PERCENT = ('right','right or probability','low','high','by chance','probability','another answer','at least','at most',
+           'middle quarter','masked')
 
 def rounded(v, digits)->str:
     "A number with so many decimals, and no minus before zeros"
@@ -400,7 +414,7 @@ def bars_of(
         chance = a.by_chance(c)
         chance = chance[np.isfinite(chance)]
         yield dict(label=label, value=round(100*float(v), 1), text=percent(v),
-                   chance=round(100*float(chance.mean()), 1) if a.labelled else None)
+                   chance=round(100*float(chance.mean()), 1) if a.by_accuracy else None)
 
 # %% ../../nbs/78_report.page.ipynb #4880dd4b
 LINES = '#0072B2','#D55E00','#009E73','#CC79A7','#999999' # on white and on black
@@ -474,7 +488,7 @@ def still_lines(report):
     for a in report.answers:
         t = report.tables['stills'].loc[a.name]
         t = t[[isinstance(k, int) for k in t.index]]
-        y,low,high = (100*t[c].to_numpy(float) for c in ('right' if a.labelled else 'probability','low','high'))
+        y,low,high = (100*t[c].to_numpy(float) for c in ('right' if a.by_accuracy else 'probability','low','high'))
         found[a.name] = np.array(t.index, float),y,low,high
     return found
 
@@ -498,10 +512,12 @@ def body(self:Report)->str:
     "The report as HTML, without a page around it"
     t,E = self.tables,self.evidence
     show = lambda name, *args, **kwargs: shown(t[name], *args, **kwargs) if name in t and len(t[name]) else ''
+    unit = 'right','probability','right or probability'
+    other = [a.name for a in self.answers if not a.by_accuracy]
     tables = dict(
         accuracy=show('accuracy', PERCENT), classes=show('classes', ['right'], ['reversed','shuffled','frozen']),
-        order=show('order', ['right','probability','another answer','at least','at most'], ['cost','low','high']),
-        look=show('look', ['right','probability','another answer','at least','at most'], ['cost','low','high']),
+        order=show('order', [*unit,'another answer','at least','at most'], ['cost','low','high']),
+        look=show('look', [*unit,'another answer','at least','at most'], ['cost','low','high']),
         stills=show('stills', PERCENT), ends=show('ends', (), ['value','others','difference','low','high'], digits=1),
         by_class=show('time by class', (), ['its value','first frame','last frame'], digits=1),
         agreement=show('agreement', ['another first'], ['taken by the first','by the second']),
@@ -510,7 +526,7 @@ def body(self:Report)->str:
     maps = [dict(name=e.name, of=e.map_name, img=map_img(mean_map(e.heat))) for e in E if e.heat is not None]
     return fill('report', css=style_sheet('report.css', '.ivr'), head=list(head_of(self)), t=tables, about=self.about,
                 bars=[dict(name=a.name, bars=list(bars_of(a))) for a in self.answers],
-                labelled=self.answers[0].labelled,
+                labelled=self.answers[0].labelled, other=other, some=len(other)<len(self.answers),
                 stills=lines_svg(still_lines(self), 'frame that is repeated', '%'), time=of_time, maps=maps,
                 masks=lines_svg(mask_lines(t['masks']), 'frame', '%') if 'masks' in t else '',
                 notes=[n for e in E for n in e.notes],

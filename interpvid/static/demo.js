@@ -39,6 +39,12 @@ function model(of, traits) {
   return m
 }
 
+// On a phone the clips stand in a row that scrolls sideways: the one that is picked is brought into it.
+function seen() {
+  const row = find('.row'), of = find('[name=clip]:checked').parentElement.getBoundingClientRect(), in_ = row.getBoundingClientRect()
+  row.scrollLeft += of.left-in_.left-(in_.width-of.width)/2
+}
+
 async function show() {
   const mine = ++shown, of = {clip: +picked('clip'), net: picked('net')}, box = find('.shown')
   box.classList.add('wait'); box.ariaBusy = 'true'
@@ -88,4 +94,5 @@ async function add(file) {
 
 find('.pick').addEventListener('change', e => { if (e.target.type == 'radio') show(); else if (e.target.files[0]) add(e.target.files[0]) })
 all('.do button').forEach(b => { b.onclick = () => press(b) })
+seen()
 show()
