@@ -235,7 +235,8 @@ def _parts_shown(es):
 def _legend(removed, by):
     "What colours, marks and scores mean; `removed`: what becomes of the frames, such as 'frozen'; `by`: the map"
     return (f'Heat map: {by}, from blue (nothing) to red (most of this clip): where in the picture something spoke for '
-            'the answer. The mask answers another question: without which motion the answer is lost. In the row beneath a clip red squares mark the frames that the mask found important, green circles the '
+            'the answer. The mask answers another question: without which motion the answer is lost. In the row '
+            'beneath a clip red squares mark the frames that the mask found important, green circles the '
             f"others. OS is the class's score on the clip as it is, FS with the important frames {removed}, RS with "
             'them played backwards.')
 

@@ -121,7 +121,7 @@ def parts_of(
     if not isinstance(clips, FileClips) or kept is None or not kept.is_file(): return None
     rows = pd.read_csv(kept, dtype=str, keep_default_na=False)
     known = dict(zip(rows[['file','bytes','start','stop']].itertuples(index=False, name=None), rows['part']))
-    def part(key): return known.get(key) or known.get(key and (*key[:2],'0','None'), '') # of a whole film, or cut from it
+    def part(key): return known.get(key) or known.get(key and (*key[:2],'0','None'), '') # whole, or a part
     return np.array([part(clip_key(i)) for i in clips.items], object)
 
 # %% ../../nbs/26_models.pretrained.ipynb #9600740d
