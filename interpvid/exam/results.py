@@ -288,10 +288,12 @@ def marks(self:ExamResult,
 
 # %% ../../nbs/73_exam.results.ipynb #2481a18e
 class Verdict(pd.DataFrame):
-    "A table whose sentences are shown in full, and below it what has to be known (`attrs['notes']`)"
+    "A table; in a terminal each candidate in lines of its own; below, what has to be known (`attrs['notes']`)"
     def __repr__(self):
-        with pd.option_context('display.max_colwidth', None, 'display.width', None): table = super().__repr__()
-        return '\n'.join([table, *self.attrs.get('notes', ())])
+        lines = []
+        for name,row in self.iterrows():
+            lines += [str(name), *(f'  {column}: {text}' for column,text in row.items() if text)]
+        return '\n'.join([*lines, *self.attrs.get('notes', ())])
     def _repr_html_(self):
         with pd.option_context('display.max_colwidth', None): table = super()._repr_html_()
         return ''.join([table, *(f'<p>{escape(n)}</p>' for n in self.attrs.get('notes', ()))])

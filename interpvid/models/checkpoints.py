@@ -86,7 +86,7 @@ def _describe(model, info):
                              "interpvid sets them; set them yourself on a network made otherwise")
     if model.stats is None:
         raise ValueError(f"save_model: `stats` of the {type(model).__name__} is None, so no clip could be normalised "
-                         f"for it: set net.stats, {SOME_STATS}")
+                         f"for it: set net.stats to (mean, standard deviation), such as {SOME_STATS}")
     return dict(arch=type(model).__name__, settings=model.settings, classes=model.classes, stats=model.stats,
                 clip_shape=model.clip_shape, info=info)
 
