@@ -1156,7 +1156,7 @@ def test_a_file_of_an_unknown_program_says_what_stats_to_set(tmp_path):
     said = 'set net.stats yourself, (0, 1/255) for bytes 0 to 255'
     assert rep.stats is None and said in repr(rep) and said in rep._repr_markdown_()
     net.classes, net.stats, net.clip_shape = list('abcde'), rep.stats, (16, 224, 224)
-    with pytest.raises(ValueError, match=r'stats` of the I3D is None.*set net.stats to .*such as \(0, 1/255\) for bytes'):
+    with pytest.raises(ValueError, match=r'stats` of the I3D is None.*set net.stats to .*\(0, 1/255\) for bytes'):
         save_model(net, tmp_path / 'mine.safetensors')
     net.stats = 0, 1 / 255
     save_model(net, tmp_path / 'mine.safetensors')
